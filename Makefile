@@ -1,0 +1,43 @@
+# demo, test and check build the virtual environment they need; only Python 3.11+ and make must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format
+
+help:
+	@echo "make demo    install, then compare small siblings on real data and time the series -> report/index.html"
+	@echo "make test    install, then check the code and run the tests"
+	@echo "make check   install, then check the code only (format, lint, types)"
+	@echo "make format  format the code"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "$(PYTHON) is not Python 3.11 to 3.13; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/test: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/demo
+
+demo: $(VENV)/demo
+	$(BIN)/resnexus compare --data digits --out report
+	@echo "open report/index.html"
+
+test: check
+	$(BIN)/pytest
+
+check: $(VENV)/test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(VENV)/test
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix

@@ -1,0 +1,40 @@
+"""ResNeXt, SENet and Res2Net for PyTorch: the same functions as PaddleClas computes, measured and fast.
+
+The names below load on first use, so that `import resnexus` and the command line start at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnexus.architectures.catalog import architecture as architecture
+    from resnexus.architectures.catalog import list_models as list_models
+    from resnexus.architectures.complexity import complexity as complexity
+    from resnexus.architectures.spec import Architecture as Architecture
+    from resnexus.errors import ResnexusError as ResnexusError
+    from resnexus.models import create_model as create_model
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Architecture": "resnexus.architectures.spec",
+    "ResnexusError": "resnexus.errors",
+    "architecture": "resnexus.architectures.catalog",
+    "complexity": "resnexus.architectures.complexity",
+    "create_model": "resnexus.models",
+    "list_models": "resnexus.architectures.catalog",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'resnexus' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
