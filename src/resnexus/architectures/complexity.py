@@ -69,12 +69,12 @@ class Complexity:
 
     @property
     def gflops(self) -> float:
-        """2 x macs / 1e9, the convention of the published table."""
+        """2 x `macs` / 1e9, the convention of the published table."""
         return 2 * self.macs / 1e9
 
     @property
     def mparams(self) -> float:
-        """parameters / 1e6."""
+        """Parameters in millions."""
         return self.parameters / 1e6
 
 
@@ -97,7 +97,7 @@ def complexity(
         ResnexusError: unknown name, or an image size that is not positive.
     """
     if isinstance(model, (Network, FeatureNetwork)):
-        row, in_chans = model.architecture, model.stem[0].conv.in_channels
+        row, in_chans = model.architecture, model.in_chans
         stages = len(model.stages)
         num_classes = model.num_classes if isinstance(model, Network) else 0
     else:

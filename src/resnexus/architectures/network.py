@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +60,7 @@ class Network(nn.Module):
 
     Attributes:
         architecture: the row.
+        in_chans: as given.
         feature_info: the feature maps of the stages.
         num_features: channels of the last one.
     """
@@ -66,6 +69,7 @@ class Network(nn.Module):
         super().__init__()
         _check_count("in_chans", in_chans, least=1)
         self.architecture = row
+        self.in_chans = in_chans
         self.feature_info = _feature_info(row)
         self.num_features = row.outer_width(len(row.depths) - 1)
         self.grad_checkpointing = False
@@ -134,9 +138,7 @@ class Network(nn.Module):
             return stage(x)
         for block in stage.children():
             # The second forward pass must not count its batch in the running statistics again.
-            x = checkpoint(
-                block, x, use_reentrant=False, context_fn=lambda block=block: (nullcontext(), _statistics_kept(block))
-            )
+            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_checkpoint_contexts, block))
         return x
 
 
@@ -156,6 +158,7 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         network = Network(row, num_classes=0, in_chans=in_chans)
         self.architecture = row
+        self.in_chans = in_chans
         self.out_indices = _check_indices(out_indices, len(row.depths))
         self.feature_info = FeatureInfo(network.feature_info[index] for index in self.out_indices)
         self.stem = network.stem
@@ -195,6 +198,10 @@ def _stage(row: Architecture, stage: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(row, stage, index) for index in range(row.depths[stage])))
 
 
+def _checkpoint_contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _statistics_kept(block)
+
+
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     norms = [layer for layer in block.modules() if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats]
@@ -217,6 +224,6 @@ def _check_indices(indices: Sequence[int], stages: int) -> tuple[int, ...]:
     accepted = f"ascending stages from 0 to {stages - 1}, or negative to count from the last"
     if not resolved or any(not 0 <= index < stages for index in resolved):
         raise ResnexusError(f"out_indices={tuple(indices)}: expected {accepted}")
-    if any(later <= earlier for earlier, later in zip(resolved, resolved[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(resolved)):
         raise ResnexusError(f"out_indices={tuple(indices)}: expected {accepted}, each once")
     return resolved
