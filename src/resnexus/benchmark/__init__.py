@@ -1,0 +1,1 @@
+"""How fast networks are: timing, the environment it was measured in, and the records that are kept."""

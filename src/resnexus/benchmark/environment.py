@@ -1,0 +1,87 @@
+"""What machine and which versions a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "timm", "onnxruntime", "openvino", "triton", "lightning")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The conditions of a measurement.
+
+    Attributes:
+        date: UTC, ISO 8601 to the second.
+        cpu: model name of the processor.
+        cores: processors this process may use.
+        threads: threads that PyTorch uses inside one operation.
+        memory_gib: memory of the machine, or None where the system does not say.
+        gpu: name of the first CUDA device, or None.
+        system: operating system and its version.
+        python: version.
+        packages: name -> version of the installed packages that matter for speed.
+    """
+
+    date: str
+    cpu: str
+    cores: int
+    threads: int
+    memory_gib: float | None
+    gpu: str | None
+    system: str
+    python: str
+    packages: dict[str, str]
+
+
+def environment() -> Environment:
+    """Describe this process's machine and versions as they are now."""
+    return Environment(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        cpu=_cpu_name(),
+        cores=_usable_cores(),
+        threads=torch.get_num_threads(),
+        memory_gib=_memory_gib(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        packages=_versions(("resnexus", *PACKAGES)),
+    )
+
+
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
