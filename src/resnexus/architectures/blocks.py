@@ -14,17 +14,32 @@ class BatchNorm(nn.BatchNorm2d):
 
     PyTorch normalises with the biased variance but records the unbiased one, n / (n - 1) times as large.
     Evaluation is exactly `nn.BatchNorm2d`: eps 1e-5, momentum 0.1.
+
+    Attributes:
+        records_statistics: whether a training pass updates the running statistics.
     """
+
+    records_statistics = True
+
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` (N, C, H, W)."""
-        if not (self.training and self.track_running_stats) or self.running_var is None:
+        if not (self.training and self.track_running_stats):
             return super().forward(x)
         count = x.numel() // x.shape[1]
-        bias = (count - 1) / count if count > 1 else 1.0  # PyTorch itself refuses a single value
-        self.running_var.div_(bias)
-        out = super().forward(x)
-        self.running_var.mul_(bias)
+        biased = (count - 1) / count if count > 1 else 1.0  # PyTorch itself refuses a single value
+        # Autograd keeps the tensors that batch_norm updates, so those must not be touched afterwards.
+        mean, variance = self.running_mean.clone(), self.running_var / biased
+        out = F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
+        if self.records_statistics:
+            with torch.no_grad():
+                self.running_mean.copy_(mean)
+                self.running_var.copy_(variance * biased)
+                self.num_batches_tracked.add_(1)
         return out
 
 

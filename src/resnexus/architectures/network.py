@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from resnexus.architectures.blocks import ResidualBlock, Stem
+from resnexus.architectures.blocks import BatchNorm, ResidualBlock, Stem
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
 
@@ -204,14 +204,14 @@ def _checkpoint_contexts(block: nn.Module) -> tuple[AbstractContextManager[None]
 
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    norms = [layer for layer in block.modules() if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats]
+    norms = [layer for layer in block.modules() if isinstance(layer, BatchNorm)]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.records_statistics = False
     try:
         yield
     finally:
         for norm in norms:
-            norm.track_running_stats = True
+            norm.records_statistics = True
 
 
 def _check_count(name: str, value: int, least: int) -> None:

@@ -1,0 +1,1 @@
+"""Training of networks that it knows nothing about but that they are modules."""

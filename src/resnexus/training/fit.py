@@ -1,0 +1,96 @@
+"""Train one network from start to end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from resnexus.data.datasets import collate
+from resnexus.errors import ResnexusError
+from resnexus.training.settings import Settings
+
+if TYPE_CHECKING:
+    import lightning
+
+
+def fit(
+    network: nn.Module,
+    dataset: Dataset[Any],
+    num_classes: int,
+    settings: Settings,
+    *,
+    seed: int = 0,
+    on_epoch: Callable[[], object] | None = None,
+) -> nn.Module:
+    """Train `network` in place and return it in evaluation mode, on the CPU.
+
+    It runs on the first GPU, in bfloat16 mixed precision where the GPU has it, or else on the CPU in float32.
+
+    Args:
+        network: (N, C, H, W) -> (N, num_classes) logits.
+        dataset: of `data.datasets`: gives (image, label) or `BadImage`.
+        num_classes: of the logits.
+        settings: of the run.
+        seed: of the order of the images and of mixup.
+        on_epoch: called after every epoch, for a progress bar.
+
+    Raises:
+        ResnexusError: an image cannot be read and `settings.allow_bad_images` is False; the loss is not finite;
+            or lightning is not installed.
+    """
+    try:
+        import lightning
+    except ImportError as error:
+        raise ResnexusError("training needs lightning: pip install 'resnexus[train]'") from error
+    from resnexus.training.callbacks import EpochCallback, StopAtNonFiniteLoss
+    from resnexus.training.classifier import Classifier
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    loader = DataLoader(
+        dataset,
+        batch_size=settings.batch_size,
+        shuffle=True,
+        collate_fn=collate,
+        num_workers=settings.workers,
+        # A last batch of one image cannot be normalised.
+        drop_last=len(dataset) % settings.batch_size == 1,  # type: ignore[arg-type]
+        generator=torch.Generator().manual_seed(seed),
+    )
+    network.to(memory_format=torch.channels_last)
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*The number of training batches.*")
+        warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
+        trainer = lightning.Trainer(
+            accelerator="gpu" if torch.cuda.is_available() else "cpu",
+            devices=1,
+            max_epochs=settings.epochs,
+            precision="bf16-mixed" if bf16 else "32-true",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[StopAtNonFiniteLoss(), EpochCallback(on_epoch)],
+        )
+        _fit(trainer, Classifier(network, num_classes, settings, seed), loader)
+    return network.cpu().eval()
+
+
+def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, loader: DataLoader[Any]) -> None:
+    """Run the trainer; Ctrl-C arrives here as Lightning's exit and leaves as what it was."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader)
+    except SystemExit as stop:
+        if trainer.interrupted:
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from stop
+        raise

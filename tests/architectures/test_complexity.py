@@ -1,0 +1,113 @@
+import json
+from importlib.resources import files
+
+import pytest
+import torch
+from torch import nn
+
+from resnexus import ResnexusError, complexity, create_model, list_models
+from resnexus.architectures.siblings import SIBLINGS
+
+MEASURED = {
+    entry["architecture"]: entry["measured"]
+    for entry in json.loads((files("resnexus.weights") / "series.json").read_text())["checkpoints"]
+}
+
+
+def count_by_running(network: nn.Module, height: int, width: int, in_chans: int = 3) -> dict[str, int]:
+    """Count what a real forward pass on the meta device does, layer by layer."""
+    found = {"conv_macs": 0, "linear_macs": 0, "activations": 0}
+
+    def conv(layer, _inputs, output):
+        found["conv_macs"] += output.numel() * layer.weight[0].numel()
+        found["activations"] += output.numel()
+
+    def linear(layer, _inputs, output):
+        found["linear_macs"] += layer.weight.numel()
+        found["activations"] += output.numel()
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(conv)
+        elif isinstance(layer, nn.Linear):
+            layer.register_forward_hook(linear)
+    network.eval()(torch.empty(1, in_chans, height, width, device="meta"))
+    found["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    found["buffers"] = sum(
+        buffer.numel() for name, buffer in network.named_buffers() if not name.endswith("num_batches_tracked")
+    )
+    return found
+
+
+def as_dict(cost):
+    return {
+        "conv_macs": cost.conv_macs,
+        "linear_macs": cost.linear_macs,
+        "activations": cost.activations,
+        "parameters": cost.parameters,
+        "buffers": cost.buffers,
+    }
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_equals_what_the_original_counts(name):
+    cost, measured = complexity(name), MEASURED[name]
+    assert cost.parameters == measured["trainable_params"]
+    assert cost.buffers == measured["bn_running_stats"]
+    assert cost.conv_macs == measured["conv_macs"]
+    assert cost.linear_macs == measured["linear_macs"]
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("size", [(224, 224), (97, 131)])
+def test_equals_a_hooked_forward_pass(name, size):
+    with torch.device("meta"):
+        network = create_model(name)
+    assert as_dict(complexity(name, size)) == count_by_running(network, *size)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stem": "small"},
+        {"num_classes": 0},
+        {"num_classes": 7, "in_chans": 5},
+        {"depths": (1, 2), "se_reduction": 8},
+        {"groups": 2, "cascade": "authors"},
+        {"features_only": True, "out_indices": (0, 2)},
+    ],
+)
+def test_a_network_is_counted_as_it_is(options):
+    with torch.device("meta"):
+        network = create_model("Res2Net50_26w_4s", **options)
+    expected = count_by_running(network, 33, 50, options.get("in_chans", 3))
+    assert as_dict(complexity(network, (33, 50))) == expected
+
+
+def test_published_convention():
+    cost = complexity("ResNeXt50_32x4d")
+    assert f"{cost.mparams:.2f} {cost.gflops:.2f}" == "25.03 8.46"
+    assert cost.macs == cost.conv_macs + cost.linear_macs
+    assert cost.gflops == 2 * cost.macs / 1e9
+
+
+def test_activations_of_resnext50_as_published_by_timm():
+    # 14.4 million outputs of convolutions, and 1,000 logits
+    assert round(complexity("ResNeXt50_32x4d").activations / 1e6, 1) == 14.4
+
+
+def test_twice_the_side_is_four_times_the_convolutions():
+    small, large = complexity("SE_ResNet50_vd", 128), complexity("SE_ResNet50_vd", 256)
+    assert large.conv_macs == 4 * small.conv_macs
+    assert large.linear_macs == small.linear_macs
+
+
+def test_siblings_agree_within_five_per_cent():
+    macs = {name: complexity(row, 8, num_classes=10, in_chans=1).macs for name, row in SIBLINGS.items()}
+    for name, count in macs.items():
+        assert abs(count / macs["ResNet_small"] - 1) <= 0.05, name
+
+
+def test_bad_image_size():
+    with pytest.raises(ResnexusError, match="image_size=0: expected at least 1 pixel"):
+        complexity("SE_ResNet18_vd", 0)

@@ -1,0 +1,244 @@
+import pickle
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from resnexus import Architecture, ResnexusError, architecture, create_model, list_models
+from resnexus.architectures.blocks import BatchNorm, Res2Branch, SqueezeExcite
+
+_SHAPE = {"depths": (1, 2), "out_width": 16, "stem_width": 8}
+TINY = {
+    row.name: row
+    for row in (
+        Architecture(name="basic", block="basic", width=16, **_SHAPE),
+        Architecture(name="grouped", block="bottleneck", width=2, groups=4, **_SHAPE),
+        Architecture(name="gated", block="bottleneck", width=4, se_reduction=4, stem="deep", shortcut="pool", **_SHAPE),
+        Architecture(name="res2", block="res2", width=3, scale=4, **_SHAPE),
+        Architecture(name="authors", block="res2", width=3, scale=4, cascade="authors", **_SHAPE),
+        Architecture(name="small", block="res2", width=2, scale=2, stem="small", **_SHAPE),
+    )
+}
+every_kind = pytest.mark.parametrize("row", TINY.values(), ids=TINY)
+
+
+def build(row, **options):
+    torch.manual_seed(0)
+    return create_model(row, num_classes=5, **options).eval()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_of_the_series_builds(name):
+    with torch.device("meta"):
+        network = create_model(name)
+        assert network(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
+    assert network.architecture is architecture(name)
+
+
+@every_kind
+def test_features_are_what_the_classifier_sees(row):
+    network, x = build(row), torch.randn(2, 3, 37, 50)
+    features = network.stage_features(x)
+    assert list(features) == ["stage0", "stage1"]
+    last = network.forward_features(x)
+    assert torch.equal(features["stage1"], last)
+    assert torch.equal(network.forward_head(last), network(x))
+    assert torch.equal(network.forward_head(last, pre_logits=True), last.mean((2, 3)))
+    for info, feature in zip(network.feature_info, features.values(), strict=True):
+        assert feature.shape[1:] == (info.num_chs, -(-37 // info.reduction), -(-50 // info.reduction))
+        assert torch.equal(feature, features[info.name])
+
+
+def test_feature_info_of_the_series():
+    info = create_model("Res2Net50_26w_4s").feature_info
+    assert info.channels() == [256, 512, 1024, 2048]
+    assert info.reduction() == [4, 8, 16, 32]
+    assert info.module_name() == ["stages.0", "stages.1", "stages.2", "stages.3"]
+
+
+@every_kind
+def test_features_only_returns_the_same_maps(row):
+    network, x = build(row), torch.randn(1, 3, 32, 32)
+    expected = list(network.stage_features(x).values())
+    for indices in ((0,), (1,), (0, 1), (-1,)):
+        part = create_model(row, features_only=True, out_indices=indices).eval()
+        part.load_state_dict({name: value for name, value in network.state_dict().items() if name in part.state_dict()})
+        for index, feature in zip(indices, part(x), strict=True):
+            assert torch.equal(feature, expected[index])
+        assert part.feature_info.channels() == [expected[index].shape[1] for index in indices]
+    assert len(create_model(row, features_only=True, out_indices=(0,)).stages) == 1
+
+
+@pytest.mark.parametrize("indices", [(), (4,), (-5,), (1, 1), (2, 1)])
+def test_bad_out_indices(indices):
+    with pytest.raises(ResnexusError, match=r"out_indices=.*expected ascending stages from 0 to 3"):
+        create_model("SE_ResNet18_vd", features_only=True, out_indices=indices)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": -1}, "num_classes=-1: expected a whole number of at least 0"),
+        ({"num_classes": 2.5}, "num_classes=2.5"),
+        ({"in_chans": 0}, "in_chans=0: expected a whole number of at least 1"),
+        ({"drop_path_rate": 0.1}, "unknown option 'drop_path_rate'"),
+        ({"groupes": 4}, "did you mean 'groups'"),
+        ({"cascade": "authors"}, "no effect on block='basic'"),
+        ({"out_indices": (1,)}, "no effect without features_only=True"),
+        ({"features_only": True, "num_classes": 10}, "num_classes=10 has no effect with features_only=True"),
+    ],
+)
+def test_options_that_are_unknown_or_have_no_effect_are_errors(options, message):
+    with pytest.raises(ResnexusError, match=message):
+        create_model("SE_ResNet18_vd", **options)
+
+
+def test_options_change_the_row():
+    network = create_model("Res2Net50_26w_4s", stem="small", depths=(1, 1), cascade="authors")
+    assert network.architecture == replace(
+        architecture("Res2Net50_26w_4s"), stem="small", depths=(1, 1), cascade="authors"
+    )
+
+
+def test_reset_classifier():
+    network, x = build(TINY["basic"]).double(), torch.randn(2, 3, 32, 32).double()
+    features = network.forward_head(network.forward_features(x), pre_logits=True)
+    network.reset_classifier(0)
+    assert torch.equal(network(x), features)
+    network.reset_classifier(3)
+    assert network(x).dtype == torch.float64
+    assert network.get_classifier().weight.shape == (3, 32)
+    assert network.num_classes == 3
+
+
+@every_kind
+def test_gradient_checkpointing_changes_nothing_but_memory(row):
+    plain = build(row).train()
+    saving = deepcopy(plain)
+    saving.set_grad_checkpointing()
+    x = torch.randn(3, 3, 32, 32)
+    for network in (plain, saving):
+        network(x).square().sum().backward()
+    for (name, a), b in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-5), name
+    for (name, a), b in zip(plain.named_buffers(), saving.buffers(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@every_kind
+def test_compiles_to_one_graph(row):
+    torch._dynamo.reset()
+    network, x = build(row), torch.randn(2, 3, 32, 40)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x), network(x), atol=1e-5)
+    network.train()
+    reference = deepcopy(network)
+    assert torch.allclose(torch.compile(network, fullgraph=True, backend="aot_eager")(x), reference(x), atol=1e-5)
+    assert torch.allclose(network.stem[0].norm.running_var, reference.stem[0].norm.running_var)
+
+
+@every_kind
+def test_exports_with_a_dynamic_batch(row):
+    network = build(row)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(network, (torch.randn(2, 3, 32, 32),), dynamic_shapes=({0: batch},))
+    x = torch.randn(5, 3, 32, 32)
+    assert torch.allclose(program.module()(x), network(x), atol=1e-5)
+
+
+@every_kind
+def test_memory_format_precision_and_copies(row):
+    network, x = build(row), torch.randn(2, 3, 33, 40)
+    expected = network(x)
+    last = deepcopy(network).to(memory_format=torch.channels_last)
+    assert torch.allclose(last(x.contiguous(memory_format=torch.channels_last)), expected, atol=1e-4)
+    assert torch.equal(pickle.loads(pickle.dumps(network))(x), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(network(x).float(), expected, atol=0.1, rtol=0.1)
+
+
+@every_kind
+def test_an_image_does_not_depend_on_its_batch(row):
+    network, x = build(row).double(), torch.randn(3, 3, 32, 32).double()
+    assert torch.allclose(network(x)[1:2], network(x[1:2]), atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(17, 70), width=st.integers(17, 70), kind=st.sampled_from(sorted(TINY)))
+def test_any_image_size_gives_the_promised_feature_sizes(height, width, kind):
+    row = TINY[kind]
+    with torch.device("meta"):
+        features = create_model(row).stage_features(torch.empty(1, 3, height, width))
+    for reduction, feature in zip(row.reductions, features.values(), strict=True):
+        assert feature.shape[2:] == (-(-height // reduction), -(-width // reduction))
+
+
+def test_chained_cascade_by_hand():
+    # Three splits of one channel; every 3x3 is an identity, both 1x1 are identities, batch norms do nothing.
+    branch = Res2Branch(3, 3, 3, stride=1, groups=1, scale=3, chained=True, count_padding=False).eval()
+    for layer in branch.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.dirac_(layer.weight)
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 0.0
+    x = torch.tensor([1.0, 10.0, 100.0]).reshape(1, 3, 1, 1)
+    assert branch(x).flatten().tolist() == [1.0, 11.0, 100.0]
+
+
+def test_unchained_pool_by_hand():
+    def pooled(count_padding):
+        branch = Res2Branch(2, 2, 2, stride=2, groups=1, scale=2, chained=False, count_padding=count_padding)
+        return branch.pool(torch.ones(1, 1, 4, 4))[0, 0]
+
+    assert pooled(False).tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert torch.allclose(pooled(True), torch.tensor([[4 / 9, 6 / 9], [6 / 9, 1.0]]))
+
+
+def test_the_variants_differ_where_they_should():
+    def kinds(cascade):
+        row = replace(TINY["res2"], cascade=cascade)
+        return [[block.branch.chained for block in stage] for stage in create_model(row).stages]
+
+    assert kinds("paddle") == [[True], [False, True]]
+    assert kinds("authors") == [[False], [False, True]]
+
+
+def test_gate_by_hand():
+    gate = SqueezeExcite(2, 2)
+    with torch.no_grad():
+        gate.squeeze.weight.copy_(torch.tensor([[1.0, -1.0]]))
+        gate.squeeze.bias.fill_(0.5)
+        gate.excite.weight.copy_(torch.tensor([[1.0], [-2.0]]))
+        gate.excite.bias.copy_(torch.tensor([0.0, 1.0]))
+    x = torch.tensor([3.0, 1.0]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2)
+    hidden = 3.0 - 1.0 + 0.5
+    expected = torch.tensor([3.0, 1.0]) * torch.sigmoid(torch.tensor([hidden, 1 - 2 * hidden]))
+    assert torch.allclose(gate(x)[0, :, 0, 0], expected)
+
+
+def test_running_variance_is_the_biased_one():
+    norm, x = BatchNorm(3).train(), torch.randn(4, 3, 5, 6)
+    norm(x)
+    biased = x.var(dim=(0, 2, 3), unbiased=False)
+    assert torch.allclose(norm.running_var, 0.9 * torch.ones(3) + 0.1 * biased, atol=1e-6)
+    assert torch.allclose(norm.running_mean, 0.1 * x.mean(dim=(0, 2, 3)), atol=1e-7)
+    assert norm.num_batches_tracked == 1
+    assert torch.equal(
+        norm.eval()(x), nn.functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+
+
+def test_initial_weights_as_published():
+    network = create_model("SE_ResNeXt50_32x4d", depths=(1, 1, 1, 1))
+    grouped = network.stages[3][0].branch.conv1.conv
+    assert grouped.weight.shape == (1024, 32, 3, 3)
+    assert abs(grouped.weight.std().item() / (2 / (9 * 1024)) ** 0.5 - 1) < 0.02  # not divided by the groups
+    bound = 2048**-0.5
+    assert bound * 0.99 < network.head.weight.abs().max().item() <= bound
+    assert network.head.bias.abs().max() == 0
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert all(torch.all(norm.weight == 1) for norm in norms)

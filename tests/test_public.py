@@ -1,0 +1,55 @@
+"""The public surface: a change here is a change for users and belongs into CHANGELOG.md."""
+
+import pytest
+
+import resnexus
+from resnexus import ResnexusError, architecture, list_models
+from resnexus.errors import unknown
+
+
+def test_public_names():
+    assert sorted(resnexus.__all__) == PUBLIC
+    for name in resnexus.__all__:
+        assert getattr(resnexus, name) is not None
+
+
+PUBLIC = [
+    "Architecture",
+    "ResnexusError",
+    "__version__",
+    "architecture",
+    "complexity",
+    "create_model",
+    "list_models",
+]
+
+
+def test_an_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'create_modle'"):
+        resnexus.create_modle  # noqa: B018
+
+
+def test_list_models_has_the_series_and_the_baselines():
+    names = list_models()
+    assert len(names) == len(set(names)) == 28
+    assert [len(list_models(family)) for family in ("Res2Net", "ResNeXt", "SENet", "ResNet")] == [5, 12, 7, 4]
+    assert list_models("res2net") == names[:5]
+
+
+def test_lookup_ignores_case():
+    assert architecture("senet154_VD") is architecture("SENet154_vd")
+
+
+def test_unknown_names_are_told_the_nearest():
+    with pytest.raises(ResnexusError, match=r"unknown architecture 'resnext50_32x4': did you mean 'ResNeXt50_32x4d'\?"):
+        architecture("resnext50_32x4")
+    with pytest.raises(ResnexusError, match="28 names, see resnexus list"):
+        architecture("vit")
+    with pytest.raises(ResnexusError, match="unknown family 'vgg': accepted are Res2Net, ResNeXt, ResNet, SENet"):
+        list_models("vgg")
+
+
+def test_short_lists_are_printed_whole():
+    assert str(unknown("stem", "deeep", ["deep", "small"])) == (
+        "unknown stem 'deeep': did you mean 'deep'? Accepted: deep, small."
+    )
