@@ -1,0 +1,299 @@
+"""Labelled images from class folders or bundled with a library, and batches of them.
+
+A file that cannot be decoded is an item too, a `BadImage`: evaluation counts and names it and goes on, training says
+whether it may.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from resnexus.data import digits
+from resnexus.data.augment import Augment, shifted
+from resnexus.data.folders import find_images
+from resnexus.data.images import ImageError
+from resnexus.data.preprocess import Preprocess
+from resnexus.errors import ResnexusError, unknown
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+EMBEDDED = ("digits",)
+"""Names that `open_dataset` accepts beside folders."""
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A file that could not be decoded, and why."""
+
+    path: str
+    reason: str
+
+
+Item: TypeAlias = tuple[Tensor, int] | BadImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Images of one size with their labels, and the files of the batch that could not be decoded.
+
+    Attributes:
+        images: (N, C, H, W) float32; N is 0, and so are C, H and W, if no file could be decoded.
+        labels: (N,) int64.
+        bad: the files left out.
+    """
+
+    images: Tensor
+    labels: Tensor
+    bad: tuple[BadImage, ...] = ()
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Return the batch with its tensors on `device`."""
+        images = self.images.to(device, non_blocking=non_blocking)
+        return Batch(images=images, labels=self.labels.to(device, non_blocking=non_blocking), bad=self.bad)
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in page-locked memory; a DataLoader with `pin_memory=True` calls this."""
+        return Batch(images=self.images.pin_memory(), labels=self.labels.pin_memory(), bad=self.bad)
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Make a batch of a DataLoader's items; pass it as `collate_fn`."""
+    good = [item for item in items if not isinstance(item, BadImage)]
+    return Batch(
+        images=torch.stack([image for image, _ in good]) if good else torch.empty(0, 0, 0, 0),
+        labels=torch.tensor([label for _, label in good], dtype=torch.int64),
+        bad=tuple(item for item in items if isinstance(item, BadImage)),
+    )
+
+
+class LabelledImages(Dataset[Item], ABC):
+    """Images with labels 0 .. len(classes) - 1; an item is (image, label) or a `BadImage`."""
+
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Item: ...
+
+    @abstractmethod
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random draws of the augmentation; without one it has no effect.
+
+        They depend on seed, epoch and index alone, not on order, batches or workers. Running workers notice.
+        """
+
+
+class ImageFiles(LabelledImages):
+    """Image files, decoded when asked for.
+
+    Args:
+        paths: the files.
+        labels: class of each.
+        classes: names of the classes.
+        preprocess: the evaluation transform, and the normalisation of the training transform.
+        augment: the training transform; None to evaluate.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels: Sequence[int],
+        classes: tuple[str, ...],
+        *,
+        preprocess: Preprocess,
+        augment: Augment | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.paths, self.classes = tuple(paths), classes
+        self.labels = torch.tensor(labels, dtype=torch.int64)
+        self.preprocess, self.augment, self.seed = preprocess, augment, seed
+        self._epoch = _shared_epoch()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Item:
+        path = self.paths[index]
+        try:
+            if self.augment is None:
+                image = self.preprocess(path)
+            else:
+                random = np.random.default_rng((self.seed, int(self._epoch), index))
+                image = self.augment(path, self.preprocess, random)
+        except ImageError as error:
+            return BadImage(path, error.reason)
+        return image, int(self.labels[index])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random draws of the augmentation."""
+        self._epoch.fill_(epoch)
+
+
+class ImageArrays(LabelledImages):
+    """Small images in memory, already of the size that the network takes.
+
+    Args:
+        pixels: (N, H, W, C) uint8.
+        labels: (N,) class of each.
+        classes: names of the classes.
+        preprocess: whose normalisation is applied.
+        augment: None to evaluate; only its `shift` can be used.
+        seed: of the augmentation.
+
+    Raises:
+        ResnexusError: the augmentation crops or flips.
+    """
+
+    def __init__(
+        self,
+        pixels: Array,
+        labels: Array,
+        classes: tuple[str, ...],
+        *,
+        preprocess: Preprocess,
+        augment: Augment | None = None,
+        seed: int = 0,
+    ) -> None:
+        if augment is not None and (augment.crop_area is not None or augment.flip):
+            raise ResnexusError(
+                f"crop_area={augment.crop_area}, flip={augment.flip}: images in memory are only shifted; "
+                "use Augment(crop_area=None, flip=0, shift=1)"
+            )
+        self.pixels, self.classes = pixels, classes
+        self.labels = torch.from_numpy(labels)
+        self.preprocess, self.augment, self.seed = preprocess, augment, seed
+        self._epoch = _shared_epoch()
+        self._prepared: tuple[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.images()[index], int(self.labels[index])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random draws of the augmentation."""
+        self._epoch.fill_(epoch)
+
+    def images(self) -> Tensor:
+        """Return all images of the epoch, (N, C, H, W) float32; an epoch is prepared once, in one go."""
+        epoch = int(self._epoch) if self.augment else 0
+        if self._prepared is None or self._prepared[0] != epoch:
+            pixels = self.pixels
+            if self.augment:
+                pixels = shifted(pixels, self.augment.shift, np.random.default_rng((self.seed, epoch)))
+            self._prepared = epoch, self.preprocess.normalise(pixels)
+        return self._prepared[1]
+
+
+def _shared_epoch() -> Tensor:
+    """Return a counter that the workers of a DataLoader see change, even those that live on."""
+    return torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """A data set: what to train on and what to evaluate on.
+
+    Attributes:
+        name: of the data set; a folder's own name.
+        classes: names, in the order of the labels.
+        train: augmented if that was asked for.
+        val: never augmented.
+        preprocess: the evaluation transform; `in_chans` and `size` tell what the network takes.
+        ignored: files among the images whose suffix is no image's.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: LabelledImages
+    val: LabelledImages
+    preprocess: Preprocess
+    ignored: tuple[str, ...] = ()
+
+
+def open_dataset(
+    path_or_name: str | os.PathLike[str],
+    preprocess: Preprocess | None = None,
+    augment: Augment | None = None,
+    *,
+    seed: int = 0,
+) -> Splits:
+    """Open a data set: a folder, or one of `EMBEDDED` by name.
+
+    A folder is read as `find_images` says. `"digits"` is the embedded data set; a folder of that name is `"./digits"`.
+
+    Args:
+        path_or_name: the folder or the name.
+        preprocess: for a folder; the transform of the published series if None. An embedded data set has its own.
+        augment: the training transform; None for none.
+        seed: of the augmentation.
+
+    Raises:
+        ResnexusError: neither a folder nor a name, a folder laid out otherwise, or options that an embedded data set
+            cannot use.
+    """
+    if path_or_name in EMBEDDED:
+        if preprocess is not None:
+            raise ResnexusError(f"preprocess has no effect on {path_or_name!r}: the data set has its own; leave it out")
+        return _digits(augment, seed)
+    root = Path(path_or_name)
+    if not root.is_dir():
+        what = "a file, not a folder" if root.exists() else "no folder"
+        name = unknown("embedded data set", os.fspath(path_or_name), EMBEDDED)
+        raise ResnexusError(f"data {os.fspath(path_or_name)!r}: {what} with train/ and val/ is there, and {name}")
+    return _folder(root, preprocess or Preprocess(), augment, seed)
+
+
+def _digits(augment: Augment | None, seed: int) -> Splits:
+    pixels, labels = digits.load_digits()
+    train, val = digits.split(labels)
+    intensities = pixels[train] / 255
+    mean, std = round(float(intensities.mean()), 4), round(float(intensities.std()), 4)
+    preprocess = Preprocess(size=digits.SIZE, resize_short=digits.SIZE, mean=(mean,), std=(std,))
+    return Splits(
+        name="digits",
+        classes=digits.CLASSES,
+        train=ImageArrays(
+            pixels[train], labels[train], digits.CLASSES, preprocess=preprocess, augment=augment, seed=seed
+        ),
+        val=ImageArrays(pixels[val], labels[val], digits.CLASSES, preprocess=preprocess),
+        preprocess=preprocess,
+    )
+
+
+def _folder(root: Path, preprocess: Preprocess, augment: Augment | None, seed: int) -> Splits:
+    found = find_images(root)
+
+    def files(paths: Mapping[str, Sequence[str]], augment: Augment | None) -> ImageFiles:
+        numbered = [(path, number) for number, name in enumerate(found.classes) for path in paths[name]]
+        return ImageFiles(
+            [path for path, _ in numbered],
+            [number for _, number in numbered],
+            found.classes,
+            preprocess=preprocess,
+            augment=augment,
+            seed=seed,
+        )
+
+    return Splits(
+        name=root.resolve().name,
+        classes=found.classes,
+        train=files(found.train, augment),
+        val=files(found.val, None),
+        preprocess=preprocess,
+        ignored=found.ignored,
+    )
