@@ -15,11 +15,14 @@ def test_public_names():
 
 PUBLIC = [
     "Architecture",
+    "Preprocess",
     "ResnexusError",
     "__version__",
     "architecture",
+    "compare",
     "complexity",
     "create_model",
+    "evaluate",
     "list_models",
 ]
 

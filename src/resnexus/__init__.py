@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from resnexus.architectures.catalog import list_models as list_models
     from resnexus.architectures.complexity import complexity as complexity
     from resnexus.architectures.spec import Architecture as Architecture
+    from resnexus.comparison.compare import compare as compare
+    from resnexus.data.preprocess import Preprocess as Preprocess
     from resnexus.errors import ResnexusError as ResnexusError
+    from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Architecture": "resnexus.architectures.spec",
+    "Preprocess": "resnexus.data.preprocess",
     "ResnexusError": "resnexus.errors",
     "architecture": "resnexus.architectures.catalog",
+    "compare": "resnexus.comparison.compare",
     "complexity": "resnexus.architectures.complexity",
     "create_model": "resnexus.models",
+    "evaluate": "resnexus.evaluation.evaluate",
     "list_models": "resnexus.architectures.catalog",
 }
 

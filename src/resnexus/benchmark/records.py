@@ -183,14 +183,19 @@ class Comparison:
     schema: int = field(default=SCHEMA)
 
 
+def to_json(record: Any) -> str:
+    """Return a record, or a dict or list of plain values, as JSON."""
+    content = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
 def write_json(record: Any, path: Path) -> None:
     """Write a record, or a dict or list of plain values, to `path`: whole or not at all.
 
     Raises:
         ResnexusError: the file cannot be written; names the path and the system's reason.
     """
-    content = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
-    write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", path)
+    write_text(to_json(record) + "\n", path)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -1,1 +1,53 @@
-"""The command line."""
+"""The command line: one thin file per verb, and what they share here.
+
+A verb's file imports what it runs inside the function, so that `resnexus --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from resnexus import __version__
+from resnexus.cli import compare, info, list_models
+from resnexus.errors import ResnexusError
+
+app = typer.Typer(
+    help="ResNeXt, SENet and Res2Net for PyTorch: look up, compare, time and train the networks of the series.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("list")(list_models.list_models)
+app.command("info")(info.info)
+app.command("compare")(compare.compare)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"resnexus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None: ...
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends in one sentence and exit code 2, Ctrl-C in 130."""
+    try:
+        app()
+    except ResnexusError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(141)

@@ -8,14 +8,19 @@ from typing import Any
 import lightning
 import torch
 
+from resnexus.data.datasets import LabelledImages
 from resnexus.errors import ResnexusError
 
 
-class EpochCallback(lightning.Callback):
-    """Calls a function after every epoch."""
+class Epochs(lightning.Callback):
+    """Tells the data set which epoch begins, for its augmentation, and `on_epoch` that one has ended."""
 
-    def __init__(self, on_epoch: Callable[[], object] | None) -> None:
-        self._on_epoch = on_epoch
+    def __init__(self, dataset: LabelledImages, on_epoch: Callable[[], object] | None) -> None:
+        self._dataset, self._on_epoch = dataset, on_epoch
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Announce the epoch."""
+        self._dataset.set_epoch(trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report the epoch."""

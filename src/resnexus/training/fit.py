@@ -10,19 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from resnexus.data.datasets import collate
+from resnexus.data.datasets import LabelledImages, collate
 from resnexus.errors import ResnexusError
 from resnexus.training.settings import Settings
 
 if TYPE_CHECKING:
     import lightning
 
+# What Lightning and the PyTorch it calls say about settings that are meant.
+_EXPECTED_WARNINGS = (
+    r".*does not have many workers.*",
+    r".*The number of training batches.*",
+    r".*`training_step` returned `None`.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*GPU available but not used.*",
+)
+
 
 def fit(
     network: nn.Module,
-    dataset: Dataset[Any],
+    dataset: LabelledImages,
     num_classes: int,
     settings: Settings,
     *,
@@ -35,7 +44,7 @@ def fit(
 
     Args:
         network: (N, C, H, W) -> (N, num_classes) logits.
-        dataset: of `data.datasets`: gives (image, label) or `BadImage`.
+        dataset: what to train on, e.g. `open_dataset(...).train`.
         num_classes: of the logits.
         settings: of the run.
         seed: of the order of the images and of mixup.
@@ -49,7 +58,7 @@ def fit(
         import lightning
     except ImportError as error:
         raise ResnexusError("training needs lightning: pip install 'resnexus[train]'") from error
-    from resnexus.training.callbacks import EpochCallback, StopAtNonFiniteLoss
+    from resnexus.training.callbacks import Epochs, StopAtNonFiniteLoss
     from resnexus.training.classifier import Classifier
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -60,15 +69,14 @@ def fit(
         collate_fn=collate,
         num_workers=settings.workers,
         # A last batch of one image cannot be normalised.
-        drop_last=len(dataset) % settings.batch_size == 1,  # type: ignore[arg-type]
+        drop_last=len(dataset) % settings.batch_size == 1,
         generator=torch.Generator().manual_seed(seed),
     )
     network.to(memory_format=torch.channels_last)
     bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*The number of training batches.*")
-        warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
         trainer = lightning.Trainer(
             accelerator="gpu" if torch.cuda.is_available() else "cpu",
             devices=1,
@@ -78,7 +86,7 @@ def fit(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[StopAtNonFiniteLoss(), EpochCallback(on_epoch)],
+            callbacks=[StopAtNonFiniteLoss(), Epochs(dataset, on_epoch)],
         )
         _fit(trainer, Classifier(network, num_classes, settings, seed), loader)
     return network.cpu().eval()

@@ -1,0 +1,88 @@
+"""`resnexus compare`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_COMMA = "separated by commas"
+
+
+def compare(
+    data: Annotated[
+        str, typer.Option(help="A folder with train/CLASS/ and val/CLASS/, or an embedded data set: digits.")
+    ] = "digits",
+    out: Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")] = Path(
+        "report"
+    ),
+    models: Annotated[
+        str | None,
+        typer.Option(help=f"Networks, {_COMMA}; by default one of each kind, small ones for embedded data."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Published weights to start from: imagenet or ssld; random if left out.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 20,
+    seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
+    image_size: Annotated[int, typer.Option(help="Pixels on a side, for a folder's images.")] = 224,
+    train_batch: Annotated[int, typer.Option(help="Images per training step.")] = 128,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="At the start; 0.1 x train batch / 256 if left out.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    allow_bad_images: Annotated[
+        bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
+    ] = False,
+    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
+    precisions: Annotated[str, typer.Option(help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16.")] = "fp32,bf16",
+    device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
+    series: Annotated[
+        str, typer.Option(help="Time the series at 224x224: quick (a few networks), full (all) or none.")
+    ] = "quick",
+    json_output: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Train, evaluate, count and time networks on your data, and write the series' page anew.
+
+    A training that OUT already holds, under the same conditions, is not done again.
+    """
+    from resnexus.benchmark.records import to_json
+    from resnexus.comparison import compare as job
+    from resnexus.comparison.progress import Bars, Silent
+    from resnexus.training.settings import Settings
+
+    result = job.compare(
+        data,
+        out=out,
+        models=_names(models) if models is not None else None,
+        weights=weights,
+        image_size=image_size,
+        seeds=seeds,
+        settings=Settings(
+            epochs=epochs,
+            batch_size=train_batch,
+            learning_rate=learning_rate,
+            workers=workers,
+            allow_bad_images=allow_bad_images,
+        ),
+        timing=job.Timing(
+            precisions=tuple(_names(precisions)), batch_sizes=tuple(_numbers(batch_sizes)), device=device
+        ),
+        series=series,  # type: ignore[arg-type]  # checked by compare
+        progress=Silent() if json_output else Bars(),
+    )
+    print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    from resnexus.errors import ResnexusError
+
+    try:
+        return [int(part) for part in _names(text)]
+    except ValueError:
+        raise ResnexusError(f"{text!r}: expected whole numbers {_COMMA}, such as 1,4,8") from None

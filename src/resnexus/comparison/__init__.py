@@ -1,0 +1,1 @@
+"""The main job: train, evaluate, count and time networks on your data, and write the series' page anew."""

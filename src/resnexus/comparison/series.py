@@ -1,0 +1,99 @@
+"""The published page beside what is counted and timed here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from resnexus.architectures.catalog import BASELINES, CATALOG, architecture
+from resnexus.architectures.complexity import complexity
+from resnexus.benchmark.latency import time_networks
+from resnexus.benchmark.records import Cell, SeriesNetwork, WrongCell
+from resnexus.models import create_model
+from resnexus.weights.checkpoints import Published, checkpoints, published
+from resnexus.weights.errata import errata
+
+QUICK = (
+    "ResNet50_vd",
+    "ResNeXt50_32x4d",
+    "ResNeXt50_vd_32x4d",
+    "SE_ResNet50_vd",
+    "SE_ResNeXt50_32x4d",
+    "Res2Net50_26w_4s",
+    "Res2Net50_14w_8s",
+)
+"""The networks that the quick mode times: one of each kind, at 50 layers."""
+
+IMAGE_SIZE = 224
+
+
+def line_name(name: str) -> str:
+    """Return the name without its number of layers: networks of one line differ in depth alone."""
+    return re.sub(r"(Net|NeXt)\d+", r"\1", name)
+
+
+def published_series() -> tuple[SeriesNetwork, ...]:
+    """Return the 27 checkpoints and the 4 baselines, published figures beside counted ones."""
+    rows = [(record.name, record.architecture, record.published) for record in checkpoints().values()]
+    rows += [(row.name, row.name, published(row.name)) for row in BASELINES]
+    return tuple(_series_network(*row) for row in rows)
+
+
+def time_series(
+    *,
+    quick: bool,
+    precisions: Sequence[str],
+    batch_sizes: Sequence[int],
+    device: str,
+    rounds: int,
+    repeats: int,
+    on_step: Callable[[], object] | None = None,
+) -> tuple[Cell, ...]:
+    """Time the series at 224x224, with random weights: the values of weights do not change the time.
+
+    Args:
+        quick: only the networks of `QUICK`.
+        precisions: as for `time_networks`.
+        batch_sizes: as for `time_networks`.
+        device: as for `time_networks`.
+        rounds: as for `time_networks`.
+        repeats: as for `time_networks`.
+        on_step: as for `time_networks`.
+    """
+    networks = {name: create_model(name).eval() for name in (QUICK if quick else CATALOG)}
+    return tuple(
+        time_networks(
+            networks,
+            image_size=IMAGE_SIZE,
+            precisions=precisions,
+            batch_sizes=batch_sizes,
+            device=device,
+            rounds=rounds,
+            repeats=repeats,
+            on_step=on_step,
+        )
+    )
+
+
+def _series_network(name: str, row_name: str, figures: Published) -> SeriesNetwork:
+    cost = complexity(row_name)
+    # The latencies of a distilled checkpoint were not published.
+    printed = {figures.gflops, figures.mparams, figures.v100_ms, *figures.t4_ms.values()}
+    return SeriesNetwork(
+        name=name,
+        architecture=row_name,
+        family=architecture(row_name).family,
+        line=line_name(name),
+        top1=figures.top1,
+        top5=figures.top5,
+        reference_top1=figures.reference_top1,
+        reference_top5=figures.reference_top5,
+        published_gflops=figures.gflops,
+        published_mparams=figures.mparams,
+        gflops=cost.gflops,
+        mparams=cost.mparams,
+        v100_ms=figures.v100_ms,
+        t4_ms=figures.t4_ms,
+        errata=tuple(WrongCell(**asdict(erratum)) for erratum in errata(row_name) if erratum.published in printed),
+    )

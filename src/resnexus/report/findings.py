@@ -1,0 +1,177 @@
+"""What the records support, in sentences: no claim that the spread does not carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from resnexus.benchmark.records import Cell, Comparison, Run, TrainedNetwork
+from resnexus.evaluation.metrics import PairedDifference, paired_interval
+from resnexus.report.latencies import Setting, latencies
+from resnexus.report.printing import counted, decimals_for, listed, number, percent, signed
+
+BETTER, WORSE, NO_DIFFERENCE, UNKNOWN = "better", "worse", "no difference shown", "unknown: one seed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A network's top-1 minus the reference's, paired by seed, fractions.
+
+    Attributes:
+        mean: of the pairs.
+        interval: the same with its 95 % interval; None for a single pair.
+        pairs: seeds that both networks have.
+    """
+
+    mean: float
+    interval: PairedDifference | None
+    pairs: int
+
+    @property
+    def finding(self) -> str:
+        """`BETTER`, `WORSE`, `NO_DIFFERENCE` (the interval holds 0, or all pairs are equal) or `UNKNOWN`."""
+        if self.interval is None:
+            return UNKNOWN
+        if not self.interval.differs:
+            return NO_DIFFERENCE
+        return BETTER if self.mean > 0 else WORSE
+
+    @property
+    def range(self) -> str:
+        """The interval in points, e.g. `+0.10 to +0.74`; empty if there is none."""
+        if self.interval is None:
+            return ""
+        low, high = self.mean - self.interval.half_width, self.mean + self.interval.half_width
+        return f"{signed(100 * low, 2)} to {signed(100 * high, 2)}" if high > low else "equal in every seed"
+
+
+def reference(comparison: Comparison) -> TrainedNetwork | None:
+    """Return the network that the others are compared with: the first trained ResNet, or None."""
+    return next((network for network in comparison.networks if network.family == "ResNet" and network.runs), None)
+
+
+def difference(network: TrainedNetwork, other: TrainedNetwork | None) -> Difference | None:
+    """Return the paired difference in top-1 from `other`; None for itself or without a common seed."""
+    if other is None or other is network:
+        return None
+    partners: dict[int, Run] = {run.seed: run for run in other.runs}
+    pairs = [(run.top1, partners[run.seed].top1) for run in network.runs if run.seed in partners]
+    if not pairs:
+        return None
+    first, second = zip(*pairs, strict=True)
+    mean = fmean(a - b for a, b in pairs)
+    return Difference(mean=mean, interval=paired_interval(first, second) if len(pairs) > 1 else None, pairs=len(pairs))
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Return the verdict on the user's data, a sentence each."""
+    trained = [network for network in comparison.networks if network.runs]
+    if not trained:
+        return ["No network was trained."]
+    best = max(trained, key=_mean_top1)
+    equal = [network.name for network in trained if _mean_top1(network) == _mean_top1(best)]
+    verb = "has" if len(equal) == 1 else "have"
+    found = [_training(comparison, trained), f"{listed(equal)} {verb} the highest mean top-1, {_top1(best)} %."]
+    other = reference(comparison)
+    if other is None:
+        found.append("No ResNet was trained, so there is nothing to compare with.")
+    else:
+        found += _against(trained, other)
+        found += _speed(comparison, trained, other)
+    return found
+
+
+def caution(comparison: Comparison) -> str:
+    """Return what the intervals cover and what they do not; empty if there are none."""
+    trained = [network for network in comparison.networks if network.runs]
+    if reference(comparison) is None or len(trained) < 2:
+        return ""
+    images = max(run.images for network in trained for run in network.runs)
+    return (
+        "Differences are paired by seed, with a 95 % interval from Student's t, each for one comparison alone. "
+        "The interval covers the seeds: initial weights, order and augmentation. It does not cover the choice of the "
+        f"{counted(images, 'validation image')}, of which one is {percent(1 / max(1, images))} points."
+    )
+
+
+def skipped(comparison: Comparison) -> list[str]:
+    """Return the validation images that could not be read, with their reasons, each once."""
+    found = (entry for network in comparison.networks for run in network.runs for entry in run.skipped)
+    return list(dict.fromkeys(found))
+
+
+def _training(comparison: Comparison, trained: list[TrainedNetwork]) -> str:
+    seeds = sorted({len(network.runs) for network in trained})
+    times = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    often = "once" if seeds == [1] else f"{times} times (other seeds, same settings)"
+    flops = [network.gflops for network in trained]
+    cost = ""
+    if len(trained) > 1:
+        apart = 100 * (max(flops) / min(flops) - 1)
+        cost = f" The largest has {number(apart, 1)} % more FLOPs than the smallest."
+    return (
+        f"{counted(len(trained), 'network')}, each trained {often} on "
+        f"{counted(comparison.train_images, 'image')} of {comparison.data}.{cost}"
+    )
+
+
+def _against(trained: list[TrainedNetwork], other: TrainedNetwork) -> list[str]:
+    groups: dict[str, list[str]] = {BETTER: [], WORSE: [], NO_DIFFERENCE: [], UNKNOWN: []}
+    pairs = set()
+    for network in trained:
+        found = difference(network, other)
+        if found is None:
+            continue
+        pairs.add(found.pairs)
+        interval = f", {found.range}" if found.range else ""
+        groups[found.finding].append(f"{network.name} ({signed(100 * found.mean, 2)} points{interval})")
+    if not pairs:
+        return [f"Nothing can be compared with {other.name}: no other network has the same seeds."]
+    seeds = counted(min(pairs), "seed")
+    sentences = []
+    if groups[UNKNOWN]:
+        sentences.append("One seed: the spread is unknown, so no difference in accuracy is claimed.")
+    for finding in (BETTER, WORSE):
+        if groups[finding]:
+            sentences.append(f"{finding.capitalize()} than {other.name}: {listed(groups[finding])}.")
+    if groups[NO_DIFFERENCE]:
+        names = listed(groups[NO_DIFFERENCE])
+        sentences.append(f"No difference from {other.name} that {seeds} can show: {names}.")
+    return sentences
+
+
+def _speed(comparison: Comparison, trained: list[TrainedNetwork], other: TrainedNetwork) -> list[str]:
+    found = latencies(comparison.latency)
+    sentences = []
+    for setting in found.settings:
+        for batch_size in found.batch_sizes(setting)[:1]:
+            cells = found.cells[setting][batch_size]
+            timed = [cells[network.name] for network in trained if network.name in cells and network is not other]
+            if other.name in cells and timed:
+                sentences.append(_speed_sentence(setting, cells[other.name], timed))
+    return sentences
+
+
+def _speed_sentence(setting: Setting, other: Cell, timed: Sequence[Cell]) -> str:
+    slower, faster, alike = [], [], []
+    for cell in timed:
+        times = f"{cell.model} ({number(cell.median_ms / other.median_ms, 2)} times as long)"
+        if cell.p10_ms > other.p90_ms:
+            slower.append(times)
+        elif cell.p90_ms < other.p10_ms:
+            faster.append(times)
+        else:
+            alike.append(times)
+    named = (("Slower", slower), ("Faster", faster), ("No clear difference", alike))
+    parts = " ".join(f"{what}: {listed(names)}." for what, names in named if names)
+    median = number(other.median_ms, decimals_for([other.median_ms]))
+    return f"At batch {other.batch_size} ({setting.title}) {other.model} takes {median} ms. {parts}"
+
+
+def _mean_top1(network: TrainedNetwork) -> float:
+    return fmean(run.top1 for run in network.runs)
+
+
+def _top1(network: TrainedNetwork) -> str:
+    return percent(_mean_top1(network))
