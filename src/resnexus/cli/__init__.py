@@ -45,9 +45,11 @@ def main() -> None:
     except ResnexusError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        sys.exit(141)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            print("interrupted; what was finished is kept", file=sys.stderr)
+        raise
+
+
+_INTERRUPTED = 130
+"""Typer's exit code for Ctrl-C."""

@@ -88,7 +88,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column, title in COLUMNS.items():
-        table.add_column(title, justify="left" if column in ("name", "family") else "right", no_wrap=column in ("name", "family"))
+        text = column in ("name", "family")
+        table.add_column(title, justify="left" if text else "right", no_wrap=text)
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in COLUMNS))
     # A pipe has no width to fit into.
