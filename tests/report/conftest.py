@@ -13,7 +13,8 @@ from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.records import Cell, Comparison, Run, SeriesNetwork, TrainedNetwork, WrongCell
 from resnexus.report import write_report
-from resnexus.weights.checkpoints import checkpoints, published
+from resnexus.weights.checkpoints import checkpoints
+from resnexus.weights.published import published
 from resnexus.weights.errata import errata
 
 SIBLINGS = (

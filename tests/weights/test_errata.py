@@ -4,8 +4,9 @@ import pytest
 
 from resnexus import ResnexusError, architecture, complexity, list_models
 from resnexus.architectures.complexity import layers
-from resnexus.weights.checkpoints import checkpoints, published, tags
+from resnexus.weights.checkpoints import checkpoints, tags
 from resnexus.weights.errata import errata
+from resnexus.weights.published import published
 
 GROUPED = [name for name in list_models() if architecture(name).groups > 1]
 

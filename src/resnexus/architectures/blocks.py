@@ -106,8 +106,10 @@ class ProjectionShortcut(nn.Module):
     def __init__(self, in_width: int, out_width: int, *, stride: int, pool: bool) -> None:
         super().__init__()
         pool = pool and stride > 1
-        # An odd last row or column is averaged over the pixels it has.
-        self.pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False) if pool else nn.Identity()
+        self.pool: nn.Module = nn.Identity()
+        if pool:
+            # An odd last row or column is averaged over the pixels it has.
+            self.pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
         self.proj = ConvNorm(in_width, out_width, 1, stride=1 if pool else stride, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,7 +169,9 @@ class Res2Branch(nn.Module):
         width = inner_width // scale
         self.conv0 = ConvNorm(in_width, inner_width, 1)
         self.splits = nn.ModuleList(ConvNorm(width, width, 3, stride=stride, groups=groups) for _ in range(scale - 1))
-        self.pool = nn.Identity() if chained else nn.AvgPool2d(3, stride, 1, count_include_pad=count_padding)
+        self.pool: nn.Module = nn.Identity()
+        if not chained:
+            self.pool = nn.AvgPool2d(3, stride, 1, count_include_pad=count_padding)
         self.conv2 = ConvNorm(inner_width, out_width, 1, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from resnexus.architectures.catalog import architecture
-from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
+
+if TYPE_CHECKING:  # counting needs no torch
+    from resnexus.architectures.network import FeatureNetwork, Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +99,12 @@ def complexity(
     Raises:
         ResnexusError: unknown name, or an image size that is not positive.
     """
-    if isinstance(model, (Network, FeatureNetwork)):
-        row, in_chans = model.architecture, model.in_chans
-        stages = len(model.stages)
-        num_classes = model.num_classes if isinstance(model, Network) else 0
-    else:
+    if isinstance(model, (str, Architecture)):
         row = architecture(model) if isinstance(model, str) else model
         stages = len(row.depths)
+    else:
+        row, in_chans, stages = model.architecture, model.in_chans, len(model.stages)
+        num_classes = getattr(model, "num_classes", 0)  # a FeatureNetwork has no classes
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if height < 1 or width < 1:
         raise ResnexusError(f"image_size={image_size!r}: expected at least 1 pixel on each side")

@@ -10,8 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from resnexus.architectures.complexity import Complexity
-    from resnexus.weights.checkpoints import Published
     from resnexus.weights.errata import Erratum
+    from resnexus.weights.published import Published
 
 _UNITS = {"gflops": "GFLOPs", "mparams": "M parameters", "v100_ms": "ms on V100"}
 
@@ -23,12 +23,13 @@ def info(
 ) -> None:
     """Show a network: its row, features, cost, published figures, and which of those are wrong."""
     import resnexus
-    from resnexus.weights.checkpoints import published, tags
     from resnexus.weights.errata import errata
+    from resnexus.weights.published import checkpoint_entries, published
 
     row = resnexus.architecture(name)
     cost = resnexus.complexity(row.name, image_size)
     figures, wrong = published(row.name), errata(row.name)
+    checkpoints = [entry["checkpoint"] for entry in checkpoint_entries() if entry["architecture"] == row.name]
     if json_output:
         content = {
             "architecture": asdict(row),
@@ -40,29 +41,23 @@ def info(
             "complexity": {"image_size": image_size, **asdict(cost), "gflops": cost.gflops},
             "published": asdict(figures),
             "errata": [asdict(erratum) for erratum in wrong],
-            "checkpoints": {tag: record.url for tag, record in tags(row.name).items()},
+            "checkpoints": checkpoints,
         }
         print(json.dumps(content, indent=1))
         return
     print(f"{row.name}  ({row.family})\n")
     _section("architecture", {field: value for field, value in asdict(row).items() if field != "name"})
-    _section(
-        "features", {f"stage{stage}": _feature(row.outer_width(stage), row.reductions[stage]) for stage in _stages(row)}
-    )
+    widths = [row.outer_width(stage) for stage in range(len(row.depths))]
+    features = {
+        f"stage{stage}": f"{width} channels, stride {stride}"
+        for stage, (width, stride) in enumerate(zip(widths, row.reductions, strict=True))
+    }
+    _section("features", features)
     _section(f"cost at {image_size}x{image_size}, counted", _cost(cost))
     _section("published", _figures(figures))
-    for record in tags(row.name).values():
-        top = f"top-1 {100 * record.published.top1:.1f} %, top-5 {100 * record.published.top5:.1f} %"
-        print(f"  checkpoint {record.tag:9} {top}")
+    accuracies = {name: _accuracy(published(name)) for name in checkpoints}
+    _section("checkpoints", accuracies or {"none": "a baseline; build it and train it"})
     _print_errata(wrong)
-
-
-def _stages(row: Any) -> range:
-    return range(len(row.depths))
-
-
-def _feature(channels: int, reduction: int) -> str:
-    return f"{channels} channels, stride {reduction}"
 
 
 def _cost(cost: Complexity) -> dict[str, str]:
@@ -74,7 +69,7 @@ def _cost(cost: Complexity) -> dict[str, str]:
 
 
 def _figures(figures: Published) -> dict[str, str]:
-    found = {"accuracy": f"top-1 {100 * figures.top1:.1f} %, top-5 {100 * figures.top5:.1f} % on ImageNet-1k"}
+    found = {"accuracy": f"{_accuracy(figures)} on ImageNet-1k"}
     if figures.reference_top1 is not None:
         found["the paper's"] = f"top-1 {100 * figures.reference_top1:.1f} %"
     found["size"] = f"{figures.mparams:.2f} M parameters, {figures.gflops:.2f} GFLOPs"
@@ -87,17 +82,22 @@ def _figures(figures: Published) -> dict[str, str]:
     return found
 
 
+def _accuracy(figures: Published) -> str:
+    return f"top-1 {100 * figures.top1:.1f} %, top-5 {100 * figures.top5:.1f} %"
+
+
 def _section(title: str, values: dict[str, Any]) -> None:
     print(title)
+    width = max(16, *map(len, values))
     for name, value in values.items():
-        print(f"  {name:16} {value}")
+        print(f"  {name:{width}}  {value}")
     print()
 
 
 def _print_errata(wrong: list[Erratum]) -> None:
     if not wrong:
         return
-    print("\nwrong in the published tables")
+    print("wrong in the published tables")
     for erratum in wrong:
         unit = _UNITS.get(erratum.field, f"ms on T4 ({erratum.field})")
         right = "" if erratum.counted is None else f", counted {erratum.counted:.2f}"

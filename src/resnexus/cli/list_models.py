@@ -42,25 +42,24 @@ def list_models(
 
 def _rows(family: str | None, pretrained: bool) -> list[dict[str, Any]]:
     import resnexus
-    from resnexus.weights.checkpoints import checkpoints, published
+    from resnexus.weights.published import checkpoint_entries, published
 
     names = resnexus.list_models(family)
+    entries = [(name, name) for name in names]
     if pretrained:
-        entries = [(record.name, record.architecture, record.published) for record in checkpoints().values()]
-    else:
-        entries = [(name, name, published(name)) for name in names]
+        entries = [(entry["checkpoint"], entry["architecture"]) for entry in checkpoint_entries()]
     return [
         {
             "name": name,
             "family": resnexus.architecture(row).family,
-            "top1": figures.top1,
-            "top5": figures.top5,
+            "top1": published(name).top1,
+            "top5": published(name).top5,
             "gflops": round(resnexus.complexity(row).gflops, 2),
             "mparams": round(resnexus.complexity(row).mparams, 2),
-            "t4_fp16_bs4": figures.t4_ms.get("fp16_bs4"),
-            "t4_fp32_bs4": figures.t4_ms.get("fp32_bs4"),
+            "t4_fp16_bs4": published(name).t4_ms.get("fp16_bs4"),
+            "t4_fp32_bs4": published(name).t4_ms.get("fp32_bs4"),
         }
-        for name, row, figures in entries
+        for name, row in entries
         if row in names
     ]
 

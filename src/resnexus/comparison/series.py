@@ -11,8 +11,9 @@ from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.latency import time_networks
 from resnexus.benchmark.records import Cell, SeriesNetwork, WrongCell
 from resnexus.models import create_model
-from resnexus.weights.checkpoints import Published, checkpoints, published
+from resnexus.weights.checkpoints import checkpoints
 from resnexus.weights.errata import errata
+from resnexus.weights.published import Published, published
 
 QUICK = (
     "ResNet50_vd",

@@ -1,4 +1,4 @@
-"""The 27 published checkpoints of the series, and the published figures of the networks they belong to.
+"""The 27 published checkpoints of the series.
 
 A row of `architectures.catalog` says what a network is; a record here says what was trained, by whom, and how good
 it is said to be.
@@ -6,42 +6,15 @@ it is said to be.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import unknown
+from resnexus.weights.published import Published, checkpoint_entries, figures
 
 BASE_URL = "https://paddle-imagenet-models-name.bj.bcebos.com/"
 TAGS = ("imagenet", "ssld")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """The figures of one row of the published page; None where it has none.
-
-    Attributes:
-        top1: accuracy on ImageNet-1k's validation images, a fraction.
-        top5: as `top1`.
-        reference_top1: what the paper of the network reports.
-        reference_top5: as `reference_top1`.
-        gflops: 2 x multiply-adds / 1e9, as printed; see `errata` before you trust it.
-        mparams: parameters in millions, as printed.
-        v100_ms: latency of one image in milliseconds, V100, fp32.
-        t4_ms: latency in milliseconds per batch on a T4 with TensorRT, by `"fp16_bs1"` .. `"fp32_bs8"`.
-    """
-
-    top1: float
-    top5: float
-    reference_top1: float | None
-    reference_top5: float | None
-    gflops: float
-    mparams: float
-    v100_ms: float | None
-    t4_ms: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,32 +68,12 @@ class Checkpoint:
 @cache
 def checkpoints() -> dict[str, Checkpoint]:
     """Return the 27 checkpoints by published name, in the order of the page."""
-    return {entry["checkpoint"]: _checkpoint(entry) for entry in _series()["checkpoints"]}
-
-
-@cache
-def published(architecture: str) -> Published:
-    """Return the figures published for a network trained on ImageNet-1k alone: 24 networks and 4 baselines.
-
-    Raises:
-        ResnexusError: the page has no such network.
-    """
-    rows = {entry["architecture"]: entry for entry in _series()["baselines"]}
-    rows |= {entry["checkpoint"]: entry for entry in _series()["checkpoints"]}
-    if architecture not in rows:
-        raise unknown("published network", architecture, rows, see="resnexus list")
-    return _published(rows[architecture])
+    return {entry["checkpoint"]: _checkpoint(entry) for entry in checkpoint_entries()}
 
 
 def tags(architecture: str) -> dict[str, Checkpoint]:
     """Return the checkpoints of one network by tag; empty for a baseline."""
     return {record.tag: record for record in checkpoints().values() if record.architecture == architecture}
-
-
-@cache
-def _series() -> dict[str, Any]:
-    text = (files("resnexus.weights") / "series.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
 
 
 def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
@@ -132,22 +85,9 @@ def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
         tag="ssld" if ssld else "imagenet",
         url=BASE_URL + entry["url_path"],
         licence="Apache-2.0",
-        published=_published(entry),
+        published=figures(entry),
         preprocess=Preprocess(),
         recipe=None if ssld else _recipe(architecture),
-    )
-
-
-def _published(entry: dict[str, Any]) -> Published:
-    return Published(
-        top1=entry["top1"],
-        top5=entry["top5"],
-        reference_top1=entry["reference_top1"],
-        reference_top5=entry["reference_top5"],
-        gflops=entry["published_gflops"],
-        mparams=entry["published_mparams"],
-        v100_ms=entry.get("v100_fp32_bs1_ms"),
-        t4_ms=entry.get("t4_ms", {}),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
-from resnexus.weights.checkpoints import published
+from resnexus.weights.published import published
 
 _TOLERANCE = 0.01  # the page rounds, and counts some pooling
 
