@@ -14,6 +14,7 @@ SOURCE = Path(resnexus.__file__).parent
 # A package may import those before it, and itself; packages in one group may not import each other.
 GROUPS = (
     ("errors",),
+    ("files",),
     ("architectures", "data"),
     ("weights",),
     ("models",),

@@ -1,15 +1,21 @@
-"""Create a network by name or from a row."""
+"""Create a network by name or from a row, with trained weights or fresh ones."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, overload
+
+import torch
 
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError, unknown
+
+_log = logging.getLogger("resnexus")
 
 OPTIONS = tuple(field.name for field in fields(Architecture) if field.name != "name")
 
@@ -18,7 +24,8 @@ OPTIONS = tuple(field.name for field in fields(Architecture) if field.name != "n
 def create_model(
     model: str | Architecture,
     *,
-    num_classes: int = ...,
+    pretrained: bool | str | os.PathLike[str] = ...,
+    num_classes: int | None = ...,
     in_chans: int = ...,
     features_only: Literal[False] = ...,
     **options: Any,
@@ -27,6 +34,7 @@ def create_model(
 def create_model(
     model: str | Architecture,
     *,
+    pretrained: bool | str | os.PathLike[str] = ...,
     in_chans: int = ...,
     features_only: Literal[True],
     out_indices: Sequence[int] | None = ...,
@@ -37,27 +45,35 @@ def create_model(
 def create_model(
     model: str | Architecture,
     *,
-    num_classes: int = 1000,
+    pretrained: bool | str | os.PathLike[str] = False,
+    num_classes: int | None = None,
     in_chans: int = 3,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     **options: Any,
 ) -> Network | FeatureNetwork:
-    """Create a network with freshly drawn weights, in training mode.
+    """Create a network in training mode, with trained weights or freshly drawn ones.
 
     Args:
         model: a name of the series (`list_models()`; upper and lower case are the same) or a row of your own.
-        num_classes: outputs of the last layer, 0 for none.
-        in_chans: channels of the image.
+        pretrained: True for the published weights of ImageNet-1k; a tag, `"imagenet"` or `"ssld"`; or a file of
+            weights (`.safetensors`, `.pdparams`, `.pth`) as a path object or as a string with a folder or suffix.
+            Published weights are fetched on first use, see `resnexus.weights.store.fetch`.
+        num_classes: outputs of the last layer, 0 for none; if None, those of the trained weights, else 1000. If it
+            is not what the weights were trained for, the trained last layer is replaced by a freshly drawn one, and
+            the logger `resnexus` says so.
+        in_chans: channels of the image. Trained weights for 3 are fitted to others: see
+            `resnexus.weights.pretrained.fold_channels`.
         features_only: return the feature maps of the stages instead of logits.
         out_indices: with `features_only`, the stages to return; all if None.
         **options: fields of `Architecture` to change, e.g. `stem="small"` or `cascade="authors"`.
 
     Returns:
-        A `Network`, or a `FeatureNetwork` if `features_only`.
+        A `Network`, or a `FeatureNetwork` if `features_only`. Call its `eval()` before you predict.
 
     Raises:
-        ResnexusError: unknown name or option, or values that contradict each other.
+        ResnexusError: unknown name, option or tag, values that contradict each other, or weights that cannot be had
+            or do not fit.
     """
     row = architecture(model) if isinstance(model, str) else model
     for option in options:
@@ -65,10 +81,47 @@ def create_model(
             raise unknown("option", option, OPTIONS)
     if options:
         row = replace(row, **options)
-    if not features_only:
-        if out_indices is not None:
-            raise ResnexusError(f"out_indices={tuple(out_indices)} has no effect without features_only=True")
-        return Network(row, num_classes=num_classes, in_chans=in_chans)
-    if num_classes != 1000:
+    if features_only and num_classes is not None:
         raise ResnexusError(f"num_classes={num_classes} has no effect with features_only=True: there is no classifier")
-    return FeatureNetwork(row, range(len(row.depths)) if out_indices is None else out_indices, in_chans=in_chans)
+    if not features_only and out_indices is not None:
+        raise ResnexusError(f"out_indices={tuple(out_indices)} has no effect without features_only=True")
+    stages = range(len(row.depths)) if out_indices is None else out_indices
+    if pretrained is not False:
+        return _trained(row, pretrained, num_classes, in_chans, stages if features_only else None)
+    if features_only:
+        return FeatureNetwork(row, stages, in_chans=in_chans)
+    return Network(row, num_classes=1000 if num_classes is None else num_classes, in_chans=in_chans)
+
+
+def _trained(
+    row: Architecture,
+    source: bool | str | os.PathLike[str],
+    num_classes: int | None,
+    in_chans: int,
+    stages: Sequence[int] | None,
+) -> Network | FeatureNetwork:
+    """Build a network around trained weights; none are drawn but those of a head that is replaced."""
+    from resnexus.weights.pretrained import assign, trained
+
+    with torch.device("meta"):
+        # Before the weights are fetched, so that wrong arguments are told at once.
+        network = Network(row, num_classes or 0, in_chans) if stages is None else FeatureNetwork(row, stages, in_chans)
+    weights = trained(row, source)
+    if weights.in_chans != in_chans:
+        _log.info("%s: the first convolution is fitted from %d to %d channels", row.name, weights.in_chans, in_chans)
+        weights = weights.for_channels(in_chans)
+    if isinstance(network, Network):
+        with torch.device("meta"):
+            network.reset_classifier(weights.num_classes)
+    dropped = sorted({_module(name) for name in weights.state.keys() - network.state_dict().keys()})
+    if dropped:
+        _log.info("%s: %s of %s are not needed", row.name, ", ".join(dropped), weights.origin)
+    assign(network, weights.state)
+    if isinstance(network, Network) and num_classes not in (None, weights.num_classes):
+        network.reset_classifier(num_classes)
+        _log.info("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
+    return network
+
+
+def _module(name: str) -> str:
+    return ".".join(name.split(".")[:2]) if name.startswith("stages.") else name.partition(".")[0]

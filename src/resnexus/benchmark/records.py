@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from resnexus.benchmark.environment import Environment
 from resnexus.errors import ResnexusError, unknown
+from resnexus.files import write_text
 
 SCHEMA = 1
 
@@ -196,29 +195,6 @@ def write_json(record: Any, path: Path) -> None:
         ResnexusError: the file cannot be written; names the path and the system's reason.
     """
     write_text(to_json(record) + "\n", path)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write `text` to `path`: whole or not at all.
-
-    Raises:
-        ResnexusError: the file cannot be written; names the path and the system's reason.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise ResnexusError(f"cannot write {path}: {error.strerror or error}. Choose another folder") from error
 
 
 def read_json(kind: type[Record], path: Path) -> Record:

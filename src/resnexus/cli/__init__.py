@@ -10,7 +10,7 @@ import sys
 import typer
 
 from resnexus import __version__
-from resnexus.cli import compare, info, list_models
+from resnexus.cli import compare, convert, fetch, info, list_models, verify
 from resnexus.errors import ResnexusError
 
 app = typer.Typer(
@@ -24,6 +24,9 @@ app = typer.Typer(
 app.command("list")(list_models.list_models)
 app.command("info")(info.info)
 app.command("compare")(compare.compare)
+app.command("fetch")(fetch.fetch)
+app.command("convert")(convert.convert)
+app.command("verify")(verify.verify)
 
 
 def _print_version(wanted: bool) -> None:

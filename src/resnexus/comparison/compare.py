@@ -15,7 +15,7 @@ from resnexus.architectures.siblings import SIBLINGS, find
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.environment import environment
 from resnexus.benchmark.latency import check_batch_sizes, check_precisions, steps, time_networks
-from resnexus.benchmark.records import Cell, Comparison, Run, TrainedNetwork, write_text
+from resnexus.benchmark.records import Cell, Comparison, Run, TrainedNetwork
 from resnexus.comparison.progress import Progress, Silent
 from resnexus.comparison.runs import Job, finished, train, trained_network
 from resnexus.comparison.series import line_name, published_series, time_series
@@ -23,6 +23,7 @@ from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, unknown
+from resnexus.files import write_text
 from resnexus.report.document import write_report
 from resnexus.training.settings import Settings
 

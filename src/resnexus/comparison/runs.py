@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.records import Run, read_json, write_json
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import ImageArrays, ImageFiles, LabelledImages, Splits
-from resnexus.errors import ResnexusError
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.models import create_model
 from resnexus.training.fit import fit
 from resnexus.training.settings import Settings
+from resnexus.weights.checkpoint_file import Provenance, read_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,8 @@ def train(job: Job, out: Path, on_epoch: Callable[[], object] | None = None) -> 
         epochs=job.settings.epochs,
         seconds=seconds,
     )
-    _save_weights(network, weights_path(job, out))
+    provenance = Provenance(architecture=job.row, preprocess=job.data.preprocess)
+    write_checkpoint(network.state_dict(), weights_path(job, out), provenance)
     write_json(Finished(key=job.key, run=run), _record_path(job, out))
     return run
 
@@ -123,7 +123,7 @@ def trained_network(job: Job, out: Path) -> Network:
     """Return the network that `train` left in `out`, in evaluation mode."""
     with torch.device("meta"):
         network = Network(job.row, num_classes=len(job.data.classes), in_chans=job.data.preprocess.in_chans)
-    network.load_state_dict(load_file(weights_path(job, out)), assign=True)
+    network.load_state_dict(read_checkpoint(weights_path(job, out)), assign=True)
     return network.eval()
 
 
@@ -134,19 +134,6 @@ def weights_path(job: Job, out: Path) -> Path:
 
 def _record_path(job: Job, out: Path) -> Path:
     return out / "runs" / f"{job.name}.json"
-
-
-def _save_weights(network: Network, path: Path) -> None:
-    state = {name: value.contiguous() for name, value in network.state_dict().items()}
-    temporary = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, temporary, metadata={"architecture": network.architecture.name, "format": "pt"})
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ResnexusError(f"cannot write {path}: {error.strerror or error}. Choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _printable(text: str) -> str:

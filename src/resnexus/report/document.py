@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from resnexus.benchmark.records import Comparison, write_json, write_text
+from resnexus.benchmark.records import Comparison, write_json
 from resnexus.errors import ResnexusError
+from resnexus.files import write_bytes, write_text
 from resnexus.report.chart import DARK
 from resnexus.report.conditions import facts, quick_note, repeats, summary
 from resnexus.report.data_tables import accuracy_table, latency_files, latency_tables, run_table
@@ -95,29 +94,6 @@ def render(comparison: Comparison, on_data: list[Drawing], on_series: list[Drawi
             repeats=repeats(comparison),
         )
     )
-
-
-def write_bytes(content: bytes, path: Path) -> None:
-    """Write `content` to `path`: whole or not at all.
-
-    Raises:
-        ResnexusError: the file cannot be written; names the path and the system's reason.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise ResnexusError(f"cannot write {path}: {error.strerror or error}. Choose another folder") from error
 
 
 def _tables(comparison: Comparison) -> list[Table]:

@@ -73,14 +73,19 @@ _COUNTER = "num_batches_tracked"
 
 
 @cache
+def shapes(row: Architecture) -> dict[str, tuple[int, ...]]:
+    """Return our entry name -> shape for 1000 classes and 3 image channels, in the order of our state."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in Network(row).state_dict().items()}
+
+
+@cache
 def names(layout: Layout, row: Architecture) -> dict[str, tuple[str, Storage]]:
     """Return our entry name -> (the other library's name, how it stores the entry), in the order of our state.
 
     Entries that the other library does not store are left out.
     """
-    with torch.device("meta"):
-        ours = Network(row).state_dict()
-    found = {name: _translate(layout, row, name) for name in ours}
+    found = {name: _translate(layout, row, name) for name in shapes(row)}
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
@@ -167,12 +172,16 @@ def _check_shapes(row: Architecture, state: Mapping[str, Tensor]) -> None:
     first = next(name for name in state if name.startswith("stem."))
     in_chans = state[first].shape[1] if state[first].ndim == 4 else 3
     num_classes = len(state["head.bias"]) if state["head.bias"].ndim == 1 else 1000
-    with torch.device("meta"):
-        expected = Network(row, num_classes=num_classes, in_chans=in_chans).state_dict()
+    free = {
+        first: (shapes(row)[first][0], in_chans, *shapes(row)[first][2:]),
+        "head.weight": (num_classes, shapes(row)["head.weight"][1]),
+        "head.bias": (num_classes,),
+    }
+    expected = shapes(row) | free
     wrong = [
-        f"- {name} {tuple(expected[name].shape)}\n+ {name} {tuple(tensor.shape)}"
+        f"- {name} {expected[name]}\n+ {name} {tuple(tensor.shape)}"
         for name, tensor in state.items()
-        if tensor.shape != expected[name].shape
+        if tensor.shape != expected[name]
     ]
     if wrong:
         shown = "\n".join(wrong)

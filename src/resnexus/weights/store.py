@@ -1,0 +1,295 @@
+"""The published checkpoints on this machine: fetched once, checked, converted once, and checked on every use."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import platformdirs
+
+from resnexus.architectures.catalog import BASELINES, architecture
+from resnexus.architectures.complexity import complexity
+from resnexus.architectures.spec import Architecture
+from resnexus.errors import ResnexusError, unknown
+from resnexus.files import replacing
+from resnexus.weights.checkpoint_file import CheckpointFileError, Provenance, sha256, write_checkpoint
+from resnexus.weights.checkpoints import Checkpoint, checkpoints, tags
+from resnexus.weights.download import DEFAULT_PATIENCE, Patience, download
+from resnexus.weights.mapping import from_paddle
+from resnexus.weights.pdparams import read_pdparams
+
+_log = logging.getLogger("resnexus")
+
+HOME_VARIABLE = "RESNEXUS_HOME"
+MIRROR_VARIABLE = "RESNEXUS_MIRROR"
+OFFLINE_VARIABLE = "RESNEXUS_OFFLINE"
+
+_CLASSES = 1000
+_SLACK_BYTES = 1 << 24  # names and pickling beside the numbers themselves
+
+
+class StoreError(ResnexusError):
+    """A checkpoint that cannot be had, or is not what it was; the message names the file and the fix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What was fetched and what became of it; lies beside the converted file as `NAME.json`.
+
+    Attributes:
+        url: where it came from.
+        source_sha256: of the file published there.
+        source_bytes: its size.
+        sha256: of the converted file.
+        bytes: its size.
+        fetched: when, ISO 8601 in UTC.
+    """
+
+    url: str
+    source_sha256: str
+    source_bytes: int
+    sha256: str
+    bytes: int
+    fetched: str
+
+
+def home() -> Path:
+    """Return the folder that holds what Resnexus has fetched: RESNEXUS_HOME, or the system's place for caches."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("resnexus", appauthor=False)
+
+
+def find_checkpoint(name: str) -> Checkpoint:
+    """Return the record called `NETWORK`, `NETWORK:TAG` or by its published name; the tag is `imagenet` if not given.
+
+    Upper and lower case are the same.
+
+    Raises:
+        ResnexusError: no such network or tag, or a network without published weights.
+    """
+    by_name = {known.lower(): record for known, record in checkpoints().items()}
+    if name.lower() in by_name:
+        return by_name[name.lower()]
+    network, colon, tag = name.partition(":")
+    return find_tag(architecture(network).name, tag if colon else "imagenet")
+
+
+def find_tag(network: str, tag: str) -> Checkpoint:
+    """Return the record of a network's checkpoint.
+
+    Raises:
+        ResnexusError: the network has no such checkpoint; the message lists those it has.
+    """
+    known = tags(network)
+    if not known:
+        kind = "is a baseline without" if network in {row.name for row in BASELINES} else "has no"
+        raise ResnexusError(f"{network} {kind} published weights; `resnexus list --pretrained` prints what there is")
+    if tag.lower() not in known:
+        raise unknown(f"tag of {network}", tag, known)
+    return known[tag.lower()]
+
+
+def cached(checkpoint: Checkpoint) -> Path | None:
+    """Return the converted file of a checkpoint if it lies on this machine, unchecked."""
+    path = _target(checkpoint)
+    return path if path.is_file() else None
+
+
+def fetch(
+    checkpoint: str | Checkpoint,
+    *,
+    row: Architecture | None = None,
+    offline: bool | None = None,
+    progress: bool = True,
+    keep_source: bool = False,
+    patience: Patience = DEFAULT_PATIENCE,
+) -> Path:
+    """Return the safetensors file of a published checkpoint, checked; fetch and convert it if it is not there yet.
+
+    No hashes are published. So the first download is checked entry by entry against the network, and its SHA-256 is
+    kept in `NAME.json`; a later download must have the same. The converted file's own SHA-256 is kept there too and
+    compared on every call. Several processes may call this at once: one fetches, the others wait.
+
+    Args:
+        checkpoint: a record, or its name as `find_checkpoint` takes it.
+        row: the network it fits; by default the one that the record names.
+        offline: use no network, only what is there; by default what RESNEXUS_OFFLINE says. A mirror that is a folder
+            (RESNEXUS_MIRROR=file:///...) still serves.
+        progress: draw a progress bar on standard error, if that is a terminal.
+        keep_source: keep the published file beside the converted one.
+        patience: time-outs and retries.
+
+    Raises:
+        StoreError: not there and offline, a file that does not fit the network, or a hash that is not the recorded.
+        DownloadError: the file could not be brought.
+    """
+    record = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint
+    target = _target(record)
+    if not target.is_file():
+        row = architecture(record.architecture) if row is None else row
+        url = _address(record.url)
+        if _is_offline(offline) and not url.startswith("file:"):
+            raise StoreError(
+                f"{record.name} is not in {target.parent} and the network must not be used (offline): fetch it "
+                f"first, or set {MIRROR_VARIABLE}=file:///FOLDER"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target):
+            if not target.is_file():
+                _sweep(target)
+                _obtain(record, row, url, target, keep_source=keep_source, progress=progress, patience=patience)
+    _check_converted(target)
+    return target
+
+
+def _target(record: Checkpoint) -> Path:
+    return home() / "checkpoints" / f"{record.name}.safetensors"
+
+
+def _is_offline(offline: bool | None) -> bool:
+    if offline is not None:
+        return offline
+    value = os.environ.get(OFFLINE_VARIABLE, "").lower()
+    if value not in ("", "0", "false", "no", "off", "1", "true", "yes", "on"):
+        raise unknown(OFFLINE_VARIABLE, value, ("0", "1"))
+    return value in ("1", "true", "yes", "on")
+
+
+def _address(url: str) -> str:
+    """Return where to fetch a published file: a mirror holds it under the same path."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if mirror:
+        url = mirror.rstrip("/") + urlsplit(url).path
+    scheme = urlsplit(url).scheme
+    if scheme not in ("http", "https", "file"):
+        raise unknown(f"kind of address in {MIRROR_VARIABLE}={mirror}", scheme, ("http", "https", "file"))
+    return url
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.warning("waiting for another process that fetches %s", target.stem)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a killed process was writing; nobody else is, while the lock is held."""
+    for left in target.parent.glob(f".*{target.stem}.*.new"):
+        left.unlink()
+
+
+def _obtain(
+    record: Checkpoint,
+    row: Architecture,
+    url: str,
+    target: Path,
+    *,
+    keep_source: bool,
+    progress: bool,
+    patience: Patience,
+) -> None:
+    cost = complexity(row)
+    size = 4 * (cost.parameters + cost.buffers) + _SLACK_BYTES
+    ours = not url.startswith("file:")
+    source = target.with_suffix(".pdparams") if ours else Path(unquote(urlsplit(url).path))
+    if ours and not source.is_file():
+        # A published file may hold a second network, a teacher's, so twice the size is no reason to refuse it.
+        download(url, source, max_bytes=4 * size, spare_bytes=size, patience=patience, progress=progress)
+    if not source.is_file():
+        raise StoreError(f"{source} is not there: {MIRROR_VARIABLE} must hold the files under their published paths")
+    _convert(record, row, url, source, target, discardable=ours)
+    if ours and not keep_source:
+        source.unlink()
+
+
+def _convert(record: Checkpoint, row: Architecture, url: str, source: Path, target: Path, *, discardable: bool) -> None:
+    digest = sha256(source)
+    try:
+        _check_source(record, url, digest, target)
+        state = from_paddle(row, read_pdparams(source))
+        if state["head.weight"].shape[0] != _CLASSES or state["stem.0.conv.weight"].shape[1] != 3:
+            raise ResnexusError(f"expected {_CLASSES} classes and 3 image channels")
+    except ResnexusError as error:
+        kept = source
+        if discardable:
+            kept = source.replace(source.with_name(f"{source.name}.rejected"))
+        raise StoreError(f"{url} is not the published {record.name}: {error}\nIt lies at {kept}") from error
+    provenance = Provenance(
+        architecture=row,
+        source=record.url,
+        source_sha256=digest,
+        checkpoint=record.name,
+        tag=record.tag,
+        licence=record.licence,
+        preprocess=record.preprocess,
+    )
+    with replacing(target, CheckpointFileError) as temporary:
+        write_checkpoint(state, temporary, provenance)
+        receipt = Receipt(
+            url=url,
+            source_sha256=digest,
+            source_bytes=source.stat().st_size,
+            sha256=sha256(temporary),
+            bytes=temporary.stat().st_size,
+            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        # The receipt first: a converted file must never lie there without one.
+        with replacing(_receipt_path(target), CheckpointFileError) as text:
+            text.write_text(json.dumps(vars(receipt), indent=1) + "\n", encoding="utf-8")
+
+
+def _check_source(record: Checkpoint, url: str, digest: str, target: Path) -> None:
+    if record.sha256 is not None and digest != record.sha256:
+        raise StoreError(f"its SHA-256 is {digest}, published is {record.sha256}")
+    if not _receipt_path(target).is_file():
+        return
+    receipt = read_receipt(target)
+    if digest != receipt.source_sha256:
+        raise StoreError(
+            f"its SHA-256 is {digest}, but was {receipt.source_sha256} when it was first fetched from {receipt.url} on "
+            f"{receipt.fetched}. If you trust the change, delete {_receipt_path(target)} and fetch again"
+        )
+
+
+def read_receipt(target: Path) -> Receipt:
+    """Return the receipt of a converted file.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    path = _receipt_path(target)
+    try:
+        return Receipt(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Delete it and {target}, and fetch again") from error
+
+
+def _receipt_path(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+def _check_converted(target: Path) -> None:
+    receipt = read_receipt(target)
+    digest = sha256(target)
+    if digest != receipt.sha256:
+        raise StoreError(
+            f"{target} is damaged: its SHA-256 is {digest}, but was {receipt.sha256} when it was written. Delete it "
+            "and fetch again"
+        )
