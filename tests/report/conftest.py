@@ -14,8 +14,8 @@ from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.records import Cell, Comparison, Run, SeriesNetwork, TrainedNetwork, WrongCell
 from resnexus.report import write_report
 from resnexus.weights.checkpoints import checkpoints
-from resnexus.weights.published import published
 from resnexus.weights.errata import errata
+from resnexus.weights.published import published
 
 SIBLINGS = (
     # name, family, gflops, mparams, correct of 360 by seed, relative latency

@@ -1,0 +1,93 @@
+"""What the documentation shows is what happens.
+
+The Python blocks of README.md run; its commands exist. The console blocks of docs/weights.md are run, in a folder of
+their own with a mirror of golden weights, and print what the page says. After a change that is meant, write the page
+anew: RESNEXUS_WRITE_DOCS=1 pytest tests/test_docs.py
+"""
+
+import os
+import pickle
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnexus import architecture
+from resnexus.cli import app
+from resnexus.evaluation.golden import golden_weights
+from resnexus.evaluation.verify import paddle_shapes
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = "SE_ResNet18_vd"
+
+
+def blocks(path, kind):
+    return [match["text"] for match in BLOCK.finditer(path.read_text()) if match["kind"] == kind]
+
+
+def test_the_readmes_python_runs(capsys):
+    namespace = {}
+    for text in blocks(ROOT / "README.md", "python"):
+        exec(compile(text, "README.md", "exec"), namespace)
+    assert namespace["logits"].shape == (2, 10)
+    assert [tuple(feature.shape[1:]) for feature in namespace["maps"]] == [(512, 28, 28), (1024, 14, 14), (2048, 7, 7)]
+    assert capsys.readouterr().out == "25.03 M parameters, 8.46 GFLOPs\n"
+
+
+def test_every_command_is_in_the_readme_and_every_target_in_the_makefile():
+    text = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert f"`resnexus {command.name} " in text or f"`resnexus {command.name}`" in text, command.name
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", text):
+        assert f"\n{target}:" in makefile or "$(" in target, target
+
+
+def test_links_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with a mirror laid out as the published server is."""
+    target = tmp_path / "mirror" / "dygraph" / f"{NAME}_pretrained.pdparams"
+    target.parent.mkdir(parents=True)
+    with target.open("wb") as file:
+        pickle.dump(golden_weights(paddle_shapes(architecture(NAME))), file, protocol=2)
+    return tmp_path
+
+
+def run(command, place):
+    arguments = shlex.split(command)
+    assert arguments[0] == "resnexus", command
+    program = [sys.executable, "-c", "from resnexus.cli import main; main()", *arguments[1:]]
+    variables = os.environ | {"RESNEXUS_HOME": "weights", "RESNEXUS_MIRROR": f"file://{place}/mirror"}
+    done = subprocess.run(
+        program, cwd=place, env=variables, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.stdout
+
+
+def test_the_weights_page_shows_what_is_printed(place):
+    page = ROOT / "docs" / "weights.md"
+
+    def executed(match):
+        if match["kind"] != "console":
+            return match[0]
+        commands = [line[2:] for line in match["text"].splitlines() if line.startswith("$ ")]
+        shown = "".join(f"$ {command}\n{run(command, place)}" for command in commands)
+        return f"```console\n{shown}```"
+
+    written = BLOCK.sub(executed, page.read_text())
+    if os.environ.get("RESNEXUS_WRITE_DOCS"):
+        page.write_text(written)
+    # The last digits of a difference are the processor's own.
+    assert re.sub(r"difference [\d.e-]+", "difference", written) == re.sub(
+        r"difference [\d.e-]+", "difference", page.read_text()
+    )
