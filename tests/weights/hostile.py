@@ -388,7 +388,7 @@ def _arrays() -> list[Hostile]:
         Hostile("dtype of a type", entry(call(name("numpy", "dtype"), NDARRAY, FALSE, TRUE)), "numpy.dtype is applied"),
         Hostile("dtype aligned", entry(call(name("numpy", "dtype"), text("f4"), TRUE, TRUE)), "numpy.dtype is applied"),
         Hostile("dtype as a value", entry(dtype()), "'w' is a dtype"),
-        Hostile("dtype without state", entry(array(kind=dtype(state=b")")[:-2])), "byte order of its dtype 'f4'"),
+        Hostile("dtype without state", entry(array(kind=dtype(state=b")")[:-2])), "dtype 'f4' has no byte order"),
         Hostile("dtype with two states", entry(array(kind=dtype() + FLOAT32_STATE + b"b")), "a dtype is given a state"),
         Hostile(
             "dtype with fields",

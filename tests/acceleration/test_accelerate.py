@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+import resnexus
+from resnexus.acceleration import backends
+from resnexus.acceleration.accelerate import accelerate
+from resnexus.errors import ResnexusError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, r"unknown device 'gpu'"),
+        ({"device": "cuda"}, r"unknown device 'cuda': accepted are cpu"),
+        ({"precision": "fp15"}, r"unknown precision 'fp15': accepted are bf16, fp32, int8"),
+        ({"precision": "int8"}, r"precision='int8' needs images to calibrate with"),
+        ({"calibration": torch.zeros(1, 3, 16, 16)}, r"calibration has no effect with precision='fp32'"),
+        ({"batch_sizes": ()}, r"batch_sizes=\(\): expected whole numbers"),
+        ({"batch_sizes": (0,)}, r"batch_sizes=\(0,\): expected whole numbers"),
+        ({"batch_sizes": (True,)}, r"batch_sizes=\(True,\)"),
+        ({"image_size": 0}, r"image_size=0: expected a whole number of pixels"),
+        ({"image_size": (16, 16, 16)}, r"image_size=\(16, 16, 16\)"),
+        ({"threads": 10**6}, r"threads=1000000: expected a whole number from 1"),
+        ({"backends": ["tensorrt"]}, r"unknown back end 'tensorrt'"),
+        ({"precision": "int8", "calibration": []}, r"calibration holds no image"),
+        (
+            {"precision": "int8", "calibration": torch.zeros(1, 3, 8, 8)},
+            r"calibration images of shape \(1, 3, 8, 8\) and torch.float32: expected \(K, 3, 16, 16\)",
+        ),
+        ({"precision": "int8", "calibration": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, r"torch.uint8: expected"),
+    ],
+)
+def test_refusals(options, message, tiny, tmp_path):
+    with pytest.raises(ResnexusError, match=message):
+        accelerate(tiny, **{"image_size": 16, "cache_dir": tmp_path, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_networks_with_logits(tiny):
+    with pytest.raises(ResnexusError, match=r"cannot accelerate FeatureNetwork: expected a network with logits"):
+        accelerate(resnexus.create_model(tiny.architecture, features_only=True))
+    with pytest.raises(ResnexusError, match=r"cannot accelerate str"):
+        accelerate("SE_ResNet18_vd")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
+    pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
+    options = {"precision": "int8", "image_size": 16, "threads": 1, "cache_dir": tmp_path, "seconds": 0.05}
+    engine = accelerate(smallest, calibration=[tiny_images, tiny_images.flip(3).numpy()], **options)
+    plan = engine.plans[1]
+    assert plan.candidate.backend == "openvino"
+    assert plan.agreement.max_rel > 1e-4
+    assert plan.agreement.cosine > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_with_nothing_optional_installed_torch_still_wins_over_plain(tiny, tiny_images, tmp_path, monkeypatch):
+    optional = {"openvino", "onnxruntime", "onnx", "onnxscript", "nncf"}
+    monkeypatch.setattr(backends, "_is_installed", lambda package: package not in optional)
+    engine = accelerate(tiny, image_size=16, batch_sizes=(4,), cache_dir=tmp_path, seconds=0.2)
+    assert engine.plans[4].candidate.backend == "torch"
+    assert engine.plans[4].ratio <= 1
+    with torch.inference_mode():
+        torch.testing.assert_close(engine(tiny_images), tiny(tiny_images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_50_layer_network_opens_again_within_two_seconds(tmp_path):
+    network = resnexus.create_model("SE_ResNeXt50_vd_32x4d").eval()
+    options = {"cache_dir": tmp_path, "seconds": 0.5}
+    first = accelerate(network, **options)
+    start = time.perf_counter()
+    second = accelerate(network, **options)
+    assert time.perf_counter() - start < 2
+    assert second.plans[1].candidate == first.plans[1].candidate

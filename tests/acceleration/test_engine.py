@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resnexus.acceleration.accelerate import accelerate
+from resnexus.acceleration.engine import BatchSizeWarning
+from resnexus.errors import ResnexusError
+from resnexus.evaluation.agreement import agreement
+
+pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
+
+
+OPTIONS = {"image_size": 16, "threads": 1, "backends": ["openvino"], "seconds": 0.05}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="module")
+def engine(smallest, folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return accelerate(smallest, batch_sizes=(4, 1), cache_dir=folder, **OPTIONS)
+
+
+def _expected(smallest, images):
+    with torch.inference_mode():
+        return smallest(images)
+
+
+def test_planned_sizes_need_no_word(engine, smallest, tiny_images):
+    assert engine.batch_sizes == (1, 4)
+    assert agreement(_expected(smallest, tiny_images), engine(tiny_images)).within(1e-5)
+    assert agreement(_expected(smallest, tiny_images[2:3]), engine(tiny_images[2:3])).within(1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 7, 9])
+def test_other_sizes_are_right_and_said_once(size, engine, smallest):
+    images = torch.randn(size, 3, 16, 16)
+    with pytest.warns(BatchSizeWarning, match=rf"a batch of {size} was not planned for and runs as batches of 1, 4"):
+        first = engine(images)
+    second = engine(images)  # a second warning would be an error
+    assert torch.equal(first, second)
+    assert agreement(_expected(smallest, images), first).within(1e-5)
+
+
+def test_a_rest_smaller_than_every_planned_size_is_filled_up(engine, smallest, folder):
+    only_four = accelerate(smallest, batch_sizes=[4], cache_dir=folder, **OPTIONS)
+    images = torch.randn(6, 3, 16, 16)
+    with pytest.warns(BatchSizeWarning, match=r"a batch of 6 was not planned for and runs as batches of 4:"):
+        logits = only_four(images)
+    assert agreement(_expected(smallest, images), logits).within(1e-5)
+
+
+def test_arrays_other_floats_and_strided_images(engine, smallest, tiny_images):
+    expected = engine(tiny_images)
+    assert torch.equal(engine(tiny_images.numpy()), expected)
+    assert torch.equal(engine(tiny_images.double()), expected)
+    assert torch.equal(engine(tiny_images.to(memory_format=torch.channels_last)), expected)
+    assert torch.equal(engine(np.asfortranarray(tiny_images.numpy())), expected)
+    assert torch.equal(engine(tiny_images.clone().requires_grad_()), expected)
+    assert not expected.requires_grad
+
+
+def test_no_images_give_no_logits(engine):
+    assert engine(torch.zeros(0, 3, 16, 16)).shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(1, 3, 16, 17), r"images of shape \(1, 3, 16, 17\): this engine was made for \(N, 3, 16, 16\)"),
+        (torch.zeros(3, 16, 16), r"images of shape \(3, 16, 16\)"),
+        (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), r"images of torch.uint8: expected floating point"),
+        (torch.zeros(1, 3, 16, 16, device="meta"), r"images on meta: this engine runs on the CPU"),
+        ([[1.0]], r"images are list: expected a tensor or array \(N, 3, 16, 16\)"),
+    ],
+)
+def test_refusals(images, message, engine):
+    with pytest.raises(ResnexusError, match=message):
+        engine(images)
+
+
+def test_threads_share_an_engine(engine, smallest):
+    batches = [torch.randn(4 if index % 2 else 1, 3, 16, 16) for index in range(8)]
+    expected = [engine(batch) for batch in batches]
+    wrong = []
+
+    def work(start: int) -> None:
+        for step in range(40):
+            index = (start + step) % len(batches)
+            if not torch.equal(engine(batches[index]), expected[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is read from /proc")
+@pytest.mark.parametrize("calls", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow(calls, engine, tiny_images):
+    for _ in range(200):
+        engine(tiny_images)
+    before = _resident_bytes()
+    for _ in range(calls):
+        engine(tiny_images)
+    # One set of logits a call that is not freed would be 112 bytes, one batch of images 12 kB.
+    assert _resident_bytes() - before < 60 * calls + 500_000
+
+
+def test_what_was_chosen_is_explained(engine):
+    lines = engine.explain().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["batch 1", "batch 4"]
+    assert "of the plain network when planned" in lines[0]
+    assert "same class for 100%" in lines[0]

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+import resnexus
+from resnexus.acceleration.backends import backend
+from resnexus.acceleration.machine import check_threads, processor, usable_cores, versions
+from resnexus.errors import ResnexusError
+
+
+def test_threads_are_the_usable_cores_unless_told():
+    assert check_threads(None) == usable_cores() >= 1
+    assert check_threads(1) == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 1.0, "2", 10**6])
+def test_threads_out_of_range(threads):
+    with pytest.raises(ResnexusError, match=r"threads=.*: expected a whole number from 1 to the \d+ usable cores"):
+        check_threads(threads)
+
+
+def test_versions_and_processor():
+    found = versions([backend("torch")], "fp32")
+    assert found["resnexus"] == resnexus.__version__
+    assert found.keys() == {"resnexus", "python", "torch"}
+    assert processor()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from resnexus.acceleration.backends import Candidate, Job, backend
+from resnexus.acceleration.building import Builder
+from resnexus.acceleration.cache import Cache
+from resnexus.acceleration.candidates import PLAIN_CANDIDATE
+from resnexus.acceleration.search import NOISE, Search
+from resnexus.acceleration.verification import Referee
+
+JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
+BASE = Candidate("openvino", ("fold_batch_norm", "gate_before_projection"))
+
+
+class _Slowed:
+    """A builder whose runners are the network itself and take as long as a table says, in milliseconds."""
+
+    def __init__(self, network, milliseconds) -> None:
+        self.network, self.milliseconds, self.row = network, milliseconds, network.architecture
+
+    def files(self, candidate, job, scratch):
+        if candidate not in self.milliseconds:
+            raise RuntimeError(f"no compiler\nfor {candidate}")
+        return scratch
+
+    def load(self, candidate, job, folder):
+        def run(images):
+            end = time.perf_counter() + self.milliseconds[candidate] / 1e3
+            with torch.inference_mode():
+                logits = self.network(images)
+            while time.perf_counter() < end:
+                pass
+            return logits
+
+        return run
+
+
+def _search(tiny, tmp_path, table):
+    search = Search(
+        _Slowed(tiny, table), JOB, Referee(tiny, JOB), tmp_path, seconds=0.0, progress=lambda sentence: None
+    )
+    return search.fastest([backend("openvino")])
+
+
+def test_the_plain_network_stays_where_nothing_is_faster(tiny, tmp_path):
+    plan, winner = _search(tiny, tmp_path, {PLAIN_CANDIDATE: 30, BASE: 60})
+    assert plan.candidate == winner.candidate == PLAIN_CANDIDATE
+    assert plan.ratio == 1
+
+
+def test_the_fastest_of_the_first_round_is_varied_and_what_helps_is_combined(tiny, tmp_path):
+    parts = Candidate("openvino", BASE.rewrites, {"parts": "2"})
+    joined = Candidate("openvino", (*BASE.rewrites, "pool_into_projection"))
+    both = Candidate("openvino", joined.rewrites, {"parts": "2"})
+    ungated = Candidate("openvino", ("fold_batch_norm",))
+    plan, winner = _search(
+        tiny, tmp_path, {PLAIN_CANDIDATE: 60, BASE: 36, parts: 27, joined: 24, ungated: 48, both: 15}
+    )
+    assert winner.candidate == both
+    assert plan.ratio == pytest.approx(15 / 60, rel=0.3)
+    assert plan.plain_ms == pytest.approx(60, rel=0.3)
+    assert len(plan.trials) == 2 + 4 + 3
+
+
+def test_a_failed_candidate_is_noted_and_the_others_go_on(tiny, tmp_path):
+    plan, winner = _search(tiny, tmp_path, {PLAIN_CANDIDATE: 60, BASE: 30})
+    assert winner.candidate == BASE
+    notes = {trial.candidate: trial.note for trial in plan.trials if trial.note}
+    assert notes["openvino() on fold_batch_norm"] == "RuntimeError: no compiler"
+
+
+def test_a_plain_network_that_fails_is_an_error(tiny, tmp_path):
+    with pytest.raises(RuntimeError, match="no compiler"):
+        _search(tiny, tmp_path, {BASE: 30})
+
+
+def test_noise_is_no_reason_to_change():
+    assert 0.005 < NOISE < 0.05
+
+
+def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
+    cache, said = Cache(tmp_path), []
+    builder = Builder(tiny, cache, None, said.append)
+    with cache.scratch() as scratch:
+        built = builder.files(PLAIN_CANDIDATE, JOB, scratch)
+        assert builder.files(PLAIN_CANDIDATE, JOB, scratch) == built
+        kept = cache.keep_build(builder.key(PLAIN_CANDIDATE, JOB), built)
+    assert builder.files(PLAIN_CANDIDATE, JOB, tmp_path / "unused") == kept
+    assert len(said) == 1
+    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(Candidate("torch", (), {"mode": "eager"}), JOB)
+    openvino = [Candidate("openvino", (), options) for options in ({}, {"parts": "2"})]
+    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
+    assert builder.key(openvino[0], JOB) == builder.key(openvino[1], JOB)
