@@ -1,4 +1,4 @@
-"""Measure reading the largest network of the series, ours against `paddle.load`: time and peak memory.
+"""Measure reading and converting the largest network of the series, ours against `paddle.load`: time and peak memory.
 
     python benchmarks/read_pdparams.py results/read_pdparams_cpu_DATE.json
 
@@ -39,8 +39,17 @@ read = lambda: paddle.load(path, return_numpy=RETURN_NUMPY)
 size = lambda result: sum(int(entry.size) * 4 for entry in result.values())  # all float32
 """
 
+CONVERT_OURS = """
+import tempfile
+from resnexus.weights.convert import convert
+target = tempfile.NamedTemporaryFile(suffix=".safetensors").name
+read = lambda: convert(path, target)
+size = lambda result: pathlib.Path(target).unlink() or 0  # nothing stays in memory
+"""
+
 READERS = {
     "resnexus": READ_OURS,
+    "resnexus convert": CONVERT_OURS,
     "paddle.load, arrays": READ_PADDLE.replace("RETURN_NUMPY", "True"),
     "paddle.load, tensors": READ_PADDLE.replace("RETURN_NUMPY", "False"),
 }
@@ -134,6 +143,7 @@ def environment() -> dict[str, object]:
     return {
         "cpu": info.partition("model name")[2].partition("\n")[0].lstrip("\t :"),
         "cores": os.cpu_count(),
+        "load_average_before": round(os.getloadavg()[0], 1),
         "memory_gib": round(int(memory.partition("MemTotal:")[2].split()[0]) / 2**20, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -147,6 +157,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="JSON record to write")
     parser.add_argument("--repeats", type=int, default=9, help="readings of each reader (default 9)")
     options = parser.parse_args()
+    conditions = environment()
     files = []
     with tempfile.TemporaryDirectory() as folder:
         for protocol in PROTOCOLS:
@@ -159,7 +170,7 @@ def main() -> None:
     record = {
         "what": f"reading {NETWORK}, 122 M parameters, written by paddle.save",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "environment": environment(),
+        "environment": conditions,
         "repeats": options.repeats,
         "warm_up": 1,
         "order": "readers take turns, each in a fresh process, file in the page cache, imports not counted",

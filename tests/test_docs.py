@@ -5,6 +5,7 @@ their own with a mirror of golden weights, and print what the page says. After a
 anew: RESNEXUS_WRITE_DOCS=1 pytest tests/test_docs.py
 """
 
+import json
 import os
 import pickle
 import re
@@ -91,3 +92,35 @@ def test_the_weights_page_shows_what_is_printed(place):
     assert re.sub(r"difference [\d.e-]+", "difference", written) == re.sub(
         r"difference [\d.e-]+", "difference", page.read_text()
     )
+
+
+MEASURED = re.compile(r"(?<=<!-- measured: reading -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def reading_table():
+    """The table of docs/weights.md, from the newest record."""
+    record = json.loads(max((ROOT / "results").glob("read_pdparams_cpu_*.json")).read_text())
+    machine = record["environment"]
+    lines = [
+        f"{record['what']}; {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+        f"paddlepaddle {machine['paddlepaddle']}; median of {record['repeats']}, quartiles; {record['date']}.\n",
+        "| file | reader | time, ms | quartiles, ms | peak memory, MB |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for file in record["files"]:
+        for reader, found in file["readers"].items():
+            low, high = found["time_ms"]["quartiles"]
+            title = f"{file['file_bytes'] / 1e6:.0f} MB, protocol {file['protocol']}"
+            lines.append(
+                f"| {title} | `{reader}` | {found['time_ms']['median']:.0f} | {low:.0f} to {high:.0f} "
+                f"| {found['peak_bytes'] / 1e6:.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def test_measured_figures_come_from_the_records():
+    page = ROOT / "docs" / "weights.md"
+    written = MEASURED.sub(reading_table(), page.read_text())
+    if os.environ.get("RESNEXUS_WRITE_DOCS"):
+        page.write_text(written)
+    assert reading_table() in page.read_text()

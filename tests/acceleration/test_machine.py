@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import resnexus
 from resnexus.acceleration.backends import backend
@@ -8,9 +9,12 @@ from resnexus.acceleration.machine import check_threads, processor, usable_cores
 from resnexus.errors import ResnexusError
 
 
-def test_threads_are_the_usable_cores_unless_told():
-    assert check_threads(None) == usable_cores() >= 1
+def test_threads_are_pytorchs_unless_told(monkeypatch):
     assert check_threads(1) == 1
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 10**6)
+    assert check_threads(None) == usable_cores()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert check_threads(None) == 1
 
 
 @pytest.mark.parametrize("threads", [0, -1, True, 1.0, "2", 10**6])

@@ -54,16 +54,21 @@ def test_the_plain_network_stays_where_nothing_is_faster(tiny, tmp_path):
 
 def test_the_fastest_of_the_first_round_is_varied_and_what_helps_is_combined(tiny, tmp_path):
     parts = Candidate("openvino", BASE.rewrites, {"parts": "2"})
-    joined = Candidate("openvino", (*BASE.rewrites, "pool_into_projection"))
-    both = Candidate("openvino", joined.rewrites, {"parts": "2"})
     ungated = Candidate("openvino", ("fold_batch_norm",))
-    plan, winner = _search(
-        tiny, tmp_path, {PLAIN_CANDIDATE: 60, BASE: 36, parts: 27, joined: 24, ungated: 48, both: 15}
-    )
+    both = Candidate("openvino", ungated.rewrites, {"parts": "2"})
+    plan, winner = _search(tiny, tmp_path, {PLAIN_CANDIDATE: 60, BASE: 36, parts: 27, ungated: 24, both: 15})
     assert winner.candidate == both
     assert plan.ratio == pytest.approx(15 / 60, rel=0.3)
     assert plan.plain_ms == pytest.approx(60, rel=0.3)
-    assert len(plan.trials) == 2 + 4 + 3
+    assert len(plan.trials) == 2 + 3 + 3
+
+
+def test_one_change_that_helps_is_taken_and_one_that_does_not_is_left(tiny, tmp_path):
+    parts = Candidate("openvino", BASE.rewrites, {"parts": "2"})
+    ungated = Candidate("openvino", ("fold_batch_norm",))
+    plan, winner = _search(tiny, tmp_path, {PLAIN_CANDIDATE: 60, BASE: 30, parts: 40, ungated: 20})
+    assert winner.candidate == ungated
+    assert len(plan.trials) == 2 + 3
 
 
 def test_a_failed_candidate_is_noted_and_the_others_go_on(tiny, tmp_path):

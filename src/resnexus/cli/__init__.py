@@ -10,7 +10,7 @@ import sys
 import typer
 
 from resnexus import __version__
-from resnexus.cli import compare, convert, fetch, info, list_models, verify
+from resnexus.cli import compare, convert, fetch, info, list_models, optimize, verify
 from resnexus.errors import ResnexusError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("compare")(compare.compare)
 app.command("fetch")(fetch.fetch)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
+app.command("optimize")(optimize.optimize)
 
 
 def _print_version(wanted: bool) -> None:

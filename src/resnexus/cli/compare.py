@@ -66,9 +66,7 @@ def compare(
             workers=workers,
             allow_bad_images=allow_bad_images,
         ),
-        timing=job.Timing(
-            precisions=tuple(_names(precisions)), batch_sizes=tuple(_numbers(batch_sizes)), device=device
-        ),
+        timing=job.Timing(precisions=tuple(_names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
         series=series,  # type: ignore[arg-type]  # checked by compare
         progress=Silent() if json_output else Bars(),
     )
@@ -79,7 +77,8 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Read whole numbers separated by commas."""
     from resnexus.errors import ResnexusError
 
     try:

@@ -106,13 +106,13 @@ class StoredArray:
         """
         axes = tuple(axis for axis in shape if type(axis) is int and axis >= 0)
         if len(axes) != len(shape) or len(axes) > MAX_AXES:
-            raise ValueError(f"its shape is not a tuple of at most {MAX_AXES} lengths")
+            raise ValueError(f"the shape is not a tuple of at most {MAX_AXES} lengths")
         if not dtype.order:
-            raise ValueError(f"the byte order of its dtype {dtype.code!r} is missing")
+            raise ValueError(f"dtype {dtype.code!r} has no byte order")
         self.dtype = np.dtype(dtype.order + dtype.code)
         # An axis of length 0 does not make the others harmless: NumPy multiplies them all.
         if math.prod(max(axis, 1) for axis in axes) * self.dtype.itemsize > sys.maxsize:
-            raise ValueError("its shape is larger than memory can be")
+            raise ValueError("the shape is larger than memory can be")
         self.shape, self.fortran, self.data = axes, fortran and len(axes) > 1, data
         stored = data.length if isinstance(data, Span) else len(data)
         as_text = isinstance(data, Span) and data.text  # one or two bytes for each

@@ -1,0 +1,135 @@
+"""Make a network fast on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.backends import PRECISIONS, Job, Precision
+from resnexus.acceleration.cache import Cache
+from resnexus.acceleration.engine import Array, Engine
+from resnexus.acceleration.machine import check_threads
+from resnexus.acceleration.planner import Planner
+from resnexus.architectures.network import Network
+from resnexus.errors import ResnexusError, unknown
+
+DEVICES = ("cpu",)
+MOST_CALIBRATION_IMAGES = 300
+
+
+def accelerate(
+    model: Network,
+    *,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    batch_sizes: Sequence[int] = (1,),
+    image_size: int | tuple[int, int] = 224,
+    threads: int | None = None,
+    calibration: Tensor | Array | Iterable[Tensor | Array] | None = None,
+    backends: Sequence[str] | None = None,
+    cache_dir: str | Path | None = None,
+    seconds: float = 10.0,
+    replan: bool = False,
+    progress: Callable[[str], None] = lambda sentence: None,
+) -> Engine:
+    """Return the fastest form of a network on this machine, checked against the network and never slower than it.
+
+    The first time takes minutes: exact rewrites and back ends that make sense are built, checked and timed, and the
+    choice is kept on disk. After that it takes a second or two.
+
+    Args:
+        model: what to run, in any floating-point dtype; left as it is, and not followed when it changes later.
+        device: `"cpu"`.
+        precision: `"fp32"`; `"bf16"`; or `"int8"`, which needs OpenVINO, NNCF and `calibration`.
+        batch_sizes: the batch sizes to plan for. Others work too, slower.
+        image_size: pixels, one number or (height, width).
+        threads: CPU threads; as many as PyTorch uses now if None.
+        calibration: for int8, images prepared as for the network: (K, C, H, W), or several such batches; up to 300
+            images are used.
+        backends: which of `"torch"`, `"openvino"` and `"onnxruntime"` to consider; all that are installed if None.
+        cache_dir: where plans and built networks are kept; `engines` in the folder that RESNEXUS_HOME names, or in
+            the system's place for caches, if None.
+        seconds: how long each of up to three rounds of timing takes, per batch size.
+        replan: search even if there is a plan.
+        progress: called with a sentence before every step that takes long.
+
+    Raises:
+        ResnexusError: a value outside what is stated above, a back end that is not installed or cannot do it, not
+            enough memory, or a cache that cannot be written.
+    """
+    if not isinstance(model, Network):
+        raise ResnexusError(
+            f"cannot accelerate {type(model).__name__}: expected a network with logits, as "
+            "create_model(name, pretrained=...) returns it"
+        )
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    job = Job(
+        batch_size=1,
+        in_chans=model.in_chans,
+        image_size=_image_size(image_size),
+        precision=precision,
+        device=device,
+        threads=check_threads(threads),
+    )
+    sizes = _batch_sizes(batch_sizes)
+    planner = Planner(
+        model,
+        Cache(cache_dir),
+        backends=backends,
+        calibration=_calibration(calibration, job),
+        seconds=seconds,
+        progress=progress,
+    )
+    opened = {}
+    for size in sizes:
+        sized = Job(**{**vars(job), "batch_size": size})
+        opened[size] = (sized, *planner.open(sized, replan=replan))
+    return Engine(opened, model.num_classes or model.num_features)
+
+
+def _image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(sides) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
+        raise ResnexusError(f"image_size={image_size!r}: expected a whole number of pixels, or (height, width)")
+    return sides[0], sides[1]
+
+
+def _batch_sizes(sizes: Sequence[int]) -> list[int]:
+    if not sizes or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+        raise ResnexusError(f"batch_sizes={sizes!r}: expected whole numbers of at least 1")
+    return sorted(set(sizes))
+
+
+def _calibration(images: Tensor | Array | Iterable[Tensor | Array] | None, job: Job) -> Tensor | None:
+    if images is None:
+        if job.precision == "int8":
+            raise ResnexusError(
+                "precision='int8' needs images to calibrate with: give calibration, a few hundred that are like those "
+                "to come, prepared in the same way"
+            )
+        return None
+    if job.precision != "int8":
+        raise ResnexusError(f"calibration has no effect with precision={job.precision!r}: it is for 'int8'")
+    batches = [images] if isinstance(images, (Tensor, np.ndarray)) else images
+    found: list[Tensor] = []
+    for batch in batches:
+        tensor = torch.as_tensor(batch)
+        if tensor.ndim != 4 or tensor.shape[1:] != job.shape[1:] or not tensor.is_floating_point():
+            expected = "(K, {}, {}, {})".format(*job.shape[1:])
+            raise ResnexusError(
+                f"calibration images of shape {tuple(tensor.shape)} and {tensor.dtype}: expected {expected} in "
+                "floating point"
+            )
+        found.append(tensor.detach().cpu().float()[: MOST_CALIBRATION_IMAGES - sum(map(len, found))])
+        if sum(map(len, found)) >= MOST_CALIBRATION_IMAGES:
+            break
+    if not sum(map(len, found)):
+        raise ResnexusError("calibration holds no image")
+    return torch.cat(found).contiguous()

@@ -1,0 +1,105 @@
+"""Turn candidates into runners, through the files that the back ends write and the cache keeps."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.backends import Candidate, Job, Runner, backend, memory_errors
+from resnexus.acceleration.cache import Cache, digest, images_digest, weights_digest
+from resnexus.acceleration.folding import cast
+from resnexus.acceleration.machine import processor, versions
+from resnexus.acceleration.rewrites import rewritten
+from resnexus.architectures.network import Network
+
+
+@final
+class Builder:
+    """Builds and loads the forms of one network.
+
+    Args:
+        network: in any floating-point dtype, on any device; left as it is.
+        cache: where built networks are looked for.
+        calibration: (K, C, H, W) float32 images for int8.
+        progress: called with a sentence before a network is built.
+    """
+
+    def __init__(
+        self, network: Network, cache: Cache, calibration: Tensor | None, progress: Callable[[str], None]
+    ) -> None:
+        self._original = network
+        self.cache, self.calibration, self.progress = cache, calibration, progress
+        self.row = network.architecture
+
+    @cached_property
+    def network(self) -> Network:
+        """The network on the CPU, in float32 and in evaluation mode: a copy."""
+        return cast(self._original, torch.float32).cpu()
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What tells this network's weights, and the images it is calibrated with, from others."""
+        images = None if self.calibration is None else images_digest(self.calibration)
+        return {"row": asdict(self.row), "weights": weights_digest(self._original), "calibration": images}
+
+    def key(self, candidate: Candidate, job: Job) -> dict[str, Any]:
+        """Return everything that a built network depends on."""
+        entry = backend(candidate.backend)
+        key = {
+            **self.identity,
+            "backend": candidate.backend,
+            "rewrites": sorted(candidate.rewrites),
+            "options": {name: candidate.options[name] for name in entry.built_options if name in candidate.options},
+            "versions": versions([entry], job.precision),
+            "processor": processor(),
+            "precision": job.precision,
+            "image": [job.in_chans, *job.image_size],
+        }
+        if entry.batch_is_built_in:
+            key |= {"batch_size": job.batch_size, "threads": job.threads}
+        return key
+
+    def files(self, candidate: Candidate, job: Job, scratch: Path) -> Path:
+        """Return the folder of a built network: from the cache, from the scratch folder, or built there now."""
+        key = self.key(candidate, job)
+        kept = self.cache.find_build(key)
+        if kept is not None:
+            return kept
+        folder = scratch / digest(key)
+        if not folder.exists():
+            self.progress(f"building {candidate} for a batch of {job.batch_size}")
+            unfinished = scratch / "unfinished"
+            unfinished.mkdir()
+            try:
+                self._build(candidate, job, unfinished)
+                unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+        return folder
+
+    def load(self, candidate: Candidate, job: Job, folder: Path) -> Runner:
+        """Return a runner for a built network."""
+        with _libraries_quiet(), memory_errors(job):
+            return backend(candidate.backend).load(folder, job, candidate.options)
+
+    def _build(self, candidate: Candidate, job: Job, folder: Path) -> None:
+        with _libraries_quiet(), memory_errors(job):
+            network = rewritten(self.network, candidate.rewrites)
+            backend(candidate.backend).build(network, job, candidate.options, folder, self.calibration)
+
+
+@contextmanager
+def _libraries_quiet() -> Iterator[None]:
+    """Hide the warnings that compilers and exporters have for their own developers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,129 @@
+"""A network that was opened for some batch sizes: call it on images, get logits."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.backends import Job, Runner, memory_errors
+from resnexus.acceleration.plan import Plan
+from resnexus.errors import ResnexusError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class BatchSizeWarning(UserWarning):
+    """A batch size that the engine was not planned for: correct, and slower than a planned one."""
+
+
+@final
+class Engine:
+    """Runs one network in its fastest form; safe to call from several threads, which then take turns.
+
+    Args:
+        opened: batch size -> the job, its plan and its runner.
+        classes: how many logits an image has.
+
+    Attributes:
+        plans: batch size -> what was chosen and measured, with the agreement with the plain network.
+        classes: how many logits an image has.
+    """
+
+    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]], classes: int) -> None:
+        self.plans = {size: plan for size, (_, plan, _) in sorted(opened.items())}
+        self.classes = classes
+        self._jobs = {size: job for size, (job, _, _) in opened.items()}
+        self._runners = {size: runner for size, (_, _, runner) in opened.items()}
+        self._shape = next(iter(self._jobs.values())).shape[1:]
+        self._lock = threading.Lock()
+        self._warned: set[int] = set()
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The planned batch sizes, ascending."""
+        return tuple(self.plans)
+
+    def __call__(self, images: Tensor | Array) -> Tensor:
+        """Compute logits.
+
+        A batch size that was not planned for runs as planned ones, one after another, the last one filled up with
+        zeros; the first such call of a size says so with a `BatchSizeWarning`.
+
+        Args:
+            images: (N, C, H, W) on the CPU, floating point, prepared as for the network.
+
+        Returns:
+            (N, classes) float32 on the CPU.
+
+        Raises:
+            ResnexusError: another shape, another device, whole numbers, or not enough memory.
+        """
+        batch = self._checked(images)
+        if len(batch) == 0:
+            return batch.new_zeros(0, self.classes)
+        if len(batch) in self._runners:
+            return self._run(len(batch), batch)
+        self._warn_once(len(batch))
+        outputs = []
+        for size, part in _parts(batch, self.batch_sizes):
+            filled = torch.cat([part, part.new_zeros(size - len(part), *self._shape)]) if len(part) < size else part
+            outputs.append(self._run(size, filled)[: len(part)])
+        return torch.cat(outputs)
+
+    def explain(self) -> str:
+        """Return in words what runs each batch size, how fast, and how close to the plain network."""
+        lines = []
+        for size, plan in self.plans.items():
+            found = plan.agreement
+            lines.append(
+                f"batch {size}: {plan.candidate}; {plan.median_ms:.2f} ms against {plan.plain_ms:.2f} ms of the plain "
+                f"network when planned (ratio {plan.ratio:.3f}); logits differ by {found.max_rel:.1e} of the largest, "
+                f"cosine {found.cosine:.6f}, same class for {found.top1:.0%}"
+            )
+        return "\n".join(lines)
+
+    def _run(self, size: int, batch: Tensor) -> Tensor:
+        with self._lock, memory_errors(self._jobs[size]):
+            return self._runners[size](batch)
+
+    def _checked(self, images: Tensor | Array) -> Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
+        expected = "(N, {}, {}, {})".format(*self._shape)
+        if not isinstance(batch, Tensor):
+            raise ResnexusError(f"images are {type(images).__name__}: expected a tensor or array {expected}")
+        if batch.ndim != 4 or batch.shape[1:] != self._shape:
+            raise ResnexusError(f"images of shape {tuple(batch.shape)}: this engine was made for {expected}")
+        if batch.device.type != "cpu":
+            raise ResnexusError(f"images on {batch.device}: this engine runs on the CPU; move them with images.cpu()")
+        if not batch.is_floating_point():
+            raise ResnexusError(f"images of {batch.dtype}: expected floating point, prepared as for the network")
+        return batch.detach().to(torch.float32).contiguous()
+
+    def _warn_once(self, size: int) -> None:
+        with self._lock:
+            if size in self._warned:
+                return
+            self._warned.add(size)
+        warnings.warn(
+            f"a batch of {size} was not planned for and runs as batches of "
+            f"{', '.join(map(str, self.batch_sizes))}: slower than it could be; give batch_sizes=({size},) to plan it",
+            BatchSizeWarning,
+            stacklevel=3,
+        )
+
+
+def _parts(batch: Tensor, sizes: tuple[int, ...]) -> list[tuple[int, Tensor]]:
+    """Cut a batch into the largest planned sizes that fit, and a rest for the smallest that holds it."""
+    found = []
+    while len(batch):
+        fitting = [size for size in sizes if size <= len(batch)]
+        size = fitting[-1] if fitting else sizes[0]
+        found.append((size, batch[:size]))
+        batch = batch[size:]
+    return found

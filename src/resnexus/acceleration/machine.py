@@ -1,0 +1,58 @@
+"""What a plan depends on besides the network: the processor and the versions of everything that computes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import torch
+
+import resnexus
+from resnexus.acceleration.backends import Backend, Precision
+from resnexus.errors import ResnexusError
+
+
+@cache
+def processor() -> str:
+    """Return the name of the processor and its vector instructions, as far as the system tells them."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return name
+    fields: dict[str, str] = {}
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(key.strip(), value.strip())
+    vectors = [flag for flag in fields.get("flags", "").split() if flag.startswith(("avx", "amx"))]
+    return " ".join([fields.get("model name", name), *sorted(vectors)])
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions(backends: Iterable[Backend], precision: Precision) -> dict[str, str]:
+    """Return package -> version of Resnexus and everything that the back ends are made of."""
+    found = {"resnexus": resnexus.__version__, "python": platform.python_version()}
+    for entry in backends:
+        found |= entry.versions(precision)
+    return found
+
+
+def check_threads(threads: int | None) -> int:
+    """Return the threads to use: as many as PyTorch uses now, at most the usable cores, if None.
+
+    Raises:
+        ResnexusError: not a whole number from 1 to the usable cores.
+    """
+    cores = usable_cores()
+    if threads is None:
+        return min(torch.get_num_threads(), cores)
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= cores:
+        raise ResnexusError(f"threads={threads!r}: expected a whole number from 1 to the {cores} usable cores")
+    return threads

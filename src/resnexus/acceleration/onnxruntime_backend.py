@@ -1,0 +1,63 @@
+"""ONNX Runtime on the CPU, float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.backends import Backend, Job, Precision, Runner, required
+from resnexus.acceleration.exporting import exported
+from resnexus.architectures.network import Network
+
+_MODEL = "model.onnx"
+
+
+@final
+class OnnxRuntimeBackend(Backend):
+    """No options; every graph optimisation is on."""
+
+    name = "onnxruntime"
+    packages = ("onnxruntime", "onnx", "onnxscript")
+    batch_is_built_in = False
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """float32: its CPU convolutions know no bfloat16, and int8 is OpenVINO's here."""
+        return ("fp32",) if device == "cpu" else ()
+
+    def build(
+        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+    ) -> None:
+        """Write an ONNX model for any batch size."""
+        required("onnxscript")
+        program = exported(network, job, any_batch=True)
+        torch.onnx.export(program, (), folder / _MODEL, dynamo=True, verbose=False)
+
+    def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
+        """Open a session with the threads of the job."""
+        onnxruntime = required("onnxruntime")
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = job.threads
+        settings.inter_op_num_threads = 1
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        session = onnxruntime.InferenceSession(
+            str(folder / _MODEL), sess_options=settings, providers=["CPUExecutionProvider"]
+        )
+        return _Runner(session)
+
+
+@final
+class _Runner:
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.input = session.get_inputs()[0].name
+
+    def __call__(self, images: Tensor) -> Tensor:
+        (logits,) = self.session.run(None, {self.input: images.numpy()})
+        return torch.from_numpy(logits)
+
+
+BACKEND = OnnxRuntimeBackend()

@@ -1,0 +1,140 @@
+"""The search for the fastest candidate: check each, time them in rounds, vary the best, combine what helped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import final
+
+from resnexus.acceleration.backends import Backend, Candidate, Job, Runner
+from resnexus.acceleration.building import Builder
+from resnexus.acceleration.candidates import PLAIN_CANDIDATE, combined, first_round, second_round
+from resnexus.acceleration.plan import Plan, Trial
+from resnexus.acceleration.timing import interleaved, ratio
+from resnexus.acceleration.verification import Referee
+from resnexus.evaluation.agreement import Agreement
+
+_log = logging.getLogger("resnexus")
+
+# A variation replaces the best so far only where it is faster by more than a quiet machine's noise.
+NOISE = 0.015
+
+
+@dataclass(kw_only=True)
+class Contender:
+    """A candidate that computes the right thing, with what was measured of it.
+
+    Attributes:
+        candidate: what it is.
+        runner: runs it.
+        files: what the runner was loaded from.
+        agreement: with the plain network.
+        median_ms: per batch, in the last round it took part in.
+        ratio: its time over the plain network's.
+    """
+
+    candidate: Candidate
+    runner: Runner
+    files: Path
+    agreement: Agreement
+    median_ms: float = float("inf")
+    ratio: float = float("inf")
+
+
+@final
+class Search:
+    """One search, for one job.
+
+    Args:
+        builder: makes the candidates of a network.
+        job: what to run.
+        referee: says which of them compute the right thing.
+        scratch: a folder for what they are built into.
+        seconds: how long each of up to three rounds of timing takes.
+        progress: called with a sentence before every round of timing.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        job: Job,
+        referee: Referee,
+        scratch: Path,
+        *,
+        seconds: float,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.builder, self.job, self.referee, self.scratch = builder, job, referee, scratch
+        self.seconds, self.progress = seconds, progress
+        self.trials: list[Trial] = []
+
+    def fastest(self, backends: Sequence[Backend]) -> tuple[Plan, Contender]:
+        """Return the plan, and the contender that won: the plain network if nothing is faster."""
+        row = self.builder.row
+        plain = self._contender(PLAIN_CANDIDATE)
+        contenders = [plain, *self._admitted(first_round(row, backends))]
+        plain.ratio = 1.0
+        self._time(contenders, plain)
+        plain_ms = plain.median_ms
+        best = min(contenders, key=lambda entry: entry.ratio)
+        del contenders  # and with them the memory of the slower ones
+
+        varied = self._admitted(second_round(best.candidate, row, self.job))
+        self._time([best, *varied], best)
+        helped = sorted(
+            (entry for entry in varied if entry.ratio < best.ratio * (1 - NOISE)), key=lambda entry: entry.ratio
+        )
+        del varied
+        if len(helped) > 1:
+            together = combined(best.candidate, [entry.candidate for entry in helped])
+            everything = [*helped, *self._admitted([together])]
+            self._time(everything, helped[0])
+            best = min(everything, key=lambda entry: entry.ratio)
+        elif helped:
+            best = helped[0]
+        plan = Plan(
+            candidate=best.candidate,
+            median_ms=best.median_ms,
+            plain_ms=plain_ms,
+            ratio=best.ratio,
+            agreement=best.agreement,
+            trials=tuple(self.trials),
+        )
+        return plan, best
+
+    def _admitted(self, candidates: Sequence[Candidate]) -> list[Contender]:
+        """Build, load and check candidates; those that fail are recorded with the reason, and said."""
+        found = []
+        for candidate in candidates:
+            try:
+                found.append(self._contender(candidate))
+            except Exception as error:  # a compiler may fail in any way; the others still run
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                _log.warning("not used for %s: %s: %s", self.builder.row.name, candidate, reason)
+                self.trials.append(Trial(candidate=str(candidate), note=reason))
+        return found
+
+    def _contender(self, candidate: Candidate) -> Contender:
+        files = self.builder.files(candidate, self.job, self.scratch)
+        runner = self.builder.load(candidate, self.job, files)
+        plain = candidate == PLAIN_CANDIDATE
+        agreement = self.referee.judge(runner, "fp32" if plain else self.job.precision)
+        return Contender(candidate=candidate, runner=runner, files=files, agreement=agreement)
+
+    def _time(self, contenders: Sequence[Contender], reference: Contender) -> None:
+        """Time contenders against one whose ratio to the plain network is known."""
+        if len(contenders) == 1 and contenders[0].median_ms < float("inf"):
+            return
+        self.progress(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
+        images = self.referee.images
+        calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
+        times = interleaved(calls, self.seconds)
+        against, own = contenders.index(reference), reference.ratio
+        for index, entry in enumerate(contenders):
+            entry.median_ms = median(times[index])
+            entry.ratio = own * ratio(times[index], times[against])
+            self.trials.append(Trial(candidate=str(entry.candidate), median_ms=entry.median_ms, ratio=entry.ratio))
