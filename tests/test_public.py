@@ -18,6 +18,7 @@ PUBLIC = [
     "Preprocess",
     "ResnexusError",
     "__version__",
+    "accelerate",
     "architecture",
     "compare",
     "complexity",

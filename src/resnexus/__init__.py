@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resnexus.acceleration.accelerate import accelerate as accelerate
     from resnexus.architectures.catalog import architecture as architecture
     from resnexus.architectures.catalog import list_models as list_models
     from resnexus.architectures.complexity import complexity as complexity
@@ -25,6 +26,7 @@ _HOME = {
     "Architecture": "resnexus.architectures.spec",
     "Preprocess": "resnexus.data.preprocess",
     "ResnexusError": "resnexus.errors",
+    "accelerate": "resnexus.acceleration.accelerate",
     "architecture": "resnexus.architectures.catalog",
     "compare": "resnexus.comparison.compare",
     "complexity": "resnexus.architectures.complexity",

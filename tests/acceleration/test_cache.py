@@ -75,7 +75,9 @@ def test_builds_are_found_again(cache):
 )
 def test_damaged_builds_are_said_and_removed(damage, message, cache):
     folder = _build(cache)
+    assert cache.find_build(KEY) == folder
     damage(folder)
+    cache = Cache(cache.folder)
     with pytest.warns(CacheWarning, match=message):
         assert cache.find_build(KEY) is None
     assert not folder.exists()

@@ -9,6 +9,8 @@ import pytest
 
 from resnexus import list_models
 
+VERBS = ("list", "info", "compare", "fetch", "convert", "verify", "optimize")
+
 
 def resnexus(*arguments, **options):
     command = [sys.executable, "-c", "from resnexus.cli import main; main()", *map(str, arguments)]
@@ -28,12 +30,12 @@ def test_help_answers_at_once():
     done = resnexus("--help")
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 0.3
     assert done.returncode == 0
-    for verb in ("list", "info", "compare"):
+    for verb in VERBS:
         assert f"  {verb} " in done.stdout
 
 
 def test_every_verb_explains_every_option():
-    for verb in ("list", "info", "compare"):
+    for verb in VERBS:
         done = resnexus(verb, "--help")
         assert done.returncode == 0
         options = [line for line in done.stdout.splitlines() if line.lstrip().startswith("--")]
@@ -87,6 +89,9 @@ def test_info_tells_what_is_wrong_and_why():
         (["compare", "--out", "/proc/report"], "error: cannot write /proc/report/.writable"),
         (["compare", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["compair"], "No such command 'compair'"),
+        (["optimize"], "error: give one of: a network, --explain REWRITE, --list"),
+        (["optimize", "--explain", "fold_bn"], "error: unknown rewrite 'fold_bn': did you mean 'fold_batch_norm'"),
+        (["optimize", "SE_ResNet18_vd", "--precision", "fp8"], "error: unknown precision 'fp8'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, message):
@@ -96,6 +101,13 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, message)
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rewrites_are_explained():
+    everything = resnexus("optimize", "--list").stdout
+    assert everything.count("Exact because: ") == everything.count("Applies to: ") > 8
+    assert "gate_before_projection" not in resnexus("optimize", "--explain", "Res2Net50_26w_4s").stdout
+    assert "gate_before_projection" in resnexus("optimize", "--explain", "senet154_vd").stdout
 
 
 def test_a_closed_pipe_is_no_traceback():

@@ -42,6 +42,7 @@ class Cache:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = _default_folder() if folder is None else Path(folder).expanduser()
+        self._whole: set[Path] = set()
 
     def read_plan(self, key: Mapping[str, Any]) -> Plan | None:
         """Return the plan for a key, or None; a damaged one is None with a `CacheWarning`."""
@@ -83,12 +84,16 @@ class Cache:
         self._write(self._check_path(key), json.dumps(asdict(found)))
 
     def find_build(self, key: Mapping[str, Any]) -> Path | None:
-        """Return the folder of a built network, or None; a damaged one is None with a `CacheWarning`, and removed."""
+        """Return the folder of a built network, or None; a damaged one is None with a `CacheWarning`, and removed.
+
+        The files are read and compared with their digests once in the life of this object.
+        """
         folder = self._build_path(key)
         if not folder.is_dir():
             return None
-        problem = _problem(folder)
+        problem = None if folder in self._whole else _problem(folder)
         if problem is None:
+            self._whole.add(folder)
             return folder
         self._warn(f"the built network {folder} is damaged ({problem}); building it again")
         shutil.rmtree(folder, ignore_errors=True)

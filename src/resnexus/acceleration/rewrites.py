@@ -169,7 +169,7 @@ def rewrite(name: str) -> Rewrite:
         ResnexusError: no rewrite is called that.
     """
     if name not in REWRITES:
-        raise unknown("rewrite", name, REWRITES, see="resnexus optimize --list")
+        raise unknown("rewrite", name, REWRITES)
     return REWRITES[name]
 
 

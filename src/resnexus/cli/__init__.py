@@ -21,13 +21,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("list")(list_models.list_models)
-app.command("info")(info.info)
-app.command("compare")(compare.compare)
-app.command("fetch")(fetch.fetch)
-app.command("convert")(convert.convert)
-app.command("verify")(verify.verify)
-app.command("optimize")(optimize.optimize)
+for name, run, summary in (
+    ("list", list_models.list_models, "Networks: accuracy, cost, latency."),
+    ("info", info.info, "One network, and what was published wrongly of it."),
+    ("compare", compare.compare, "Networks on your data: the page, anew."),
+    ("fetch", fetch.fetch, "Published weights to this machine."),
+    ("convert", convert.convert, "Weights of one kind to another."),
+    ("verify", verify.verify, "Does it compute what the original does?"),
+    ("optimize", optimize.optimize, "The fastest form of a network, here."),
+):
+    app.command(name, short_help=summary)(run)
 
 
 def _print_version(wanted: bool) -> None:
