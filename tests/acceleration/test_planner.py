@@ -136,6 +136,26 @@ def test_what_computes_something_else_is_never_chosen(smallest, tiny_images, tmp
     assert "not used for smallest: openvino()" in caplog.text
 
 
+def test_a_plan_is_checked_for_weights_it_was_not_made_with(folder, random_network, smallest, tiny_images, monkeypatch):
+    (path,) = (folder / "plans").iterdir()
+    record = json.loads(path.read_text())
+    record["candidate"] = {"backend": "openvino", "rewrites": ["fold_batch_norm"], "options": {}}
+    path.write_text(json.dumps(record))
+    other = random_network(smallest.architecture, dtype=torch.float32)
+    other.head.bias.data += 1
+
+    def wrong(network, names):
+        changed = rewritten(network, names)
+        if names:
+            changed.head.bias.data[0] += 1
+        return changed
+
+    monkeypatch.setattr(building, "rewritten", wrong)
+    opened = _Opened(other, folder)
+    assert "the stored plan does not serve (the fp32 logits differ by" in str(opened.warned[0].message)
+    assert _agrees(opened, other, tiny_images)
+
+
 def test_a_precision_that_is_not_used_is_said(smallest, tmp_path, monkeypatch):
     monkeypatch.setattr(building, "rewritten", lambda network, names: rewritten(network, names) if not names else 1 / 0)
     opened = _Opened(smallest, tmp_path, Job(batch_size=1, image_size=(16, 16), threads=1, precision="bf16"))

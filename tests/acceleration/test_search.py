@@ -97,6 +97,8 @@ def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
     assert builder.files(PLAIN_CANDIDATE, JOB, tmp_path / "unused") == kept
     assert len(said) == 1
     assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(Candidate("torch", (), {"mode": "eager"}), JOB)
+    other = Job(**{**vars(JOB), "precision": "bf16"})
+    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(PLAIN_CANDIDATE, other)
     openvino = [Candidate("openvino", (), options) for options in ({}, {"parts": "2"})]
     pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
     assert builder.key(openvino[0], JOB) == builder.key(openvino[1], JOB)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resnexus import ResnexusError, architecture
+from resnexus import ResnexusError, accelerate, architecture
 from resnexus.evaluation.traps import TRAPS
 from resnexus.evaluation.verify import golden_network, verify
 
@@ -67,3 +67,18 @@ def test_a_form_that_shows_only_logits():
 def test_logits_of_another_shape():
     with pytest.raises(ResnexusError, match=r"cannot compare logits of \(2, 1000\) with \(2, 10\)"):
         verify("SE_ResNet18_vd", lambda x: torch.zeros(2, 10), image_sizes=SMALL)
+
+
+def test_a_compiled_network_and_an_engine_pass(tmp_path):
+    network = golden_network(architecture("SE_ResNet18_vd"))
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    engine = accelerate(
+        network, image_size=SMALL[0], batch_sizes=(2,), backends=["onnxruntime"], cache_dir=tmp_path, seconds=0.1
+    )
+    for form in (compiled, engine):
+        (check,) = verify("SE_ResNet18_vd", form, dtype=torch.float32, image_sizes=SMALL)
+        assert check.passed, form
+        assert check.agreement.top1 == 1

@@ -97,7 +97,7 @@ class Engine:
         expected = "(N, {}, {}, {})".format(*self._shape)
         if not isinstance(batch, Tensor):
             raise ResnexusError(f"images are {type(images).__name__}: expected a tensor or array {expected}")
-        if batch.ndim != 4 or batch.shape[1:] != self._shape:
+        if batch.shape[1:] != self._shape:
             raise ResnexusError(f"images of shape {tuple(batch.shape)}: this engine was made for {expected}")
         if batch.device.type != "cpu":
             raise ResnexusError(f"images on {batch.device}: this engine runs on the CPU; move them with images.cpu()")
