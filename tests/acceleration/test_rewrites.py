@@ -64,7 +64,7 @@ def _check(network, changed, images) -> None:
 
 
 @pytest.mark.parametrize(("row", "name"), PAIRS)
-def test_every_rewrite_computes_the_same_and_leaves_its_argument_alone(row, name, random_network):
+def test_every_rewrite_computes_the_same_and_leaves_its_argument_alone_and_once_is_enough(row, name, random_network):
     network = random_network(row)
     before = copy.deepcopy(network.state_dict())
     changed = rewrite(name).apply(network)
@@ -74,15 +74,9 @@ def test_every_rewrite_computes_the_same_and_leaves_its_argument_alone(row, name
     assert before.keys() == network.state_dict().keys()
     shared = {p.data_ptr() for p in network.parameters()} & {p.data_ptr() for p in changed.parameters()}
     assert not shared
-
-
-@pytest.mark.parametrize(("row", "name"), PAIRS)
-def test_every_rewrite_applied_twice_is_the_rewrite_applied_once(row, name, random_network):
-    apply = rewrite(name).apply
-    once = apply(random_network(row))
-    twice = apply(once)
-    assert str(twice) == str(once)
-    assert all(torch.equal(a, b) for a, b in zip(once.parameters(), twice.parameters(), strict=True))
+    twice = rewrite(name).apply(changed)
+    assert str(twice) == str(changed)
+    assert all(torch.equal(a, b) for a, b in zip(changed.parameters(), twice.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -95,7 +89,7 @@ def test_all_rewrites_of_a_row_combine_in_any_order_of_their_names(row, random_n
     assert str(changed) == str(again)
 
 
-@pytest.mark.parametrize("name", ["basic_vd_se", "resnext_se_vd", "res2_authors", "res2_groups_se"])
+@pytest.mark.parametrize("name", ["resnext_se_vd", "res2_authors", "res2_groups_se"])
 def test_rewritten_networks_are_captured_whole(name, random_network):
     row = next(row for row in ROWS if row.name == name)
     images = _images(33, 32)

@@ -24,7 +24,7 @@ def compare(
     weights: Annotated[
         str | None, typer.Option(help="Published weights to start from: imagenet or ssld; random if left out.")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
     image_size: Annotated[int, typer.Option(help="Pixels on a side, for a folder's images.")] = 224,
     train_batch: Annotated[int, typer.Option(help="Images per training step.")] = 128,

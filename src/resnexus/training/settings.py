@@ -29,7 +29,7 @@ class Settings:
         ResnexusError: a value outside its range; names it and the range.
     """
 
-    epochs: int = 15
+    epochs: int = 20
     batch_size: int = 128
     learning_rate: float | None = None
     momentum: float = 0.9
