@@ -101,13 +101,13 @@ def run(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-def measure(path: Path, repeats: int) -> dict[str, object]:
+def measure(path: Path, repeats: int, readers: list[str]) -> dict[str, object]:
     """Return time and memory of every reader on one file."""
     path.read_bytes()  # into the page cache
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in READERS}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in readers}
     for repeat in range(repeats + 1):
-        for name, reader in READERS.items():
-            result = json.loads(run(MEASURE.format(reader=reader), str(path)).splitlines()[-1])
+        for name in readers:
+            result = json.loads(run(MEASURE.format(reader=READERS[name]), str(path)).splitlines()[-1])
             if repeat:  # the first round warms up
                 runs[name].append(result)
     return {name: summary(results, path.stat().st_size) for name, results in runs.items()}
@@ -156,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure reading a .pdparams file, ours against paddle.load.")
     parser.add_argument("output", type=Path, help="JSON record to write")
     parser.add_argument("--repeats", type=int, default=9, help="readings of each reader (default 9)")
+    parser.add_argument("--reader", action="append", choices=READERS, help="measure this one; all if left out")
     options = parser.parse_args()
     conditions = environment()
     files = []
@@ -163,7 +164,7 @@ def main() -> None:
         for protocol in PROTOCOLS:
             path = Path(folder, f"protocol{protocol}.pdparams")
             run(WRITE, NETWORK, str(path), str(protocol))
-            readers = measure(path, options.repeats)
+            readers = measure(path, options.repeats, options.reader or list(READERS))
             files.append({"protocol": protocol, "file_bytes": path.stat().st_size, "readers": readers})
             for name, figures in readers.items():
                 print(f"protocol {protocol}  {name:22}", json.dumps(figures))

@@ -122,6 +122,7 @@ def test_an_interruption_keeps_what_was_finished(tmp_path, monkeypatch):
     assert len(compare("digits", out=tmp_path, **QUICKLY).networks[1].runs) == 2
 
 
+@pytest.mark.slow  # beside other test processes the signal was lost once; see CONTRIBUTING.md, "Known gaps"
 def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
     command = [
         sys.executable,
