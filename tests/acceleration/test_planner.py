@@ -27,7 +27,7 @@ class _Opened:
         planner = Planner(network, cache, backends=["openvino"], seconds=0.05, progress=self.said.append, **options)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            self.plan, self.runner = planner.open(job)
+            ((self.plan, self.runner),) = planner.open([job])
         self.warned = [warning for warning in caught if issubclass(warning.category, (CacheWarning, PlanWarning))]
 
 
@@ -81,9 +81,15 @@ def test_other_weights_take_the_plan_and_are_built_and_checked(folder, random_ne
     assert _Opened(other, folder).said == []
 
 
-def test_other_jobs_are_planned_anew(folder, smallest):
-    opened = _Opened(smallest, folder, Job(batch_size=2, image_size=(16, 16), threads=1))
-    assert any(sentence.startswith("timing ") for sentence in opened.said)
+def test_other_jobs_are_planned_anew_with_what_is_built_already(smallest, tmp_path):
+    jobs = [Job(batch_size=size, image_size=(16, 16), threads=1) for size in (2, 3)]
+    said: list[str] = []
+    planner = Planner(smallest, Cache(tmp_path), backends=["openvino"], seconds=0.05, progress=said.append)
+    planner.open(jobs)
+    assert sum(sentence.startswith("timing ") for sentence in said) >= 2
+    assert sum(sentence.startswith("building openvino() on fold_batch_norm for") for sentence in said) == 1
+    assert sum(sentence.startswith("building torch(mode=plain)") for sentence in said) == 2
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_damaged_plan_is_said_and_planned_again(folder, smallest, tiny_images):

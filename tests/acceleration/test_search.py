@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from resnexus.acceleration.backends import Candidate, Job, backend
-from resnexus.acceleration.building import Builder
-from resnexus.acceleration.cache import Cache
 from resnexus.acceleration.candidates import PLAIN_CANDIDATE
 from resnexus.acceleration.search import NOISE, Search
 from resnexus.acceleration.verification import Referee
@@ -39,9 +37,9 @@ class _Slowed:
         return run
 
 
-def _search(tiny, tmp_path, table):
+def _search(tiny, tmp_path, table, job=JOB):
     search = Search(
-        _Slowed(tiny, table), JOB, Referee(tiny, JOB), tmp_path, seconds=0.0, progress=lambda sentence: None
+        _Slowed(tiny, table), job, Referee(tiny, job), tmp_path, seconds=0.0, progress=lambda sentence: None
     )
     return search.fastest([backend("openvino")])
 
@@ -71,6 +69,16 @@ def test_one_change_that_helps_is_taken_and_one_that_does_not_is_left(tiny, tmp_
     assert len(plan.trials) == 2 + 3
 
 
+def test_two_values_of_one_option_are_not_timed_again(tiny, tmp_path):
+    job = Job(batch_size=4, image_size=(16, 16), threads=2)
+    ungated = Candidate("openvino", ("fold_batch_norm",))
+    two, four = (Candidate("openvino", BASE.rewrites, {"parts": parts}) for parts in ("2", "4"))
+    table = {PLAIN_CANDIDATE: 60, BASE: 30, two: 20, four: 15, ungated: 40}
+    plan, winner = _search(tiny, tmp_path, table, job)
+    assert winner.candidate == four
+    assert len(plan.trials) == 2 + 4
+
+
 def test_a_failed_candidate_is_noted_and_the_others_go_on(tiny, tmp_path):
     plan, winner = _search(tiny, tmp_path, {PLAIN_CANDIDATE: 60, BASE: 30})
     assert winner.candidate == BASE
@@ -85,20 +93,3 @@ def test_a_plain_network_that_fails_is_an_error(tiny, tmp_path):
 
 def test_noise_is_no_reason_to_change():
     assert 0.005 < NOISE < 0.05
-
-
-def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
-    cache, said = Cache(tmp_path), []
-    builder = Builder(tiny, cache, None, said.append)
-    with cache.scratch() as scratch:
-        built = builder.files(PLAIN_CANDIDATE, JOB, scratch)
-        assert builder.files(PLAIN_CANDIDATE, JOB, scratch) == built
-        kept = cache.keep_build(builder.key(PLAIN_CANDIDATE, JOB), built)
-    assert builder.files(PLAIN_CANDIDATE, JOB, tmp_path / "unused") == kept
-    assert len(said) == 1
-    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(Candidate("torch", (), {"mode": "eager"}), JOB)
-    other = Job(**{**vars(JOB), "precision": "bf16"})
-    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(PLAIN_CANDIDATE, other)
-    openvino = [Candidate("openvino", (), options) for options in ({}, {"parts": "2"})]
-    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
-    assert builder.key(openvino[0], JOB) == builder.key(openvino[1], JOB)

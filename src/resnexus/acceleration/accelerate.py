@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,23 +62,7 @@ def accelerate(
         ResnexusError: a value outside what is stated above, a back end that is not installed or cannot do it, not
             enough memory, or a cache that cannot be written.
     """
-    if not isinstance(model, Network):
-        raise ResnexusError(
-            f"cannot accelerate {type(model).__name__}: expected a network with logits, as "
-            "create_model(name, pretrained=...) returns it"
-        )
-    if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
-    job = Job(
-        batch_size=1,
-        in_chans=model.in_chans,
-        image_size=_image_size(image_size),
-        precision=precision,
-        device=device,
-        threads=check_threads(threads),
-    )
+    job = _job(model, device, precision, image_size, threads)
     sizes = _batch_sizes(batch_sizes)
     planner = Planner(
         model,
@@ -87,11 +72,32 @@ def accelerate(
         seconds=seconds,
         progress=progress,
     )
-    opened = {}
-    for size in sizes:
-        sized = Job(**{**vars(job), "batch_size": size})
-        opened[size] = (sized, *planner.open(sized, replan=replan))
-    return Engine(opened, model.num_classes or model.num_features)
+    jobs = [replace(job, batch_size=size) for size in sizes]
+    opened = planner.open(jobs, replan=replan)
+    found = {job.batch_size: (job, plan, runner) for job, (plan, runner) in zip(jobs, opened, strict=True)}
+    return Engine(found, model.num_classes or model.num_features)
+
+
+def _job(
+    model: Network, device: str, precision: Precision, image_size: int | tuple[int, int], threads: int | None
+) -> Job:
+    if not isinstance(model, Network):
+        raise ResnexusError(
+            f"cannot accelerate {type(model).__name__}: expected a network with logits, as "
+            "create_model(name, pretrained=...) returns it"
+        )
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    return Job(
+        batch_size=1,
+        in_chans=model.in_chans,
+        image_size=_image_size(image_size),
+        precision=precision,
+        device=device,
+        threads=check_threads(threads),
+    )
 
 
 def _image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:

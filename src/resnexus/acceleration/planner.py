@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, final
 
 from torch import Tensor
@@ -18,6 +21,8 @@ from resnexus.acceleration.plan import Plan
 from resnexus.acceleration.search import Search
 from resnexus.acceleration.verification import DisagreementError, Referee
 from resnexus.architectures.network import Network
+
+Scratch = Callable[[], Path]
 
 
 class PlanWarning(UserWarning):
@@ -55,31 +60,35 @@ class Planner:
         self.classes = network.num_classes
         self.builder = Builder(network, cache, calibration, progress)
 
-    def open(self, job: Job, *, replan: bool = False) -> tuple[Plan, Runner]:
-        """Return a plan for a job and what runs it.
+    def open(self, jobs: Sequence[Job], *, replan: bool = False) -> list[tuple[Plan, Runner]]:
+        """Return for every job a plan and what runs it.
 
         Args:
-            job: what to run.
+            jobs: what to run; what is built for one serves the others as far as it can.
             replan: search even if there is a plan.
 
         Raises:
-            ResnexusError: no back end runs the job here, it does not fit in memory, or the cache cannot be written.
+            ResnexusError: no back end runs a job here, it does not fit in memory, or the cache cannot be written.
         """
+        with ExitStack() as stack:
+            scratch = cache(lambda: stack.enter_context(self.cache.scratch()))  # only made where something is built
+            return [self._open(job, scratch, replan=replan) for job in jobs]
+
+    def _open(self, job: Job, scratch: Scratch, *, replan: bool) -> tuple[Plan, Runner]:
         plan = None if replan else self.cache.read_plan(self._plan_key(job))
         if plan is not None:
             try:
-                return self._planned(plan, job)
+                return self._planned(plan, job, scratch)
             except (BackendError, DisagreementError) as error:
-                warnings.warn(f"the stored plan does not serve ({error}); planning again", CacheWarning, stacklevel=3)
-        return self._searched(job)
+                warnings.warn(f"the stored plan does not serve ({error}); planning again", CacheWarning, stacklevel=4)
+        return self._searched(job, scratch)
 
-    def _planned(self, plan: Plan, job: Job) -> tuple[Plan, Runner]:
+    def _planned(self, plan: Plan, job: Job, scratch: Scratch) -> tuple[Plan, Runner]:
         candidate = plan.candidate
         files = self.cache.find_build(self.builder.key(candidate, job))
         if files is None:
-            with self.cache.scratch() as scratch:
-                built = self.builder.files(candidate, job, scratch)
-                files = self.cache.keep_build(self.builder.key(candidate, job), built)
+            built = self.builder.files(candidate, job, scratch())
+            files = self.cache.keep_build(self.builder.key(candidate, job), built)
         runner = self.builder.load(candidate, job, files)
         check = self.cache.read_check(self._check_key(plan, job))
         if check is None:
@@ -88,23 +97,22 @@ class Planner:
             self.cache.write_check(self._check_key(plan, job), check)
         return replace(plan, agreement=check), runner
 
-    def _searched(self, job: Job) -> tuple[Plan, Runner]:
+    def _searched(self, job: Job, scratch: Scratch) -> tuple[Plan, Runner]:
         usable = usable_backends(job.device, job.precision, self.backends)
-        with self.cache.scratch() as scratch:
-            search = Search(
-                self.builder, job, self._referee(job), scratch, seconds=self.seconds, progress=self.progress
-            )
-            plan, winner = search.fastest(usable)
-            if winner.files.is_relative_to(scratch):
-                self.cache.keep_build(self.builder.key(plan.candidate, job), winner.files)
+        search = Search(self.builder, job, self._referee(job), scratch(), seconds=self.seconds, progress=self.progress)
+        plan, winner = search.fastest(usable)
+        if winner.files.is_relative_to(scratch()):
+            self.cache.keep_build(self.builder.key(plan.candidate, job), winner.files)
         self.cache.write_check(self._check_key(plan, job), plan.agreement)
         self.cache.write_plan(self._plan_key(job), plan)
         if plan.candidate == PLAIN_CANDIDATE and job.precision != "fp32":
+            tried = [trial for trial in plan.trials if trial.candidate != str(PLAIN_CANDIDATE)]
+            reasons = [f"{trial.candidate}: {trial.note or f'{trial.ratio:.2f} of its time'}" for trial in tried]
             warnings.warn(
                 f"nothing in {job.precision} is faster than the plain network in fp32 here, which is used instead: "
-                + "; ".join(f"{trial.candidate}: {trial.note or f'ratio {trial.ratio:.2f}'}" for trial in plan.trials),
+                + "; ".join(reasons),
                 PlanWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return plan, winner.runner
 

@@ -89,13 +89,8 @@ class Search:
             (entry for entry in varied if entry.ratio < best.ratio * (1 - NOISE)), key=lambda entry: entry.ratio
         )
         del varied
-        if len(helped) > 1:
-            together = combined(best.candidate, [entry.candidate for entry in helped])
-            everything = [*helped, *self._admitted([together])]
-            self._time(everything, helped[0])
-            best = min(everything, key=lambda entry: entry.ratio)
-        elif helped:
-            best = helped[0]
+        if helped:
+            best = self._combined(best.candidate, helped)
         plan = Plan(
             candidate=best.candidate,
             median_ms=best.median_ms,
@@ -105,6 +100,15 @@ class Search:
             trials=tuple(self.trials),
         )
         return plan, best
+
+    def _combined(self, base: Candidate, helped: list[Contender]) -> Contender:
+        """Return the fastest of the variations that helped and of all their changes together; the best comes first."""
+        together = combined(base, [entry.candidate for entry in helped])
+        if together in [entry.candidate for entry in helped]:
+            return helped[0]
+        contenders = [*helped, *self._admitted([together])]
+        self._time(contenders, helped[0])
+        return min(contenders, key=lambda entry: entry.ratio)
 
     def _admitted(self, candidates: Sequence[Candidate]) -> list[Contender]:
         """Build, load and check candidates; those that fail are recorded with the reason, and said."""

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from resnexus.acceleration.backends import Candidate, Job
+from resnexus.acceleration.building import Builder
+from resnexus.acceleration.cache import Cache
+from resnexus.acceleration.candidates import PLAIN_CANDIDATE
+from resnexus.errors import ResnexusError
+
+JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
+
+
+def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
+    cache, said = Cache(tmp_path), []
+    builder = Builder(tiny, cache, None, said.append)
+    with cache.scratch() as scratch:
+        built = builder.files(PLAIN_CANDIDATE, JOB, scratch)
+        assert builder.files(PLAIN_CANDIDATE, JOB, scratch) == built
+        kept = cache.keep_build(builder.key(PLAIN_CANDIDATE, JOB), built)
+    assert builder.files(PLAIN_CANDIDATE, JOB, tmp_path / "unused") == kept
+    assert len(said) == 1
+    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(Candidate("torch", (), {"mode": "eager"}), JOB)
+    other = Job(**{**vars(JOB), "precision": "bf16"})
+    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(PLAIN_CANDIDATE, other)
+    openvino = [Candidate("openvino", (), options) for options in ({}, {"parts": "2"})]
+    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
+    assert builder.key(openvino[0], JOB) == builder.key(openvino[1], JOB)
+
+
+def test_a_build_that_fails_leaves_nothing_behind(tiny, tmp_path):
+    builder = Builder(tiny, Cache(tmp_path / "cache"), None, lambda sentence: None)
+    with pytest.raises(ResnexusError, match=r"unknown rewrite 'no_such_rewrite'"):
+        builder.files(Candidate("torch", ("no_such_rewrite",), {"mode": "eager"}), JOB, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_network_is_copied_once_and_left_as_it_is(random_network, tmp_path):
+    network = random_network("SE_ResNet18_vd", depths=(1,)).train()
+    builder = Builder(network, Cache(tmp_path), None, lambda sentence: None)
+    assert builder.network is builder.network
+    assert not builder.network.training
+    assert network.training
+    assert next(builder.network.parameters()).dtype.itemsize == 4
+    assert next(network.parameters()).dtype.itemsize == 8
