@@ -1,62 +1,39 @@
 """The command line: one thin file per verb, and what they share here.
 
-A verb's file imports what it runs inside the function, so that `resnexus --help` answers at once.
+A verb's file imports what it runs inside the function, so that `resnexus --help` answers at once; and `main` imports
+the verbs, so that Ctrl-C is heard before that.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import typer
-
-from resnexus import __version__
-from resnexus.cli import compare, convert, fetch, info, list_models, optimize, verify
+from resnexus.cli.interrupt import Interrupt, end_process
 from resnexus.errors import ResnexusError
-
-app = typer.Typer(
-    help="ResNeXt, SENet and Res2Net for PyTorch: look up, compare, time and train the networks of the series.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for name, run, summary in (
-    ("list", list_models.list_models, "Networks: accuracy, cost, latency."),
-    ("info", info.info, "One network, and what was published wrongly of it."),
-    ("compare", compare.compare, "Networks on your data: the page, anew."),
-    ("fetch", fetch.fetch, "Published weights to this machine."),
-    ("convert", convert.convert, "Weights of one kind to another."),
-    ("verify", verify.verify, "Does it compute what the original does?"),
-    ("optimize", optimize.optimize, "The fastest form of a network, here."),
-):
-    app.command(name, short_help=summary)(run)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"resnexus {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
-) -> None: ...
 
 
 def main() -> None:
     """Run the command line; a mistake of the user ends in one sentence and exit code 2, Ctrl-C in 130."""
+    interrupt = Interrupt()
     try:
-        app()
-    except ResnexusError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
-            print("interrupted; what was finished is kept", file=sys.stderr)
+        with interrupt:
+            from resnexus.cli.application import app
+
+            app()
+    except BaseException as error:
+        # What an interruption breaks may surface as another error: a worker that is gone, a module half imported.
+        if interrupt.received or isinstance(error, KeyboardInterrupt):
+            end_process()
+        if isinstance(error, ResnexusError):
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
         raise
 
 
-_INTERRUPTED = 130
-"""Typer's exit code for Ctrl-C."""
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from resnexus.cli.application import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
