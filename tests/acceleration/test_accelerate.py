@@ -16,7 +16,7 @@ from resnexus.errors import ResnexusError
     [
         ({"device": "gpu"}, r"unknown device 'gpu'"),
         ({"device": "cuda"}, r"unknown device 'cuda': accepted are cpu"),
-        ({"precision": "fp15"}, r"unknown precision 'fp15': accepted are bf16, fp32, int8"),
+        ({"precision": "fp15"}, r"unknown precision 'fp15': did you mean 'fp16'"),
         ({"precision": "int8"}, r"precision='int8' needs images to calibrate with"),
         ({"calibration": torch.zeros(1, 3, 16, 16)}, r"calibration has no effect with precision='fp32'"),
         ({"batch_sizes": ()}, r"batch_sizes=\(\): expected whole numbers"),
@@ -54,16 +54,19 @@ def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
     options = {"precision": "int8", "image_size": 16, "threads": 1, "cache_dir": tmp_path, "seconds": 0.05}
     engine = accelerate(smallest, calibration=[tiny_images, tiny_images.flip(3).numpy()], **options)
     plan = engine.plans[1]
-    assert plan.candidate.backend == "openvino"
-    assert plan.agreement.max_rel > 1e-4
-    assert plan.agreement.cosine > 0.95
+    quantised = [trial for trial in plan.trials if trial.candidate.startswith("openvino")]
+    assert quantised
+    assert all(trial.ratio is not None for trial in quantised)  # none came apart; which is faster depends on the day
+    if plan.candidate.backend == "openvino":
+        assert plan.agreement.max_rel > 1e-4
+        assert plan.agreement.cosine > 0.95
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_with_nothing_optional_installed_torch_still_wins_over_plain(tiny, tiny_images, tmp_path, monkeypatch):
     optional = {"openvino", "onnxruntime", "onnx", "onnxscript", "nncf"}
-    monkeypatch.setattr(backends, "_is_installed", lambda package: package not in optional)
+    monkeypatch.setattr(backends, "is_installed", lambda package: package not in optional)
     engine = accelerate(tiny, image_size=16, batch_sizes=(4,), cache_dir=tmp_path, seconds=0.2)
     assert engine.plans[4].candidate.backend == "torch"
     assert engine.plans[4].ratio <= 1

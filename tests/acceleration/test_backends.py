@@ -24,7 +24,7 @@ OPTIONAL = {"openvino", "onnxruntime", "onnx", "onnxscript", "nncf"}
 
 @pytest.fixture
 def only_torch(monkeypatch):
-    monkeypatch.setattr(backends, "_is_installed", lambda package: package not in OPTIONAL)
+    monkeypatch.setattr(backends, "is_installed", lambda package: package not in OPTIONAL)
 
 
 def test_with_nothing_optional_installed_torch_is_left(only_torch):

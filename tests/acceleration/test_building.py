@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from resnexus.acceleration.backends import Candidate, Job
@@ -21,11 +23,29 @@ def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
     assert builder.files(PLAIN_CANDIDATE, JOB, tmp_path / "unused") == kept
     assert len(said) == 1
     assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(Candidate("torch", (), {"mode": "eager"}), JOB)
-    other = Job(**{**vars(JOB), "precision": "bf16"})
-    assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(PLAIN_CANDIDATE, other)
-    openvino = [Candidate("openvino", (), options) for options in ({}, {"parts": "2"})]
-    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
-    assert builder.key(openvino[0], JOB) == builder.key(openvino[1], JOB)
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "change", "shared"),
+    [
+        ("torch", {"mode": "plain"}, {"precision": "bf16"}, True),
+        ("torch", {"mode": "plain"}, {"batch_size": 3}, True),
+        ("torch", {"mode": "eager"}, {"batch_size": 3}, True),
+        ("torch", {"mode": "eager"}, {"precision": "bf16"}, False),
+        ("torch", {"mode": "compiled"}, {"batch_size": 3}, False),
+        ("torch", {"mode": "compiled"}, {"threads": 2}, False),
+        ("openvino", {}, {"precision": "bf16"}, True),
+        ("openvino", {}, {"precision": "int8"}, False),
+        ("openvino", {"parts": "2"}, {"batch_size": 4, "threads": 2}, True),
+        ("onnxruntime", {}, {"batch_size": 4}, True),
+        ("onnxruntime", {}, {"image_size": (32, 32)}, False),
+    ],
+)
+def test_jobs_share_what_does_not_depend_on_them(backend, options, change, shared, smallest, tmp_path):
+    pytest.importorskip(backend, reason="optional: pip install 'resnexus[export]'")
+    builder = Builder(smallest, Cache(tmp_path), None, lambda sentence: None)
+    candidate = Candidate(backend, (), options)
+    assert (builder.key(candidate, JOB) == builder.key(candidate, replace(JOB, **change))) == shared
 
 
 def test_a_build_that_fails_leaves_nothing_behind(tiny, tmp_path):

@@ -4,21 +4,42 @@ import time
 
 import pytest
 
-from resnexus.acceleration.timing import LEAST_ROUNDS, WARM_UP, interleaved, ratio
+from resnexus import ResnexusError
+from resnexus.acceleration.timing import interleaved, ratio
 
 
 def test_rounds_are_interleaved_in_a_turning_order():
     order: list[str] = []
-    times = interleaved({name: lambda name=name: order.append(name) for name in "abc"}, 0.0)
+    calls = {name: lambda name=name: order.append(name) for name in "abc"}
+    times = interleaved(calls, rounds=5, warmup=2)
     assert "".join(order) == "aabbcc" + "abc" + "bca" + "cab" + "abc" + "bca"
-    assert WARM_UP == 2
-    assert {key: len(value) for key, value in times.items()} == dict.fromkeys("abc", LEAST_ROUNDS)
+    assert {key: len(value) for key, value in times.items()} == dict.fromkeys("abc", 5)
+
+
+def test_a_turn_settles_and_repeats():
+    order: list[str] = []
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    times = interleaved(calls, rounds=2, repeats=2, warmup=0, settle=1, on_round=lambda: order.append("."))
+    assert "".join(order) == "aaabbb." + "bbbaaa."
+    assert {key: len(value) for key, value in times.items()} == dict.fromkeys("ab", 4)
 
 
 def test_times_are_milliseconds_and_rounds_fill_the_seconds():
-    times = interleaved({"sleep": lambda: time.sleep(0.01)}, 0.2)["sleep"]
+    times = interleaved({"sleep": lambda: time.sleep(0.01)}, seconds=0.2)["sleep"]
     assert 10 < len(times) <= 20
     assert 10 <= min(times) < 20
+
+
+def test_the_clock_stops_when_the_device_is_done():
+    times = interleaved({"queue": lambda: None}, rounds=1, synchronise=lambda: time.sleep(0.01))["queue"]
+    assert 10 <= times[0] < 20
+
+
+def test_nothing_to_time_is_an_error():
+    with pytest.raises(ResnexusError, match="nothing to time: 0 callables"):
+        interleaved({})
+    with pytest.raises(ResnexusError, match="rounds=0"):
+        interleaved({"a": lambda: None}, rounds=0)
 
 
 def test_ratios_are_taken_round_by_round():

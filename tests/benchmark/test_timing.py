@@ -1,7 +1,7 @@
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.benchmark import timing
+from resnexus.acceleration import timing
 from resnexus.benchmark.timing import measure
 
 

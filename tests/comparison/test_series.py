@@ -1,6 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
-from resnexus.comparison.series import QUICK, line_name, published_series
+from resnexus import ResnexusError
+from resnexus.benchmark.bench import Bench, Settings
+from resnexus.benchmark.environment import environment
+from resnexus.benchmark.records import Cell, write_json
+from resnexus.comparison.series import QUICK, benched_series, line_name, published_series
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,44 @@ def test_the_page_has_27_checkpoints_and_4_baselines():
 def test_quick_has_one_network_of_each_kind():
     by_name = {entry.name: entry for entry in published_series()}
     assert {by_name[name].family for name in QUICK} == {"ResNet", "ResNeXt", "SENet", "Res2Net"}
+
+
+def cell(engine, image_size=224):
+    return Cell(
+        model="SE_ResNet18_vd",
+        device="cpu",
+        precision="fp32",
+        batch_size=1,
+        engine=engine,
+        image_size=image_size,
+        median_ms=30.0,
+        p10_ms=29.0,
+        p90_ms=31.0,
+        repeats=2,
+        rounds_ms=(29.0, 31.0),
+    )
+
+
+def test_latencies_come_from_the_record_of_a_benchmark(tmp_path):
+    bench = Bench(
+        environment=replace(environment(), date="2026-01-01T00:00:00+00:00"),
+        settings=Settings(),
+        cells=(cell("eager"), cell("openvino"), cell("resnexus"), cell("resnexus", image_size=64)),
+    )
+    write_json(bench, tmp_path / "bench.json")
+    found = benched_series(tmp_path / "bench.json")
+    assert [(entry.engine, entry.image_size, entry.median_ms) for entry in found] == [
+        ("eager", 224, 30.0),
+        ("resnexus", 224, 30.0),
+    ]
+    assert all(entry.rounds_ms == () for entry in found)
+
+    other = replace(bench, environment=replace(bench.environment, cpu="another"))
+    write_json(other, tmp_path / "other.json")
+    with pytest.raises(ResnexusError, match="measured on another machine or with other versions: run resnexus bench"):
+        benched_series(tmp_path / "other.json")
+    write_json(replace(bench, cells=(cell("openvino"),)), tmp_path / "peers.json")
+    with pytest.raises(ResnexusError, match="has no latencies of 'eager' or 'resnexus' at 224x224 pixels"):
+        benched_series(tmp_path / "peers.json")
+    with pytest.raises(ResnexusError, match="cannot read"):
+        benched_series(tmp_path / "none.json")

@@ -18,7 +18,7 @@ from torch import Tensor
 from resnexus.architectures.network import Network
 from resnexus.errors import ResnexusError, unknown
 
-Precision = Literal["fp32", "bf16", "int8"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -38,7 +38,7 @@ class Job:
         batch_size: images per call.
         in_chans: channels of an image.
         image_size: (height, width) in pixels.
-        precision: `"fp32"`, `"bf16"`, or `"int8"` for weights and activations of the convolutions.
+        precision: `"fp32"`, `"bf16"`, `"fp16"`, or `"int8"` for weights and activations of the convolutions.
         device: where it runs.
         threads: CPU threads.
     """
@@ -90,15 +90,11 @@ class Backend(ABC):
         name: how plans call it.
         packages: what must be installed; those that are optional are in the extra `export`.
         more_packages: what a precision needs besides.
-        batch_is_built_in: whether the files serve one batch size and one number of threads only.
-        built_options: the options that the files depend on; the others matter to `load` alone.
     """
 
     name: str
     packages: tuple[str, ...]
     more_packages: Mapping[Precision, tuple[str, ...]] = MappingProxyType({})
-    batch_is_built_in: bool
-    built_options: tuple[str, ...] = ()
 
     @abstractmethod
     def precisions(self, device: str) -> tuple[Precision, ...]:
@@ -120,9 +116,13 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
-        """Return a runner for files that `build` wrote for the same job and options.
+        """Return a runner for files that `build` wrote for the same job and options, as far as they depend on them."""
 
-        The batch size may be another if `batch_is_built_in` is false.
+    @abstractmethod
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the files depend on besides the network and the sizes of an image.
+
+        Jobs and options for which it is the same share their files; all else matters to `load` alone.
         """
 
     def needs(self, precision: Precision) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ class Backend(ABC):
 
     def missing(self, precision: Precision) -> list[str]:
         """Return the packages that a precision needs and that are not installed."""
-        return [package for package in self.needs(precision) if not _is_installed(package)]
+        return [package for package in self.needs(precision) if not is_installed(package)]
 
 
 _NO_MEMORY = re.compile(r"allocate memory|out of memory|bad[_ ]alloc|not enough memory", re.IGNORECASE)
@@ -239,7 +239,8 @@ def installed_version(package: str) -> str:
         raise BackendError(f"{package} is not installed: pip install 'resnexus[export]'") from error
 
 
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Whether a package is installed."""
     try:
         version(package)
     except PackageNotFoundError:

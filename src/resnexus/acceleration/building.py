@@ -54,19 +54,15 @@ class Builder:
     def key(self, candidate: Candidate, job: Job) -> dict[str, Any]:
         """Return everything that a built network depends on."""
         entry = backend(candidate.backend)
-        key = {
+        return {
             **self.identity,
             "backend": candidate.backend,
             "rewrites": sorted(candidate.rewrites),
-            "options": {name: candidate.options[name] for name in entry.built_options if name in candidate.options},
+            "built_for": entry.built_for(job, candidate.options),
             "versions": versions([entry], job.precision),
             "processor": processor(),
-            "precision": job.precision,
             "image": [job.in_chans, *job.image_size],
         }
-        if entry.batch_is_built_in:
-            key |= {"batch_size": job.batch_size, "threads": job.threads}
-        return key
 
     def files(self, candidate: Candidate, job: Job, scratch: Path) -> Path:
         """Return the folder of a built network: from the cache, from the scratch folder, or built there now."""

@@ -22,7 +22,6 @@ class OnnxRuntimeBackend(Backend):
 
     name = "onnxruntime"
     packages = ("onnxruntime", "onnx", "onnxscript")
-    batch_is_built_in = False
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """float32: its CPU convolutions know no bfloat16, and int8 is OpenVINO's here."""
@@ -35,6 +34,10 @@ class OnnxRuntimeBackend(Backend):
         required("onnxscript")
         program = exported(network, job, any_batch=True)
         torch.onnx.export(program, (), folder / _MODEL, dynamo=True, verbose=False)
+
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return nothing: the model takes any batch size."""
+        return {}
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Open a session with the threads of the job."""

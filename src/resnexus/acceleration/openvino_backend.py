@@ -32,7 +32,6 @@ class OpenVinoBackend(Backend):
     name = "openvino"
     packages = ("openvino",)
     more_packages = MappingProxyType({"int8": ("nncf",)})
-    batch_is_built_in = False
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """float32; bfloat16 where the processor has instructions for it; int8."""
@@ -56,6 +55,10 @@ class OpenVinoBackend(Backend):
             model = _quantised(model, calibration)
         model.reshape([-1, *job.shape[1:]])
         openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """Weights are kept in float32 or int8; batch size and options are applied when the file is opened."""
+        return {"weights": "int8" if job.precision == "int8" else "fp32"}
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Compile the model for the batch size and the threads of the job."""

@@ -1,4 +1,4 @@
-"""Interleaved timing: every candidate runs once a round, so that a drifting machine hits all alike."""
+"""Interleaved timing: all take turns in every round, so that a machine that drifts hits all alike."""
 
 from __future__ import annotations
 
@@ -7,37 +7,71 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import TypeVar
 
+from resnexus.errors import ResnexusError
+
 Key = TypeVar("Key")
 
-WARM_UP = 2
-LEAST_ROUNDS = 5
 
+def interleaved(
+    calls: Mapping[Key, Callable[[], object]],
+    *,
+    rounds: int = 5,
+    seconds: float = 0.0,
+    repeats: int = 1,
+    warmup: int = 2,
+    settle: int = 0,
+    synchronise: Callable[[], object] | None = None,
+    on_round: Callable[[], object] | None = None,
+) -> dict[Key, list[float]]:
+    """Time several calls against each other.
 
-def interleaved(calls: Mapping[Key, Callable[[], object]], seconds: float) -> dict[Key, list[float]]:
-    """Time several calls in rounds, each once a round, in an order that turns from round to round.
+    Every round starts one call further on, so that none always follows the same neighbour.
 
     Args:
-        calls: what to time; each returns when its work is done.
-        seconds: stop after the round in which this much time has passed, but not before five rounds.
+        calls: what to time; each returns when its work is done or, on a device, queued.
+        rounds: how often each has its turn, at least.
+        seconds: go on with further rounds until this much time has passed since the first.
+        repeats: timed calls in a turn.
+        warmup: untimed calls of each before the first round.
+        settle: untimed calls at the beginning of a turn: they bring back into the caches what the others drove out,
+            and outlast threads of the neighbour that still wait for work.
+        synchronise: waits for the device, e.g. `torch.cuda.synchronize`; None on a CPU.
+        on_round: called after every round, for a progress bar.
 
     Returns:
-        Milliseconds per call and round.
+        Milliseconds of every timed call, in the order of the rounds.
+
+    Raises:
+        ResnexusError: nothing to time, or counts that are not positive.
     """
+    if not calls or rounds < 1 or repeats < 1:
+        raise ResnexusError(f"nothing to time: {len(calls)} callables, rounds={rounds}, repeats={repeats}")
+    wait = synchronise or (lambda: None)
     for call in calls.values():
-        for _ in range(WARM_UP):
+        for _ in range(warmup):
             call()
     times: dict[Key, list[float]] = {key: [] for key in calls}
     order = list(calls)
     end = time.perf_counter() + seconds
-    rounds = 0
-    while order and (rounds < LEAST_ROUNDS or time.perf_counter() < end):
+    done = 0
+    while done < rounds or time.perf_counter() < end:
         for key in order:
-            start = time.perf_counter()
-            calls[key]()
-            times[key].append((time.perf_counter() - start) * 1e3)
+            for _ in range(settle):
+                calls[key]()
+            times[key] += [_timed(calls[key], wait) for _ in range(repeats)]
         order.append(order.pop(0))
-        rounds += 1
+        done += 1
+        if on_round is not None:
+            on_round()
     return times
+
+
+def _timed(call: Callable[[], object], wait: Callable[[], object]) -> float:
+    wait()
+    start = time.perf_counter()
+    call()
+    wait()
+    return (time.perf_counter() - start) * 1e3
 
 
 def ratio(times: list[float], reference: list[float]) -> float:

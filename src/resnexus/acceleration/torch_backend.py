@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,6 @@ class TorchBackend(Backend):
 
     name = "torch"
     packages = ("torch",)
-    batch_is_built_in = True
-    built_options = ("mode",)
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """float32 and bfloat16 on the CPU."""
@@ -48,7 +46,7 @@ class TorchBackend(Backend):
         if mode != PLAIN:
             dtype = _DTYPES[job.precision]
             module = Prepared(cast(network, dtype), dtype, torch.channels_last).eval()
-        program = exported(module, job, any_batch=False)
+        program = exported(module, job, any_batch=mode != COMPILED)
         if mode != COMPILED:
             torch.export.save(program, folder / _PROGRAM)
             return
@@ -57,6 +55,12 @@ class TorchBackend(Backend):
         # The number of threads is compiled in.
         with torch.no_grad(), using_threads(job.threads), _compiling_in(folder.parent):
             aoti_compile_and_package(program, package_path=str(folder / _PACKAGE), inductor_configs={"freezing": True})
+
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """A compiled package serves one batch size and number of threads; programs serve any."""
+        mode = options["mode"]
+        kept = {"mode": mode, "precision": "fp32" if mode == PLAIN else job.precision}
+        return kept | ({"batch_size": job.batch_size, "threads": job.threads} if mode == COMPILED else {})
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Return the program or the compiled package."""

@@ -33,7 +33,12 @@ class Cell:
         p10_ms: the tenth percentile.
         p90_ms: the ninetieth percentile.
         repeats: timed calls.
-        agreement: largest difference from the fp32 eager logits over the largest of them; None for themselves.
+        agreement: largest difference from the plain fp32 network's logits over the largest of them, on the same
+            images; None if it was not measured.
+        cosine: smallest cosine between an image's logits and those of the plain fp32 network, or None.
+        rounds_ms: every timed call, in the order of the rounds; cells of one network, device and batch size that
+            were timed together can be divided call by call. Empty if not kept.
+        throughput_img_s: images per second at the median.
     """
 
     model: str
@@ -47,11 +52,12 @@ class Cell:
     p90_ms: float
     repeats: int
     agreement: float | None = None
+    cosine: float | None = None
+    rounds_ms: tuple[float, ...] = ()
+    throughput_img_s: float = field(init=False)
 
-    @property
-    def throughput_img_s(self) -> float:
-        """Images per second at the median."""
-        return 1e3 * self.batch_size / self.median_ms
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "throughput_img_s", 1e3 * self.batch_size / self.median_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,12 +227,13 @@ def from_dict(kind: type[Record], content: Any, where: str) -> Record:
     if not isinstance(content, Mapping):
         raise ResnexusError(f"{where}: expected an object for {kind.__name__}, found {type(content).__name__}")
     hints = get_type_hints(kind)
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    known = {item.name: item.init for item in fields(kind)}  # type: ignore[arg-type]
     for name in content:
         if name not in known:
             raise unknown(f"field of {kind.__name__} in {where}", name, known)
+    given = {name: value for name, value in content.items() if known[name]}  # the others follow from these
     try:
-        return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in content.items()})
+        return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in given.items()})
     except TypeError as error:
         raise ResnexusError(f"{where}: {error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from resnexus import __version__
-from resnexus.cli import compare, convert, fetch, info, list_models, optimize, verify
+from resnexus.cli import bench, compare, convert, fetch, info, list_models, optimize, verify
 
 app = typer.Typer(
     help="ResNeXt, SENet and Res2Net for PyTorch: look up, compare, time and train the networks of the series.",
@@ -19,6 +19,7 @@ for name, run, summary in (
     ("list", list_models.list_models, "Networks: accuracy, cost, latency."),
     ("info", info.info, "One network, and what was published wrongly of it."),
     ("compare", compare.compare, "Networks on your data: the page, anew."),
+    ("bench", bench.bench, "Networks in every engine: how fast."),
     ("fetch", fetch.fetch, "Published weights to this machine."),
     ("convert", convert.convert, "Weights of one kind to another."),
     ("verify", verify.verify, "Does it compute what the original does?"),

@@ -39,7 +39,11 @@ def compare(
     precisions: Annotated[str, typer.Option(help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16.")] = "fp32,bf16",
     device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
     series: Annotated[
-        str, typer.Option(help="Time the series at 224x224: quick (a few networks), full (all) or none.")
+        str,
+        typer.Option(
+            help="Time the series at 224x224: quick (a few networks), full (all) or none; or the bench.json of "
+            "`resnexus bench`, to take the latencies from."
+        ),
     ] = "quick",
     json_output: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -55,7 +59,7 @@ def compare(
     result = job.compare(
         data,
         out=out,
-        models=_names(models) if models is not None else None,
+        models=names(models) if models is not None else None,
         weights=weights,
         image_size=image_size,
         seeds=seeds,
@@ -66,14 +70,15 @@ def compare(
             workers=workers,
             allow_bad_images=allow_bad_images,
         ),
-        timing=job.Timing(precisions=tuple(_names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
-        series=series,  # type: ignore[arg-type]  # checked by compare
+        timing=job.Timing(precisions=tuple(names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
+        series=Path(series) if series.endswith(".json") else series,  # type: ignore[arg-type]  # checked by compare
         progress=Silent() if json_output else Bars(),
     )
     print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Read names separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -82,6 +87,6 @@ def numbers(text: str) -> list[int]:
     from resnexus.errors import ResnexusError
 
     try:
-        return [int(part) for part in _names(text)]
+        return [int(part) for part in names(text)]
     except ValueError:
         raise ResnexusError(f"{text!r}: expected whole numbers {_COMMA}, such as 1,4,8") from None

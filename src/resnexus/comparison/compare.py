@@ -18,7 +18,7 @@ from resnexus.benchmark.latency import check_batch_sizes, check_precisions, step
 from resnexus.benchmark.records import Cell, Comparison, Run, TrainedNetwork
 from resnexus.comparison.progress import Progress, Silent
 from resnexus.comparison.runs import Job, finished, train, trained_network
-from resnexus.comparison.series import line_name, published_series, time_series
+from resnexus.comparison.series import benched_series, line_name, published_series, time_series
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
 from resnexus.data.preprocess import Preprocess
@@ -68,7 +68,7 @@ def compare(
     seeds: int = 3,
     settings: Settings | None = None,
     timing: Timing | None = None,
-    series: SeriesMode = "quick",
+    series: SeriesMode | Path = "quick",
     progress: Progress | None = None,
 ) -> Comparison:
     """Compare networks on a data set and write the report to `out / "index.html"`.
@@ -85,7 +85,8 @@ def compare(
         seeds: trainings per network.
         settings: of the training; the defaults of `Settings` if None.
         timing: how latency is measured; the defaults of `Timing` if None.
-        series: time a few networks of the series (`"quick"`), all (`"full"`), or leave that part out (`"none"`).
+        series: time a few networks of the series (`"quick"`), all (`"full"`), or leave that part out (`"none"`); or
+            take their latencies from the record of a benchmark on this machine (its `bench.json`).
         progress: where to report; nowhere if None.
 
     Raises:
@@ -93,8 +94,9 @@ def compare(
     """
     settings, timing = settings or Settings(), timing or Timing()
     progress = Silent() if progress is None else progress
-    if series not in get_args(SeriesMode):
+    if not isinstance(series, Path) and series not in get_args(SeriesMode):
         raise unknown("series mode", series, get_args(SeriesMode))
+    benched = benched_series(series) if isinstance(series, Path) else ()
     if seeds < 1:
         raise ResnexusError(f"seeds={seeds}: expected at least 1")
     out = Path(out)
@@ -120,7 +122,7 @@ def compare(
         networks=tuple(_trained(job, [run for other, run in runs if other.row == job.row]) for job in first),
         latency=_time_trained(first, out, timing, progress),
         series=() if series == "none" else published_series(),
-        series_latency=() if series == "none" else _time_series(timing, series == "quick", progress),
+        series_latency=benched or (() if series == "none" else _time_series(timing, series == "quick", progress)),
         quick=series == "quick",
     )
     with progress.stage("writing the report", 1) as step:

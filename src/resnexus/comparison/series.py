@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from resnexus.architectures.catalog import BASELINES, CATALOG, architecture
 from resnexus.architectures.complexity import complexity
+from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.engines import OURS
+from resnexus.benchmark.environment import environment
 from resnexus.benchmark.latency import time_networks
-from resnexus.benchmark.records import Cell, SeriesNetwork, WrongCell
+from resnexus.benchmark.records import Cell, SeriesNetwork, WrongCell, read_json
+from resnexus.errors import ResnexusError
 from resnexus.models import create_model
 from resnexus.weights.checkpoints import checkpoints
 from resnexus.weights.errata import errata
@@ -75,6 +80,23 @@ def time_series(
             on_step=on_step,
         )
     )
+
+
+def benched_series(path: Path) -> tuple[Cell, ...]:
+    """Return the latencies of a benchmark's record: those of plain PyTorch and those of our engine.
+
+    Raises:
+        ResnexusError: no such record, one of another machine or other versions, or one without such latencies.
+    """
+    record = read_json(Bench, path)
+    here = environment()
+    there = replace(record.environment, date=here.date, threads=here.threads)
+    if there != here:
+        raise ResnexusError(f"{path} was measured on another machine or with other versions: run resnexus bench here")
+    wanted = [cell for cell in record.cells if cell.engine in ("eager", OURS) and cell.image_size == IMAGE_SIZE]
+    if not wanted:
+        raise ResnexusError(f"{path} has no latencies of 'eager' or {OURS!r} at {IMAGE_SIZE}x{IMAGE_SIZE} pixels")
+    return tuple(replace(cell, rounds_ms=()) for cell in wanted)
 
 
 def _series_network(name: str, row_name: str, figures: Published) -> SeriesNetwork:

@@ -38,8 +38,17 @@ def draw(figure: Figure, layout: Layout) -> str:
     Raises:
         ResnexusError: vl-convert is not installed.
     """
+    return render(specification(figure, layout))
+
+
+def render(chart: dict[str, Any]) -> str:
+    """Return a Vega-Lite specification as SVG.
+
+    Raises:
+        ResnexusError: vl-convert is not installed.
+    """
     convert = _convert()
-    return str(convert.vega_to_svg(convert.vegalite_to_vega(_printable(specification(figure, layout)))))
+    return str(convert.vega_to_svg(convert.vegalite_to_vega(_printable(chart))))
 
 
 def rasterise(svg: str, scale: float = 2) -> bytes:

@@ -131,4 +131,4 @@ def agreement_remarks(found: Latencies) -> list[str]:
 
 
 def _data(cell: Cell) -> dict[str, Any]:
-    return asdict(cell) | {"throughput_img_s": cell.throughput_img_s}
+    return {name: value for name, value in asdict(cell).items() if name != "rounds_ms"}

@@ -1,0 +1,93 @@
+"""What the machine itself can do, measured on the spot: the floor under every latency."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from resnexus.architectures.catalog import architecture
+from resnexus.architectures.complexity import complexity
+from resnexus.architectures.spec import Architecture
+from resnexus.benchmark.engines import DTYPES
+
+_SIDE = {"cpu": 2048, "cuda": 8192}
+_COPIED = {"cpu": 2**28, "cuda": 2**31}
+_REPEATS = 7
+_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The fastest that was seen of a machine in one precision.
+
+    Attributes:
+        device: `"cpu"` or `"cuda"`.
+        precision: of the operands.
+        tflops: 1e12 operations per second of a large matrix product, a multiply-add being two; None where PyTorch
+            has no fast product in that precision.
+        gbytes_s: 1e9 bytes per second, read and written, of a large copy.
+        call_us: microseconds from queueing the smallest operation to its end.
+    """
+
+    device: str
+    precision: str
+    tflops: float | None
+    gbytes_s: float
+    call_us: float
+
+
+def peak(device: str, precision: str) -> Peak:
+    """Measure one: the best of several repeats, since nothing makes a machine faster than it is."""
+    wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
+    small = torch.ones(1, device=device)
+    source = torch.zeros(_COPIED[device], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return Peak(
+        device=device,
+        precision=precision,
+        tflops=_tflops(device, precision, wait),
+        gbytes_s=2 * len(source) / _fastest(lambda: target.copy_(source), wait) / 1e9,
+        call_us=1e6 * median(_seconds(lambda: small.add_(1), wait) for _ in range(101)),
+    )
+
+
+def _tflops(device: str, precision: str, wait: Callable[[], object]) -> float | None:
+    if precision not in DTYPES:
+        return None
+    side = _SIDE[device]
+    left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
+    result = torch.empty_like(left)
+    return 2 * side**3 / _fastest(lambda: torch.mm(left, right, out=result), wait) / 1e12
+
+
+def _fastest(call: Callable[[], object], wait: Callable[[], object]) -> float:
+    call()
+    return min(_seconds(call, wait) for _ in range(_REPEATS))
+
+
+def _seconds(call: Callable[[], object], wait: Callable[[], object]) -> float:
+    wait()
+    start = time.perf_counter()
+    call()
+    wait()
+    return time.perf_counter() - start
+
+
+def floor_ms(model: str | Architecture, found: Peak, batch_size: int, image_size: int) -> float | None:
+    """Return the milliseconds that no way to run a network layer by layer without saving multiply-adds goes below.
+
+    The largest of three: its operations at the peak of a matrix product; its weights and images once through memory
+    at the speed of a copy; one call. None if the peak was not measured.
+    """
+    if found.tflops is None:
+        return None
+    row = architecture(model) if isinstance(model, str) else model
+    cost = complexity(row, image_size=image_size)
+    operations = 2 * cost.macs * batch_size / (found.tflops * 1e12)
+    numbers = cost.parameters + 3 * image_size**2 * batch_size
+    moved = numbers * _BYTES[found.precision] / (found.gbytes_s * 1e9)
+    return 1e3 * max(operations, moved, found.call_us / 1e6)

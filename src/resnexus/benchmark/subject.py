@@ -1,0 +1,65 @@
+"""One network as the engines of a benchmark get it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.building import Builder
+from resnexus.acceleration.cache import Cache
+from resnexus.architectures.network import Network
+from resnexus.architectures.spec import Architecture
+from resnexus.evaluation.golden import golden_weights
+from resnexus.evaluation.verify import paddle_shapes
+from resnexus.weights.mapping import from_paddle
+from resnexus.weights.pretrained import assign
+
+
+@final
+class Subject:
+    """A network, and what engines need to open it.
+
+    Args:
+        network: in evaluation mode; left as it is.
+        scratch: a folder for what engines build; removed by whoever made it.
+        calibration: (K, C, H, W) float32 images for int8.
+        cache_dir: where our own engine keeps plans; the usual place if None.
+        backends: which back ends our own engine considers; all that are installed if None.
+        seconds: how long each round of planning of our own engine takes.
+        progress: called with a sentence before every step that takes long.
+
+    Attributes:
+        network: on the CPU, float32.
+        builder: turns it into the files of a back end.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        scratch: Path,
+        *,
+        calibration: Tensor | None = None,
+        cache_dir: Path | None = None,
+        backends: Sequence[str] | None = None,
+        seconds: float = 10.0,
+        progress: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.scratch, self.calibration, self.cache_dir = scratch, calibration, cache_dir
+        self.backends, self.seconds, self.progress = backends, seconds, progress
+        self.builder = Builder(network, Cache(scratch / "kept"), calibration, progress)
+        self.network = self.builder.network
+
+
+def formula_network(row: Architecture) -> Network:
+    """Return a network with the weights of the golden logits, which are the same on every machine.
+
+    Activations and logits of these weights are of ordinary size at every depth, so that agreement means something.
+    """
+    with torch.device("meta"):
+        network = Network(row)
+    assign(network, from_paddle(row, golden_weights(paddle_shapes(row))))
+    return network.eval()

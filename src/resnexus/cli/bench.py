@@ -1,0 +1,133 @@
+"""`resnexus bench`: latency in every engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from resnexus.benchmark.bench import Bench, Settings
+
+_COMMA = "separated by commas"
+
+
+def bench(
+    models: Annotated[
+        str, typer.Option(help=f"Networks, {_COMMA}; quick: one of each kind, at 50 layers; all: all 28.")
+    ] = "quick",
+    devices: Annotated[str, typer.Option(help=f"Devices, {_COMMA}: cpu, cuda.")] = "cpu",
+    precisions: Annotated[str, typer.Option(help=f"Precisions, {_COMMA}: fp32, bf16, fp16, int8.")] = "fp32,bf16",
+    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes, {_COMMA}.")] = "1,8",
+    engines: Annotated[
+        str,
+        typer.Option(
+            help=f"Engines, {_COMMA}; quick: those that open a network in seconds; all: also those that compile."
+        ),
+    ] = "quick",
+    rounds: Annotated[int, typer.Option(help="Rounds in which the engines take turns.")] = 10,
+    image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
+    plan_backends: Annotated[
+        str | None, typer.Option(help=f"What our own engine may use, {_COMMA}; all that is installed if left out.")
+    ] = None,
+    plan_seconds: Annotated[float, typer.Option(help="Of each round of planning of our own engine.")] = 10.0,
+    out: Annotated[Path, typer.Option(help="Folder of the record and the tables; goes on where it stopped.")] = Path(
+        "bench"
+    ),
+    list_engines: Annotated[bool, typer.Option("--list-engines", help="List the engines and stop.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Time networks in PyTorch, its compilers, other libraries and our engine, all doing the same, in turns.
+
+    Every engine's logits are compared with the plain network's before it is timed. A network that OUT already holds,
+    with the same settings on the same machine, is not timed again.
+    """
+    if list_engines:
+        _list_engines()
+        return
+    from resnexus.acceleration.machine import check_threads
+    from resnexus.benchmark.bench import Settings
+    from resnexus.benchmark.records import to_json
+    from resnexus.cli.compare import names, numbers
+
+    settings = Settings(
+        devices=tuple(names(devices)),
+        precisions=tuple(names(precisions)),
+        batch_sizes=tuple(numbers(batch_sizes)),
+        engines=_engines(engines),
+        image_size=image_size,
+        rounds=rounds,
+        threads=check_threads(threads),
+        plan_backends=None if plan_backends is None else tuple(names(plan_backends)),
+        plan_seconds=plan_seconds,
+    )
+    record = _measured(_models(models), settings, out, quiet=json_output)
+    if json_output:
+        print(to_json(record))
+        return
+    from resnexus.report.speed import summary
+
+    print(summary(record))
+    print(f"wrote {out / 'bench.json'} and {out / 'bench.md'}")
+
+
+def _models(text: str) -> list[str]:
+    from resnexus.architectures.catalog import CATALOG
+    from resnexus.cli.compare import names
+    from resnexus.comparison.series import QUICK
+
+    return list({"quick": QUICK, "all": CATALOG}.get(text, names(text)))
+
+
+def _engines(text: str) -> tuple[str, ...]:
+    from resnexus.benchmark.engines import ENGINES, quick_engines
+    from resnexus.cli.compare import names
+
+    return tuple({"quick": quick_engines(), "all": ENGINES}.get(text, names(text)))
+
+
+def _measured(models: list[str], settings: Settings, out: Path, *, quiet: bool) -> Bench:
+    from resnexus.benchmark.bench import Bench, groups, steps
+    from resnexus.benchmark.records import read_json, write_json
+    from resnexus.benchmark.run import Watch, run
+    from resnexus.comparison.progress import Bars, Silent
+    from resnexus.files import write_text
+    from resnexus.report.speed import page
+
+    path = out / "bench.json"
+    before = record = read_json(Bench, path) if path.exists() else None
+    missing = [group for group in groups(models, settings) if before is None or not before.has(*group)]
+    progress = Silent() if quiet else Bars()
+    with progress.stage("bench", len(missing) * steps(settings)) as step:
+        watch = Watch(
+            begin=lambda model, device, size: progress.say(f"{model} on {device}, batch {size}"),
+            step=step,
+            say=lambda sentence: progress.say(f"  {sentence}"),
+        )
+        for record in run(models, settings, before=before, watch=watch):
+            write_json(record, path)
+            write_text(page(record), out / "bench.md")
+    if record is None:  # run yields at least once
+        raise RuntimeError("nothing was measured")
+    return record
+
+
+def _list_engines() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from resnexus.acceleration.backends import is_installed
+    from resnexus.benchmark.engines import ENGINES
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("engine", no_wrap=True)
+    for title in ("what", "runs", "here"):
+        table.add_column(title)
+    for row in ENGINES.values():
+        runs = "; ".join(f"{device} {' '.join(found)}" for device, found in row.precisions.items())
+        missing = [package for package in row.packages if not is_installed(package)]
+        opens = "opens in seconds" if row.quick else "opens in minutes"
+        table.add_row(row.name, row.what, runs, f"needs {', '.join(missing)}" if missing else opens)
+    Console().print(table)

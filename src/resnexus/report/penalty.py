@@ -1,0 +1,105 @@
+"""The penalty chart: time per FLOP over that of a ResNet, as published and as we run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from resnexus.architectures.catalog import architecture
+from resnexus.benchmark.engines import OURS
+from resnexus.benchmark.records import Cell
+from resnexus.report.chart import COLOURS, FONT, GRID, INK, QUIET
+from resnexus.report.drawing import render
+from resnexus.report.printing import number
+from resnexus.report.speed import BASELINE, Place, at, penalties, title
+
+BEFORE = "eager"
+
+_ROW_HEIGHT = 21
+_WIDTH = 430
+
+
+def penalty_chart(cells: Sequence[Cell], place: Place) -> str | None:
+    """Return as SVG the penalty of every network in plain PyTorch (hollow) and in our engine (filled).
+
+    None where the baseline, plain PyTorch or our engine was not timed.
+
+    Raises:
+        ResnexusError: vl-convert is not installed.
+    """
+    rows = penalty_rows(cells, place)
+    return render(_specification(rows, place)) if rows else None
+
+
+def penalty_rows(cells: Sequence[Cell], place: Place) -> list[dict[str, Any]]:
+    """Return for every network its penalty before and after, the worst one first."""
+    found = penalties(at(cells, place))
+    models = dict.fromkeys(model for model, _ in found)
+    rows = [
+        {
+            "name": model,
+            "family": architecture(model).family,
+            "before": found[model, BEFORE],
+            "after": found[model, OURS],
+            "text": f"{number(found[model, BEFORE], 2)} → {number(found[model, OURS], 2)}",
+        }
+        for model in models
+        if (model, BEFORE) in found and (model, OURS) in found and model != BASELINE
+    ]
+    return sorted(rows, key=lambda row: -row["before"])
+
+
+def _specification(rows: list[dict[str, Any]], place: Place) -> dict[str, Any]:
+    families = [family for family in COLOURS if any(row["family"] == family for row in rows)]
+    scale = {"domain": families, "range": [COLOURS[family] for family in families]}
+    # A fill that follows the family as the outline does, for the points after.
+    colour = {"field": "family", "type": "nominal", "title": None, "scale": scale, "legend": {"orient": "top"}}
+    name = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 200}}
+    axis_title = f"Time per GFLOP over that of {BASELINE} in the same engine"
+    ends = [row[side] for row in rows for side in ("before", "after")] + [1.0]
+    domain = [min(ends) - 0.1, max(ends) + 0.1]
+    along = {"type": "quantitative", "title": axis_title, "scale": {"domain": domain, "zero": False, "nice": False}}
+    mark = {"type": "point", "size": 70, "opacity": 1, "strokeWidth": 1.8}
+    layers = [
+        {
+            "data": {"values": [{"one": 1}]},
+            "mark": {"type": "rule", "color": QUIET, "strokeDash": [4, 3]},
+            "encoding": {"x": along | {"field": "one"}},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 1.4},
+            "encoding": {"x": along | {"field": "before"}, "x2": {"field": "after"}, "y": name, "color": colour},
+        },
+        {
+            "mark": mark | {"filled": True, "fill": "white"},
+            "encoding": {"x": along | {"field": "before"}, "y": name, "stroke": colour | {"legend": None}},
+        },
+        {
+            "mark": mark | {"filled": True},
+            "encoding": {"x": along | {"field": "after"}, "y": name, "color": colour},
+        },
+        {
+            "mark": {"type": "text", "align": "left", "fontSize": 11, "color": QUIET},
+            "encoding": {"x": {"value": _WIDTH + 12}, "y": name, "text": {"field": "text"}},
+        },
+    ]
+    return {
+        "data": {"values": rows},
+        "title": {
+            "text": f"The series' penalty, {title(place)}",
+            "subtitle": "hollow: plain PyTorch; filled: resnexus; 1 is a ResNet's time per FLOP",
+        },
+        "width": _WIDTH,
+        "height": _ROW_HEIGHT * len(rows),
+        "layer": layers,
+        "config": {
+            "font": FONT,
+            "background": "white",
+            "padding": {"left": 4, "right": 20, "top": 4, "bottom": 4},
+            "view": {"stroke": None},
+            "axis": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "labelColor": INK}
+            | {"titleColor": INK, "gridColor": GRID, "domainColor": QUIET, "tickColor": QUIET},
+            "title": {"fontSize": 15, "subtitleFontSize": 12, "color": INK, "subtitleColor": QUIET, "anchor": "start"},
+            "legend": {"labelFontSize": 12, "labelColor": INK},
+        },
+    }

@@ -1,0 +1,250 @@
+"""What a benchmark says: latency in every engine, ours against the best of the others, and the floor beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+from resnexus.architectures.complexity import complexity
+from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.engines import OURS
+from resnexus.benchmark.environment import Environment
+from resnexus.benchmark.peaks import Peak, floor_ms
+from resnexus.benchmark.ratios import Ratio, best_peer, geometric_mean, ratio_of
+from resnexus.benchmark.records import Cell
+from resnexus.report.latencies import latency_entry
+from resnexus.report.printing import counted, decimals_for, listed, number
+from resnexus.report.table import Column, Entry, Table, missing, to_markdown
+
+BASELINE = "ResNet50_vd"
+"""The network that penalties are relative to."""
+
+Place = tuple[str, str, int]
+
+
+def page(bench: Bench) -> str:
+    """Return everything a benchmark says, as Markdown."""
+    parts = ["# Latency", machine(bench.environment), how(bench)]
+    against = against_peers(bench.cells)
+    parts += [to_markdown(against)] if against else []
+    for place in places(bench.cells):
+        parts.append(f"## {title(place)}")
+        parts.append(to_markdown(latency_table(bench, place)))
+    parts.append("## Milliseconds per GFLOP")
+    parts += [to_markdown(table) for table in penalty_tables(bench.cells)]
+    if bench.left_out:
+        parts.append("## Left out")
+        parts.append(left_out(bench))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def summary(bench: Bench) -> str:
+    """Return in a few lines how our engine compares with the best of the others."""
+    table = against_peers(bench.cells)
+    if table is None:
+        return f"{counted(len(bench.cells), 'cell')} measured"
+    return "\n".join(
+        f"{row[0].text}, {row[1].text}, batch {row[2].text}: resnexus takes {row[4].text} of the time of the best fp32 "
+        f"engine and {row[6].text} of the best in {row[1].text} (geometric mean, {row[3].text} networks)"
+        for row in table.rows
+    )
+
+
+def machine(environment: Environment) -> str:
+    """Return where it was measured, in one sentence."""
+    gpu = f", {environment.gpu}" if environment.gpu else ""
+    packages = listed(f"{name} {version}" for name, version in environment.packages.items())
+    return (
+        f"Measured {environment.date.replace('T', ' ').replace('+00:00', ' UTC')} on {environment.cpu}, "
+        f"{counted(environment.cores, 'core')}{gpu}, {environment.system}, Python {environment.python}, {packages}."
+    )
+
+
+def how(bench: Bench) -> str:
+    """Return how it was measured, and what the machine itself can do."""
+    settings = bench.settings
+    peaks = listed(_peak(found) for found in bench.peaks)
+    return (
+        f"{settings.image_size}x{settings.image_size} pixels, {counted(settings.threads, 'thread')}, weights from the "
+        f"formula of the golden logits. All engines and precisions of a network and batch size took turns in "
+        f"{counted(settings.rounds, 'round')}; a figure is the median, the range below it the tenth to ninetieth "
+        f"percentile. Images and logits are contiguous float32 on the device. Peaks: {peaks}."
+    )
+
+
+def _peak(found: Peak) -> str:
+    speed = "no product of PyTorch" if found.tflops is None else f"{1e3 * found.tflops:,.0f} GFLOP/s in a product"
+    return f"{found.device} {found.precision} {speed}, {found.gbytes_s:.1f} GB/s in a copy"
+
+
+def places(cells: Iterable[Cell]) -> list[Place]:
+    """Return the devices, precisions and batch sizes there are, in the order of the records."""
+    return list(dict.fromkeys((cell.device, cell.precision, cell.batch_size) for cell in cells))
+
+
+def title(place: Place) -> str:
+    """Return a place in print."""
+    device, precision, batch_size = place
+    return f"{device}, {precision}, batch {batch_size}"
+
+
+def at(cells: Iterable[Cell], place: Place) -> list[Cell]:
+    """Return the cells of one device, precision and batch size."""
+    return [cell for cell in cells if (cell.device, cell.precision, cell.batch_size) == place]
+
+
+def latency_table(bench: Bench, place: Place) -> Table:
+    """Return one row for each network: all engines, ours over the best of the others, and over the floor."""
+    cells = at(bench.cells, place)
+    engines = list(dict.fromkeys(cell.engine for cell in cells))
+    found = {(cell.model, cell.engine): cell for cell in cells}
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    decimals = decimals_for(cell.median_ms for cell in cells)
+    references = list(dict.fromkeys((place[1], "fp32"))) if OURS in engines else []
+    columns = [Column(title="Network", text=True), *(Column(title=name, unit="ms") for name in engines)]
+    columns += [Column(title=f"resnexus / best {precision} engine") for precision in references]
+    columns.append(Column(title="fastest / floor"))
+    rows = []
+    for model in models:
+        ours = found.get((model, OURS))
+        row = [Entry(text=model), *(latency_entry(found.get((model, name)), decimals) for name in engines)]
+        row += [_against(bench.cells, ours, precision) for precision in references]
+        row.append(_over_floor(bench, [found[model, name] for name in engines if (model, name) in found]))
+        rows.append(tuple(row))
+    return Table(
+        name="bench_" + "_".join(map(str, place)),
+        caption=f"Milliseconds per batch, {title(place)}.",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        remarks=(_agreement(cells),),
+        data=tuple({name: value for name, value in asdict(cell).items() if name != "rounds_ms"} for cell in cells),
+    )
+
+
+def _against(cells: Sequence[Cell], ours: Cell | None, precision: str) -> Entry:
+    peer = best_peer(cells, ours, precision) if ours else None
+    if ours is None or peer is None:
+        return missing()
+    found = ratio_of(ours, peer)
+    return Entry(text=number(found.median, 2), detail=f"{number(found.low, 2)}–{number(found.high, 2)}")
+
+
+def _over_floor(bench: Bench, cells: Sequence[Cell]) -> Entry:
+    fastest = min(cells, key=lambda cell: cell.median_ms)
+    peaks = [peak for peak in bench.peaks if (peak.device, peak.precision) == (fastest.device, fastest.precision)]
+    floors = [floor_ms(fastest.model, peak, fastest.batch_size, fastest.image_size) for peak in peaks]
+    if not floors or floors[0] is None:
+        return missing()
+    return Entry(text=number(fastest.median_ms / floors[0], 2), detail=fastest.engine)
+
+
+def _agreement(cells: Sequence[Cell]) -> str:
+    worst: dict[str, float] = {}
+    cosines: dict[str, float] = {}
+    for cell in cells:
+        if cell.agreement is not None and cell.cosine is not None:
+            worst[cell.engine] = max(worst.get(cell.engine, 0.0), cell.agreement)
+            cosines[cell.engine] = min(cosines.get(cell.engine, 1.0), cell.cosine)
+    figures = listed(f"{name} {worst[name]:.1e} (cosine {cosines[name]:.5f})" for name in worst)
+    return f"Largest difference from the plain fp32 logits, over the largest of them: {figures}."
+
+
+def against_peers(cells: Sequence[Cell]) -> Table | None:
+    """Return one row for each device, precision and batch size: ours over the best of the others, over all networks.
+
+    None if our engine was not timed.
+    """
+    rows = []
+    for place in places(cells):
+        ours = [cell for cell in at(cells, place) if cell.engine == OURS]
+        row: list[Entry] = [Entry(text=str(value)) for value in (*place, len(ours))]
+        for precision in ("fp32", place[1]):
+            found = ratios(cells, ours, precision)
+            row += _mean_and_worst(found)
+        if ours:
+            rows.append(tuple(row))
+    if not rows:
+        return None
+    return Table(
+        name="bench_against_peers",
+        caption="Time of resnexus over that of the best other engine: geometric mean and worst over the networks.",
+        columns=(
+            Column(title="Device", text=True),
+            Column(title="Precision", text=True),
+            Column(title="Batch"),
+            Column(title="Networks"),
+            Column(title="mean", group="over best fp32"),
+            Column(title="worst", group="over best fp32"),
+            Column(title="mean", group="over best in this precision"),
+            Column(title="worst", group="over best in this precision"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def ratios(cells: Sequence[Cell], ours: Iterable[Cell], precision: str) -> dict[str, Ratio]:
+    """Return network -> our time over that of the fastest other engine in a precision, where there is one."""
+    pairs = ((cell, best_peer(cells, cell, precision)) for cell in ours)
+    return {cell.model: ratio_of(cell, peer) for cell, peer in pairs if peer is not None}
+
+
+def _mean_and_worst(found: dict[str, Ratio]) -> list[Entry]:
+    if not found:
+        return [missing(), missing()]
+    worst = max(found, key=lambda model: found[model].median)
+    mean = geometric_mean([ratio.median for ratio in found.values()])
+    return [Entry(text=number(mean, 3)), Entry(text=number(found[worst].median, 3), detail=worst)]
+
+
+def penalties(cells: Iterable[Cell]) -> dict[tuple[str, str], float]:
+    """Return (network, engine) -> milliseconds per GFLOP over those of the baseline in the same engine.
+
+    Args:
+        cells: of one device, precision and batch size.
+    """
+    per_gflop = {
+        (cell.model, cell.engine): cell.median_ms / complexity(cell.model, image_size=cell.image_size).gflops
+        for cell in cells
+    }
+    return {
+        (model, engine): value / per_gflop[BASELINE, engine]
+        for (model, engine), value in per_gflop.items()
+        if (BASELINE, engine) in per_gflop
+    }
+
+
+def penalty_tables(cells: Sequence[Cell]) -> list[Table]:
+    """Return, per device, precision and batch size, the penalty of every network in every engine."""
+    tables = []
+    for place in places(cells):
+        found = penalties(at(cells, place))
+        if not found:
+            continue
+        models, engines = (list(dict.fromkeys(key[index] for key in found)) for index in (0, 1))
+        rows = [
+            (Entry(text=model), *(Entry(text=number(found.get((model, name)), 2)) for name in engines))
+            for model in models
+        ]
+        tables.append(
+            Table(
+                name="penalty_" + "_".join(map(str, place)),
+                caption=f"Time per GFLOP over that of {BASELINE} in the same engine, {title(place)}.",
+                columns=(Column(title="Network", text=True), *(Column(title=name) for name in engines)),
+                rows=tuple(rows),
+            )
+        )
+    return tables
+
+
+def left_out(bench: Bench) -> str:
+    """Return what was not timed and why, one line for each engine, precision and reason."""
+    entries = sorted(bench.left_out, key=lambda entry: (entry.engine, entry.precision, entry.reason))
+    lines = []
+    for (engine, precision, reason), group in groupby(
+        entries, key=lambda entry: (entry.engine, entry.precision, entry.reason)
+    ):
+        models = list(dict.fromkeys(entry.model for entry in group))
+        every = set(models) == {cell.model for cell in bench.cells}
+        lines.append(f"- {engine} in {precision}: {reason}" + ("" if every else f" ({listed(models)})"))
+    return "\n".join(lines)

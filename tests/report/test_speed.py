@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+
+import resnexus
+from resnexus.benchmark.bench import Bench, LeftOut, Settings
+from resnexus.benchmark.environment import Environment
+from resnexus.benchmark.peaks import Peak
+from resnexus.benchmark.records import Cell
+from resnexus.report.speed import against_peers, at, latency_table, left_out, page, penalties, penalty_tables, summary
+
+ENVIRONMENT = Environment(
+    date="2026-01-02T03:04:05+00:00",
+    cpu="A processor",
+    cores=2,
+    threads=2,
+    memory_gib=24.0,
+    gpu=None,
+    system="Linux 6",
+    python="3.12.1",
+    packages={"resnexus": "0.1", "torch": "2.14"},
+)
+FACTORS = {"eager": 2.0, "openvino": 1.0, "resnexus": 0.9}
+MILLISECONDS = {"ResNet50_vd": 40.0, "ResNeXt50_32x4d": 60.0}
+
+
+def cell(model, precision, engine, milliseconds):
+    rounds = tuple(milliseconds * (1 + 0.01 * (index % 3 - 1)) for index in range(9))
+    return Cell(
+        model=model,
+        device="cpu",
+        precision=precision,
+        batch_size=1,
+        engine=engine,
+        image_size=224,
+        median_ms=milliseconds,
+        p10_ms=0.99 * milliseconds,
+        p90_ms=1.01 * milliseconds,
+        repeats=9,
+        agreement=1e-6,
+        cosine=1.0,
+        rounds_ms=rounds,
+    )
+
+
+@pytest.fixture(scope="module")
+def bench():
+    cells = [
+        cell(model, precision, engine, milliseconds * factor * share)
+        for precision, share in (("fp32", 1.0), ("bf16", 0.5))
+        for model, milliseconds in MILLISECONDS.items()
+        for engine, factor in FACTORS.items()
+    ]
+    reason = "has no network that computes the same"
+    missing = [
+        LeftOut(model=model, device="cpu", precision="fp32", batch_size=1, engine="timm", reason=reason)
+        for model in MILLISECONDS
+    ]
+    return Bench(
+        environment=ENVIRONMENT,
+        settings=Settings(batch_sizes=(1,), engines=tuple(FACTORS), threads=1, rounds=9),
+        peaks=(
+            Peak(device="cpu", precision="fp32", tflops=0.4, gbytes_s=20.0, call_us=2.0),
+            Peak(device="cpu", precision="bf16", tflops=None, gbytes_s=20.0, call_us=2.0),
+        ),
+        cells=tuple(cells),
+        left_out=tuple(missing),
+    )
+
+
+def test_ours_is_compared_with_the_best_of_the_others(bench):
+    table = against_peers(bench.cells)
+    rows = [[entry.text for entry in row] for row in table.rows]
+    assert rows == [
+        ["cpu", "fp32", "1", "2", "0.900", "0.900", "0.900", "0.900"],
+        ["cpu", "bf16", "1", "2", "0.450", "0.450", "0.900", "0.900"],
+    ]
+
+
+def test_a_row_has_every_engine_the_ratios_and_the_floor(bench):
+    row = latency_table(bench, ("cpu", "fp32", 1)).rows[1]
+    assert [entry.text for entry in row] == ["ResNeXt50_32x4d", "120.0", "60.0", "54.0", "0.90", "2.55"]
+    assert row[4].detail == "0.90–0.90"
+    # 8.46 GFLOPs at 400 GFLOP/s are 21.15 ms.
+    assert row[5].detail == "resnexus"
+    assert [entry.text for entry in latency_table(bench, ("cpu", "bf16", 1)).rows[1]][-3:] == ["0.90", "0.45", "–"]
+
+
+def test_a_penalty_is_time_per_flop_over_the_baselines(bench):
+    found = penalties(at(bench.cells, ("cpu", "fp32", 1)))
+    assert found["ResNet50_vd", "eager"] == 1
+    gflops = {name: resnexus.complexity(name).gflops for name in MILLISECONDS}
+    expected = 60 / gflops["ResNeXt50_32x4d"] / (40 / gflops["ResNet50_vd"])
+    assert found["ResNeXt50_32x4d", "eager"] == pytest.approx(expected)
+    assert found["ResNeXt50_32x4d", "resnexus"] == pytest.approx(expected)
+    assert len(penalty_tables(bench.cells)) == 2
+
+
+def test_without_the_baseline_there_is_no_penalty(bench):
+    others = [found for found in bench.cells if found.model != "ResNet50_vd"]
+    assert penalty_tables(others) == []
+
+
+def test_without_our_engine_there_is_no_comparison(bench):
+    others = tuple(found for found in bench.cells if found.engine != "resnexus")
+    assert against_peers(others) is None
+    assert summary(replace(bench, cells=others)) == "8 cells measured"
+    assert "resnexus /" not in page(replace(bench, cells=others))
+
+
+def test_the_page_says_where_how_and_what_is_missing(bench):
+    text = page(bench)
+    assert "Measured 2026-01-02 03:04:05 UTC on A processor, 2 cores, Linux 6, Python 3.12.1" in text
+    assert "400 GFLOP/s in a product, 20.0 GB/s in a copy" in text
+    assert "cpu bf16 no product of PyTorch" in text
+    assert left_out(bench) == "- timm in fp32: has no network that computes the same"
+    assert summary(bench).splitlines()[1] == (
+        "cpu, bf16, batch 1: resnexus takes 0.450 of the time of the best fp32 engine and 0.900 of the best in bf16 "
+        "(geometric mean, 2 networks)"
+    )
