@@ -71,6 +71,16 @@ def test_int8_after_calibration(tiny, tiny_images, tmp_path, capfd):
     assert (tmp_path / "model.bin").stat().st_size < 0.5 * sum(4 * p.numel() for p in tiny.parameters())
 
 
+def test_int8_does_not_clip_a_strong_image_among_faint_ones(tiny, tiny_images, tmp_path):
+    pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
+    job = _job(1, precision="int8")
+    strong = tiny_images[:1]
+    BACKEND.build(rewritten(tiny, ["fold_batch_norm"]), job, {}, tmp_path, torch.cat([strong, *[0.1 * strong] * 7]))
+    with torch.inference_mode():
+        found = agreement(tiny(strong), BACKEND.load(tmp_path, job, {})(strong))
+    assert found.max_rel < 0.05
+
+
 def test_refusals(built, tiny, tmp_path):
     with pytest.raises(BackendError, match=r"a batch of 4 cannot be cut into 3 equal parts"):
         BACKEND.load(built, _job(), {"parts": "3"})

@@ -11,7 +11,18 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "numpy", "timm", "onnxruntime", "openvino", "triton", "lightning")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "timm",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "paddlepaddle",
+    "triton",
+    "lightning",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
