@@ -92,4 +92,4 @@ def test_peaks_are_measured():
     assert 0.001 < found.tflops < 100
     assert 0.1 < found.gbytes_s < 10_000
     assert 0 < found.call_us < 1e5
-    assert peak("cpu", "int8").tflops is None
+    assert 0.001 < peak("cpu", "int8").tflops < 1000

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+from torch.nn import functional as F
 
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
@@ -27,8 +28,8 @@ class Peak:
     Attributes:
         device: `"cpu"` or `"cuda"`.
         precision: of the operands.
-        tflops: 1e12 operations per second of a large matrix product, a multiply-add being two; None where PyTorch
-            has no fast product in that precision.
+        tflops: 1e12 operations per second of a large matrix product of PyTorch, a multiply-add being two; None where
+            it has none in that precision.
         gbytes_s: 1e9 bytes per second, read and written, of a large copy.
         call_us: microseconds from queueing the smallest operation to its end.
     """
@@ -56,12 +57,18 @@ def peak(device: str, precision: str) -> Peak:
 
 
 def _tflops(device: str, precision: str, wait: Callable[[], object]) -> float | None:
-    if precision not in DTYPES:
-        return None
     side = _SIDE[device]
-    left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
-    result = torch.empty_like(left)
-    return 2 * side**3 / _fastest(lambda: torch.mm(left, right, out=result), wait) / 1e12
+    if precision == "int8":
+        if device != "cpu":
+            return None
+        whole = torch.randint(-128, 128, (side, side), dtype=torch.int8)
+        products = [lambda: torch._int_mm(whole, whole)]
+    else:
+        left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
+        # One of the two layouts of the second matrix suits the library better.
+        products = [lambda: torch.mm(left, right), lambda: F.linear(left, right)]
+    with torch.inference_mode():
+        return 2 * side**3 / min(_fastest(product, wait) for product in products) / 1e12
 
 
 def _fastest(call: Callable[[], object], wait: Callable[[], object]) -> float:
