@@ -22,10 +22,18 @@ def test_only_rewrites_that_apply_are_tried():
 def test_nothing_is_tried_twice_and_the_search_is_short():
     for row in CATALOG.values():
         first = first_round(row, [backend(name) for name in BACKENDS])
-        assert len(first) == len(set(first)) == 4
+        assert len(first) == len(set(first)) == len(BACKENDS)
         for best in first:
             varied = second_round(best, row, JOB)
             assert len(varied) == len({best, *varied}) - 1 <= 8
+
+
+def test_pytorch_compiles_where_there_is_nothing_else():
+    row = CATALOG["ResNeXt50_32x4d"]
+    alone = [candidate.options["mode"] for candidate in first_round(row, [backend("torch")])]
+    assert alone == ["eager", "compiled"]
+    beside = [candidate.options for candidate in first_round(row, [backend("torch"), backend("openvino")])]
+    assert beside == [{"mode": "eager"}, {}]
 
 
 def test_batches_are_cut_only_into_equal_parts():

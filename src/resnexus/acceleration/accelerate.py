@@ -51,7 +51,8 @@ def accelerate(
         threads: CPU threads; as many as PyTorch uses now if None.
         calibration: for int8, images prepared as for the network: (K, C, H, W), or several such batches; up to 300
             images are used.
-        backends: which of `"torch"`, `"openvino"` and `"onnxruntime"` to consider; all that are installed if None.
+        backends: which of `"native"` (our own kernels, compiled here), `"torch"`, `"openvino"` and `"onnxruntime"` to
+            consider; all that can run here if None.
         cache_dir: where plans and built networks are kept; `engines` in the folder that RESNEXUS_HOME names, or in
             the system's place for caches, if None.
         seconds: how long each of up to three rounds of timing takes, per batch size.

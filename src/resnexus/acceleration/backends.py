@@ -165,6 +165,7 @@ def memory_errors(job: Job) -> Iterator[None]:
 
 # Where each lives; imported on use, because each needs a package that may be missing.
 _HOMES = {
+    "native": "resnexus.acceleration.native_backend",
     "torch": "resnexus.acceleration.torch_backend",
     "openvino": "resnexus.acceleration.openvino_backend",
     "onnxruntime": "resnexus.acceleration.onnxruntime_backend",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resnexus.acceleration.backends import Backend, Candidate, Job
+from resnexus.acceleration.native_backend import DIRECT
 from resnexus.acceleration.rewrites import REWRITES
 from resnexus.acceleration.torch_backend import COMPILED, EAGER, PLAIN
 from resnexus.architectures.spec import Architecture
@@ -17,6 +18,7 @@ _ALWAYS = ("fold_batch_norm", "gate_before_projection")
 
 # What pays on some machine, at some batch size, in some back end; each is tried on the best of the first round.
 _WORTH_TRYING = {
+    "native": (),
     "torch": ("res2_grouped_stride2", "res2_separate_entries", "res2_without_copies"),
     "openvino": ("res2_grouped_stride2", "res2_separate_entries", "res2_aligned_widths_16"),
     "onnxruntime": ("res2_grouped_stride2", "res2_without_copies", "pack_groups_16"),
@@ -24,12 +26,18 @@ _WORTH_TRYING = {
 
 
 def first_round(row: Architecture, backends: Iterable[Backend]) -> list[Candidate]:
-    """Return, for every back end, the network with all that costs nothing."""
+    """Return, for every back end, the network with all that costs nothing.
+
+    PyTorch's compiler, which takes a minute for 50 layers, is tried where PyTorch is the only back end: no library for
+    inference was slower anywhere we measured.
+    """
     rewrites = tuple(name for name in _ALWAYS if REWRITES[name].applies(row))
     found = []
-    for entry in backends:
+    entries = list(backends)
+    modes = (EAGER, COMPILED) if len(entries) == 1 else (EAGER,)
+    for entry in entries:
         if entry.name == "torch":
-            found += [Candidate("torch", rewrites, {"mode": mode}) for mode in (EAGER, COMPILED)]
+            found += [Candidate("torch", rewrites, {"mode": mode}) for mode in modes]
         else:
             found.append(Candidate(entry.name, rewrites))
     return found
@@ -68,6 +76,8 @@ def combined(best: Candidate, improvements: list[Candidate]) -> Candidate:
 
 
 def _settings(best: Candidate, job: Job) -> list[dict[str, str]]:
+    if best.backend == "native":
+        return [{**best.options, "products": DIRECT}]
     if best.backend != "openvino":
         return []
     found = []

@@ -136,7 +136,7 @@ class Search:
         self.progress(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
         images = self.referee.images
         calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
-        times = interleaved(calls, seconds=self.seconds)
+        times = interleaved(calls, seconds=self.seconds, settle=1)
         against, own = contenders.index(reference), reference.ratio
         for index, entry in enumerate(contenders):
             entry.median_ms = median(times[index])

@@ -1,0 +1,20 @@
+// 1x1 convolutions by one level of Strassen's algorithm: seven products of half the pixels, half the input channels and
+// half the output channels, where eight would be.
+#pragma once
+
+#include <vector>
+
+#include "gemm.hpp"
+#include "threads.hpp"
+
+namespace native {
+
+struct Strassen {
+    Tensor in;               // without a border; an even number of pixels and of blocks
+    const float* weights;    // [output channels / 64][7][input channels / 2][32]
+    Epilogue epilogue;
+};
+
+void run(const Strassen& strassen, std::vector<float>& scratch, Threads& threads);
+
+}  // namespace native

@@ -1,0 +1,220 @@
+#include "winograd.hpp"
+
+#include <algorithm>
+
+namespace native {
+namespace {
+
+constexpr int kOut = 4, kIn = 6, kPositions = kIn * kIn;
+// The points of the interpolation are 0, +-kA, +-kB and infinity.
+#ifndef WA
+#define WA 0.75f
+#define WB 1.5f
+#endif
+constexpr float kA = WA, kB = WB;
+constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
+
+// B^T d.
+inline void transform_in(const Vec (&d)[kIn], Vec (&t)[kIn]) {
+    const Vec even_a = d[4] - kB2 * d[2], odd_a = kA * (d[3] - kB2 * d[1]);
+    const Vec even_b = d[4] - kA2 * d[2], odd_b = kB * (d[3] - kA2 * d[1]);
+    t[0] = kA2 * kB2 * d[0] - (kA2 + kB2) * d[2] + d[4];
+    t[1] = even_a + odd_a;
+    t[2] = even_a - odd_a;
+    t[3] = even_b + odd_b;
+    t[4] = even_b - odd_b;
+    t[5] = kA2 * kB2 * d[1] - (kA2 + kB2) * d[3] + d[5];
+}
+
+// A^T m.
+inline void transform_out(const Vec (&m)[kIn], Vec (&y)[kOut]) {
+    const Vec even_a = m[1] + m[2], odd_a = m[1] - m[2];
+    const Vec even_b = m[3] + m[4], odd_b = m[3] - m[4];
+    y[0] = m[0] + even_a + even_b;
+    y[1] = kA * odd_a + kB * odd_b;
+    y[2] = kA2 * even_a + kB2 * even_b;
+    y[3] = kA3 * odd_a + kB3 * odd_b + m[5];
+}
+
+struct Grid {
+    int rows, columns;  // tiles per image
+
+    explicit Grid(const Tensor& out) : rows((out.height + kOut - 1) / kOut), columns((out.width + kOut - 1) / kOut) {}
+    Cursor at(const Tensor& out, int tile) const {
+        Cursor cursor(out, 0);
+        cursor.n = tile / (rows * columns);
+        cursor.y = tile / columns % rows * kOut;
+        cursor.x = tile % columns * kOut;
+        return cursor;
+    }
+};
+
+// Writes [36][tile][16] of one channel block; a position takes `position` floats.
+void transform_block(const Winograd& winograd, int block, int first, int last, float* to, int64_t position) {
+    const Tensor& in = winograd.in;
+    const Grid grid(winograd.epilogue.out);
+    for (int tile = first; tile < last; ++tile, to += kLanes) {
+        const Cursor at = grid.at(winograd.epilogue.out, tile);
+        const float* from = in.at(block, at.n, at.y, at.x) - in.row - in.pixel;
+        Vec columns[kIn][kIn];  // [column][row], transformed along the rows
+#pragma GCC unroll 6
+        for (int x = 0; x < kIn; ++x) {
+            Vec d[kIn];
+#pragma GCC unroll 6
+            for (int y = 0; y < kIn; ++y) d[y] = load(from + y * in.row + x * kLanes);
+            transform_in(d, columns[x]);
+        }
+#pragma GCC unroll 6
+        for (int y = 0; y < kIn; ++y) {
+            Vec d[kIn], t[kIn];
+#pragma GCC unroll 6
+            for (int x = 0; x < kIn; ++x) d[x] = columns[x][y];
+            transform_in(d, t);
+#pragma GCC unroll 6
+            for (int x = 0; x < kIn; ++x) store(to + (y * kIn + x) * position, t[x]);
+        }
+    }
+}
+
+// From [36][tile][32] of one panel.
+void transform_products(const Winograd& winograd, int panel, int first, int last, const float* products) {
+    const Epilogue& epilogue = winograd.epilogue;
+    const Tensor& out = epilogue.out;
+    const Grid grid(out);
+    const int64_t position = int64_t(last - first) * kPanel;
+    for (int v = 0; v < std::min(kPanelVectors, out.blocks - panel * kPanelVectors); ++v) {
+        const int block = panel * kPanelVectors + v;
+        const Vec bias = bias_of(epilogue, block);
+        for (int tile = first; tile < last; ++tile) {
+            const float* from = products + (tile - first) * kPanel + v * kLanes;
+            Vec columns[kIn][kOut];
+#pragma GCC unroll 6
+            for (int x = 0; x < kIn; ++x) {
+                Vec m[kIn];
+#pragma GCC unroll 6
+                for (int y = 0; y < kIn; ++y) m[y] = load(from + (y * kIn + x) * position);
+                transform_out(m, columns[x]);
+            }
+            const Cursor corner = grid.at(out, tile);
+#pragma GCC unroll 4
+            for (int y = 0; y < kOut; ++y) {
+                Vec m[kIn], row[kOut];
+#pragma GCC unroll 6
+                for (int x = 0; x < kIn; ++x) m[x] = columns[x][y];
+                transform_out(m, row);
+                if (corner.y + y >= out.height) break;
+#pragma GCC unroll 4
+                for (int x = 0; x < kOut; ++x) {
+                    Cursor at = corner;
+                    at.y += y;
+                    at.x += x;
+                    if (at.x < out.width) finish(epilogue, row[x] + bias, block, at);
+                }
+            }
+        }
+    }
+}
+
+struct Chunk {
+    int first, last;
+    int size() const { return last - first; }
+};
+
+// Multiplies the transformed tiles of a chunk by one panel of weights.
+void multiply(const Winograd& winograd, int panel, const float* transformed, int tiles, float* products) {
+    const int vectors = std::min(kPanelVectors, winograd.epilogue.out.blocks - panel * kPanelVectors);
+    const int64_t blocks = winograd.in.blocks;
+    const int64_t position = blocks * tiles * kLanes;
+    const int pieces = (tiles + kTileRows - 1) / kTileRows;
+    std::vector<int32_t> offsets(winograd.depth);
+    for (int k = 0; k < winograd.depth; ++k) {
+        const int channel = winograd.channels[k];
+        offsets[k] = channel / kLanes * tiles * kLanes + channel % kLanes;
+    }
+    Epilogue plain{};
+    plain.out.blocks = kPanelVectors;
+    plain.out.images = plain.out.height = 1;
+    plain.out.width = tiles;
+    plain.out.pixel = kPanel;
+    plain.out.row = plain.out.image = tiles * kPanel;
+    plain.out.block = kLanes;
+    plain = prepared(plain);
+    std::vector<Places> places(pieces);
+    for (int piece = 0; piece < pieces; ++piece) {
+        const int first = tiles * piece / pieces;
+        places[piece] = places_of(plain.out, first, tiles * (piece + 1) / pieces - first);
+    }
+    for (int p = 0; p < kPositions; ++p) {
+        const float* b = winograd.weights + (int64_t(panel) * kPositions + p) * winograd.depth * kPanel;
+        plain.out.data = products + int64_t(p) * tiles * kPanel;
+        for (int piece = 0; piece < pieces; ++piece) {
+            const int first = tiles * piece / pieces, last = tiles * (piece + 1) / pieces;
+            tile_kernel(last - first, 1, kLanes, vectors)(
+                {transformed + p * position + first * kLanes, 0, offsets.data(), int(winograd.depth), b, b, 0, first, &places[piece],
+                 &plain});
+        }
+    }
+}
+
+float* at_least(std::vector<float>& memory, int64_t floats) {
+    if (int64_t(memory.size()) < floats) memory.resize(floats);
+    return memory.data();
+}
+
+constexpr int64_t kPrivateFloats = 96 << 10;  // transformed tiles that fit a second-level cache beside the weights
+constexpr int kSharedTiles = 56;
+
+// Every thread transforms, multiplies and transforms back its own chunks: for few channels.
+void run_private(const Winograd& winograd, int tiles, int size, WinogradScratch& scratch, Threads& threads) {
+    const int blocks = winograd.in.blocks, chunks = (tiles + size - 1) / size;
+    threads.parallel(chunks, [&](int c, int thread) {
+        const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
+        const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
+        float* transformed = at_least(scratch.transformed[thread], kPositions * position);
+        float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
+        for (int block = 0; block < blocks; ++block) {
+            float* to = transformed + int64_t(block) * chunk.size() * kLanes;
+            transform_block(winograd, block, chunk.first, chunk.last, to, position);
+        }
+        for (int panel = 0; panel < winograd.panels; ++panel) {
+            multiply(winograd, panel, transformed, chunk.size(), products);
+            transform_products(winograd, panel, chunk.first, chunk.last, products);
+        }
+    });
+}
+
+// All threads transform one chunk, then each multiplies it by its own panels: for many channels, whose weights are
+// read once per chunk.
+void run_shared(const Winograd& winograd, int tiles, WinogradScratch& scratch, Threads& threads) {
+    const int blocks = winograd.in.blocks, chunks = (tiles + kSharedTiles - 1) / kSharedTiles;
+    for (int c = 0; c < chunks; ++c) {
+        const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
+        const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
+        float* transformed = at_least(scratch.shared, kPositions * position);
+        threads.parallel(blocks, [&](int block, int) {
+            float* to = transformed + int64_t(block) * chunk.size() * kLanes;
+            transform_block(winograd, block, chunk.first, chunk.last, to, position);
+        });
+        threads.parallel(int(winograd.panels), [&](int panel, int thread) {
+            float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
+            multiply(winograd, panel, transformed, chunk.size(), products);
+            transform_products(winograd, panel, chunk.first, chunk.last, products);
+        });
+    }
+}
+
+}  // namespace
+
+void run(const Winograd& winograd, WinogradScratch& scratch, Threads& threads) {
+    const Grid grid(winograd.epilogue.out);
+    const int tiles = winograd.epilogue.out.images * grid.rows * grid.columns;
+    const int fitting = int(kPrivateFloats / (kPositions * kLanes * winograd.in.blocks));
+    const int size = std::min(fitting, (tiles + 2 * threads.count() - 1) / (2 * threads.count()));
+    if (size >= kTileRows - 2) {
+        run_private(winograd, tiles, size >= kTileRows ? size / kTileRows * kTileRows : size, scratch, threads);
+    } else {
+        run_shared(winograd, tiles, scratch, threads);
+    }
+}
+
+}  // namespace native

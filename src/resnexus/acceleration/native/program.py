@@ -1,0 +1,116 @@
+"""A lowered network in a folder, and the program that runs it in one call."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.native import library
+from resnexus.acceleration.native.layers import Layer
+from resnexus.acceleration.native.layout import Activations
+from resnexus.acceleration.native.memory import Placement, allocate, place
+from resnexus.acceleration.native.packing import LANES
+
+_LAYERS, _WEIGHTS = "layers.json", "weights.bin"
+
+
+def write_program(layers: Sequence[Layer], images: Activations, logits: Activations, folder: Path) -> None:
+    """Write a lowered network: `layers.json`, and the weights and index lists as 4-byte numbers, `weights.bin`."""
+    placement = place(layers, images, logits)
+    with (folder / _WEIGHTS).open("wb") as file:
+        writer = _Writer(placement, file)
+        record = {
+            "images": writer.entry(images),
+            "logits": writer.entry(logits),
+            "classes": logits.channels,
+            "memories": placement.sizes,
+            "layers": [{"kind": layer.kind, "fields": writer.entries(layer.fields)} for layer in layers],
+            "numbers": writer.end,
+        }
+    (folder / _LAYERS).write_text(json.dumps(record), encoding="utf-8")
+
+
+class _Writer:
+    def __init__(self, placement: Placement, file: Any) -> None:
+        self.placement, self.file = placement, file
+        self.end = 0
+
+    def entries(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self.entry(value) for name, value in fields.items() if value is not None}
+
+    def entry(self, value: Any) -> Any:
+        if isinstance(value, Activations):
+            sizes = {
+                name: getattr(value, name) for name in ("images", "height", "width", "pixel", "row", "image", "block")
+            }
+            memory = self.placement.memories[value.buffer]
+            return {"memory": memory, "start": value.start, "blocks": len(value.cells), **sizes}
+        if isinstance(value, np.ndarray):
+            start = self.end
+            flat = np.ascontiguousarray(value).reshape(-1)
+            padded = np.zeros(-(-flat.size // LANES) * LANES, flat.dtype)  # every array starts at a vector
+            padded[: flat.size] = flat
+            padded.tofile(self.file)
+            self.end += padded.size
+            return {"numbers": start}
+        return self.entries(value) if isinstance(value, dict) else value
+
+
+@final
+class Program:
+    """Runs a network that `write_program` wrote; not for several threads at once.
+
+    Args:
+        folder: where it was written.
+        kernels: the compiled library.
+        threads: that the kernels use.
+    """
+
+    def __init__(self, folder: Path, kernels: Path, threads: int) -> None:
+        record = json.loads((folder / _LAYERS).read_text(encoding="utf-8"))
+        self._library = library.open_library(kernels)
+        self._memories = [allocate(floats) for floats in record["memories"]]
+        self._numbers = allocate(record["numbers"])
+        self._numbers[:] = np.memmap(folder / _WEIGHTS, np.float32, mode="r")
+        self._images, self._classes = record["images"]["images"], record["classes"]
+        self._handle = self._library.program_create(threads)
+        ends = [self._tensor(record[name]) for name in ("images", "logits")]
+        self._library.program_ends(self._handle, *map(ctypes.byref, ends), self._classes)
+        for layer in record["layers"]:
+            structure = self._filled(library.STRUCTURES[layer["kind"]](), layer["fields"])
+            getattr(self._library, f"add_{layer['kind']}")(self._handle, ctypes.byref(structure))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) float32, contiguous -> (N, classes)."""
+        logits = torch.empty(self._images, self._classes)
+        self._library.program_run(self._handle, images.data_ptr(), logits.data_ptr())
+        return logits
+
+    def __del__(self) -> None:
+        handle = self.__dict__.pop("_handle", None)  # there is none if the library could not be loaded
+        if handle is not None:
+            self._library.program_destroy(handle)
+
+    def _filled(self, structure: ctypes.Structure, fields: Mapping[str, Any]) -> ctypes.Structure:
+        for name, value in fields.items():
+            if isinstance(value, dict) and "memory" in value:
+                setattr(structure, name, self._tensor(value))
+            elif isinstance(value, dict) and "numbers" in value:
+                setattr(structure, name, self._numbers.ctypes.data + self._numbers.itemsize * value["numbers"])
+            elif isinstance(value, dict):
+                self._filled(getattr(structure, name), value)
+            else:
+                setattr(structure, name, value)
+        return structure
+
+    def _tensor(self, entry: Mapping[str, int]) -> library.Tensor:
+        sizes = {name: value for name, value in entry.items() if name not in ("memory", "start")}
+        memory = self._memories[entry["memory"]]
+        return library.Tensor(data=memory.ctypes.data + memory.itemsize * entry["start"], **sizes)

@@ -1,0 +1,59 @@
+"""Our own kernels on the CPU, float32."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+from torch import Tensor
+
+from resnexus.acceleration.backends import Backend, Job, Precision, Runner
+from resnexus.acceleration.native.compiler import LIBRARY, compiler_version, find_compiler, write_library
+from resnexus.acceleration.native.layers import Layers
+from resnexus.acceleration.native.lowering import lower
+from resnexus.acceleration.native.program import Program, write_program
+from resnexus.architectures.network import Network
+
+DIRECT = "direct"
+
+
+@final
+class NativeBackend(Backend):
+    """Option `products`: `"direct"` for convolutions that save no multiplications; by default they do where it pays.
+
+    Needs a C++ compiler when a network is built, not when it is opened.
+    """
+
+    name = "native"
+    packages = ("numpy",)
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """float32 on the CPU of a Unix system that has a C++ compiler."""
+        return ("fp32",) if device == "cpu" and sys.platform != "win32" and find_compiler() else ()
+
+    def versions(self, precision: Precision) -> dict[str, str]:
+        """Return the compiler's version too: the kernels are as fast as it makes them."""
+        compiler = find_compiler()
+        return super().versions(precision) | ({"compiler": compiler_version(compiler)} if compiler else {})
+
+    def build(
+        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+    ) -> None:
+        """Write the layers, their weights in the order of the kernels, and the compiled kernels."""
+        layers = Layers(job.batch_size, fast=options.get("products") != DIRECT)
+        images, logits = lower(network, layers, job.in_chans, *job.image_size)
+        write_program(layers.layers, images, logits, folder)
+        write_library(folder)
+
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """Sizes of the batch, and which algorithm each convolution gets."""
+        return {"batch_size": job.batch_size, "products": options.get("products", "fast")}
+
+    def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
+        """Read the layers and load the kernels."""
+        return Program(folder, folder / LIBRARY, job.threads)
+
+
+BACKEND = NativeBackend()
