@@ -10,7 +10,7 @@ import resnexus
 from resnexus.acceleration.backends import BackendError, Job
 from resnexus.acceleration.folding import fold_batch_norm
 from resnexus.acceleration.gating import gate_before_projection, has_gated_projection
-from resnexus.acceleration.native import compiler
+from resnexus.acceleration.native import compiler, lowering
 from resnexus.acceleration.native.layers import Layers
 from resnexus.acceleration.native.lowering import lower
 from resnexus.acceleration.native_backend import BACKEND
@@ -92,17 +92,36 @@ def test_every_kind_of_row_computes_the_same(kind, random_network, tmp_path):
 def test_fewer_multiplications_or_all_of_them(kind, random_network, tmp_path):
     network = _network(random_network, kind)
     images = _images(2, 3, 96, 96)
-    layers = Layers(len(images))
-    lower(_rewritten(network), layers, 3, 96, 96)
+    job = Job(batch_size=len(images), image_size=(96, 96))
+    layers = Layers()
+    lower(_rewritten(network), job, layers)
     kinds = {layer.kind for layer in layers.layers}
     assert {"wide": "strassen"}.get(kind, "winograd") in kinds
-    exact = Layers(len(images), fast=False)
-    lower(_rewritten(network), exact, 3, 96, 96)
+    exact = Layers(fast=False)
+    lower(_rewritten(network), job, exact)
     assert not {layer.kind for layer in exact.layers} & {"strassen", "winograd"}
     fast = _run(network, images, tmp_path / "fast")(images)
     direct = _run(network, images, tmp_path / "direct", options={"products": "direct"})(images)
     assert not torch.equal(fast, direct)
     assert agreement(direct, fast).within(TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["basic, gated, vd", "groups of 4", "res2, gated", "basic, small stem"])
+@pytest.mark.parametrize("together", [1, 2])
+def test_images_that_do_not_fit_the_caches_go_in_passes(kind, together, random_network, tmp_path, monkeypatch):
+    network = _network(random_network, kind)
+    images = _images(5, 3, 67, 45)
+    with torch.inference_mode():
+        expected = network(images)
+    monkeypatch.setattr(lowering, "_passes", lambda row, job: [together] * len(row.depths))
+    assert agreement(expected, _run(network, images, tmp_path)(images)).within(TOLERANCE)
+
+
+def test_passes_are_as_large_as_the_caches_allow():
+    row = resnexus.architecture("ResNeXt50_32x4d")
+    assert lowering._passes(row, Job(batch_size=8)) == [1, 1, 2, 4]
+    assert lowering._passes(row, Job(batch_size=1)) == [1, 1, 1, 1]
+    assert lowering._passes(row, Job(batch_size=64, image_size=(32, 32))) == [26, 52, 64, 64]
 
 
 @pytest.mark.parametrize("threads", [2, 3])

@@ -10,6 +10,7 @@ from typing import Any, final
 from torch import Tensor
 
 from resnexus.acceleration.backends import Backend, Job, Precision, Runner
+from resnexus.acceleration.machine import processor
 from resnexus.acceleration.native.compiler import LIBRARY, compiler_version, find_compiler, write_library
 from resnexus.acceleration.native.layers import Layers
 from resnexus.acceleration.native.lowering import lower
@@ -30,8 +31,12 @@ class NativeBackend(Backend):
     packages = ("numpy",)
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """float32 on the CPU of a Unix system that has a C++ compiler."""
-        return ("fp32",) if device == "cpu" and sys.platform != "win32" and find_compiler() else ()
+        """float32 on a CPU with AVX-512, on a Unix system that has a C++ compiler.
+
+        The kernels are right on any other processor, and slow: their tiles fill the registers of AVX-512.
+        """
+        able = device == "cpu" and sys.platform != "win32" and "avx512f" in processor().split()
+        return ("fp32",) if able and find_compiler() else ()
 
     def versions(self, precision: Precision) -> dict[str, str]:
         """Return the compiler's version too: the kernels are as fast as it makes them."""
@@ -42,8 +47,8 @@ class NativeBackend(Backend):
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
     ) -> None:
         """Write the layers, their weights in the order of the kernels, and the compiled kernels."""
-        layers = Layers(job.batch_size, fast=options.get("products") != DIRECT)
-        images, logits = lower(network, layers, job.in_chans, *job.image_size)
+        layers = Layers(fast=options.get("products") != DIRECT)
+        images, logits = lower(network, job, layers)
         write_program(layers.layers, images, logits, folder)
         write_library(folder)
 

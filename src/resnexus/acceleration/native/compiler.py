@@ -17,7 +17,7 @@ from resnexus.files import write_bytes
 LIBRARY = "kernels.so"
 
 _COMPILERS = ("g++", "clang++", "c++")
-_OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-ffp-contract=fast")
+_OPTIONS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-ffp-contract=fast")
 
 
 def find_compiler() -> str | None:

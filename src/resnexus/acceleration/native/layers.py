@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from resnexus.acceleration.backends import BackendError
 from resnexus.acceleration.native import packing
-from resnexus.acceleration.native.layout import Activations, blocked, cells_of
+from resnexus.acceleration.native.layout import Activations, blocked
 from resnexus.acceleration.native.packing import LANES, Numbers
 
 Kind = Literal["convolution", "winograd", "strassen", "grouped", "pool", "mean", "gated"]
@@ -19,7 +20,7 @@ _ACTIVATIONS: dict[Activation, int] = {"none": 0, "relu": 1, "sigmoid": 2}
 
 # Below these sizes an algorithm costs more than it saves; measured on a processor of 2023 with AVX-512.
 FEWEST_WINOGRAD_TILES = 8
-FEWEST_STRASSEN_PIXELS, FEWEST_STRASSEN_INPUTS, FEWEST_STRASSEN_OUTPUTS = 196, 256, 128
+FEWEST_STRASSEN_PIXELS, FEWEST_STRASSEN_INPUTS, FEWEST_STRASSEN_OUTPUTS = 196, 208, 208
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Epilogue:
     def fields(self, bias: Numbers | None, out: Activations) -> dict[str, Any]:
         """Return the fields of the kernels' structure."""
         return {
-            "bias": None if bias is None else packing.spread(bias, out.cells).astype(np.float32),
+            "bias": bias,
             "activation": _ACTIVATIONS[self.activation],
             "out": out,
             "residual": self.residual,
@@ -68,19 +69,14 @@ class Layers:
     """The layers of a network in the order of execution.
 
     Attributes:
-        images: batch size.
         fast: whether convolutions may save multiplications (Winograd, Strassen), at the price of a larger rounding
             error.
         layers: so far.
     """
 
-    images: int
     fast: bool = True
     layers: list[Layer] = field(default_factory=list)
-
-    def new(self, channels: int, height: int, width: int, *, border: bool = False) -> Activations:
-        """Return new activations whose channels lie without gaps."""
-        return blocked(cells_of(channels), self.images, height, width, border=border)
+    _packed: dict[Any, Numbers] = field(default_factory=dict)
 
     def convolve(
         self,
@@ -110,18 +106,22 @@ class Layers:
             BackendError: no kernel has so many channels per group.
         """
         kernel, width = weight.shape[-1], weight.shape[1]
-        fields: dict[str, Any] = {"in_": x, "epilogue": (epilogue or Epilogue()).fields(bias, out)}
+        spread = None if bias is None else self._pack(packing.spread, bias, out)
+        fields: dict[str, Any] = {"in_": x, "epilogue": (epilogue or Epilogue()).fields(spread, out)}
         full = all(count == LANES for count in x.cells + out.cells)
         if groups > 1 and kernel == 3 and width in (4, 8, 16) and weight.shape[0] == groups * width and full:
-            fields |= {"stride": stride, "width": width, "weights": packing.grouped(weight)}
+            fields |= {"stride": stride, "width": width, "weights": self._pack(packing.grouped, weight)}
             return self._add("grouped", fields, out)
         if groups == 1 and kernel == 3 and stride == 1 and self._suits_winograd(x, out):
-            channels = [LANES * block + channel for block, count in enumerate(x.cells) for channel in range(count)]
-            weights = packing.winograd(weight, out.cells)
-            fields |= {"channels": _integers(channels), "depth": width, "weights": weights, "panels": len(weights)}
+            weights = self._pack(packing.winograd, weight, out)
+            fields |= {"channels": _channels(x.cells), "depth": width, "weights": weights, "panels": len(weights)}
             return self._add("winograd", fields, out)
         if groups == 1 and kernel == 1 and stride == 1 and self._suits_strassen(x, out):
-            return self._add("strassen", fields | {"weights": packing.strassen(weight[:, :, 0, 0])}, out)
+            channels = _channels(x.cells[: len(x.cells) // 2])
+            weights = self._pack(packing.strassen, weight[:, :, 0, 0], out)
+            return self._add(
+                "strassen", fields | {"channels": channels, "depth": len(channels), "weights": weights}, out
+            )
         if groups > 1 and (width % LANES or weight.shape[0] // groups % packing.PANEL):
             raise BackendError(f"the native kernels have none for groups of {width} channels")
         blocks_per_group = len(x.cells) // groups
@@ -142,7 +142,7 @@ class Layers:
                 for channel in range(x.cells[block])
             ]
             matrix = weight.transpose(2, 3, 1, 0)
-        weights = packing.panels(matrix.reshape(-1, weight.shape[0]), out.cells)
+        weights = self._pack(packing.panels, weight, out, matrix.reshape(-1, weight.shape[0]))
         fields |= {
             "stride": stride,
             "offsets": _integers(offsets),
@@ -171,32 +171,52 @@ class Layers:
 
     def mean(self, x: Activations) -> Activations:
         """Add the mean over the image."""
-        out = blocked(x.cells, self.images, 1, 1)
+        out = blocked(x.cells, x.images, 1, 1)
         return self._add("mean", {"in_": x, "out": out}, out)
 
     def gated(self, x: Activations, gate: Activations, residual: Activations, out: Activations) -> Activations:
         """Add relu(gate * x + residual)."""
         return self._add("gated", {"in_": x, "gate": gate.as_gate(), "residual": residual, "out": out}, out)
 
+    def _pack(
+        self,
+        function: Callable[..., Numbers],
+        weight: Numbers,
+        out: Activations | None = None,
+        matrix: Numbers | None = None,
+    ) -> Numbers:
+        """Pack a weight once, however many passes of a batch it is used in."""
+        source = weight if matrix is None else matrix
+        key = (weight.ctypes.data, weight.shape, function, None if out is None else out.cells)
+        if key not in self._packed:
+            packed = function(source) if out is None else function(source, out.cells)
+            self._packed[key] = packed.astype(np.float32)
+        return self._packed[key]
+
     def _add(self, kind: Kind, fields: dict[str, Any], out: Activations) -> Activations:
         self.layers.append(Layer(kind, fields))
         return out
 
     def _suits_winograd(self, x: Activations, out: Activations) -> bool:
-        tiles = self.images * -(-out.height // 4) * -(-out.width // 4)
+        tiles = x.images * -(-out.height // 4) * -(-out.width // 4)
         return self.fast and x.pixel == LANES and tiles >= FEWEST_WINOGRAD_TILES
 
     def _suits_strassen(self, x: Activations, out: Activations) -> bool:
         """Whether pixels, input and output channels can be halved, and are enough for that to pay."""
         pixels = x.images * x.height * x.width
-        halves = pixels % 2 == 0 and len(x.cells) % 2 == 0 and len(out.cells) % 4 == 0
-        full = all(count == LANES for count in x.cells + out.cells)
+        half = len(x.cells) // 2
+        halves = pixels % 2 == 0 and x.cells[:half] == x.cells[half:] and len(out.cells) % 4 == 0
         enough = (
             pixels >= FEWEST_STRASSEN_PIXELS
             and x.channels >= FEWEST_STRASSEN_INPUTS
             and out.channels >= FEWEST_STRASSEN_OUTPUTS
         )
-        return self.fast and halves and full and enough and x.bare
+        return self.fast and halves and enough and x.bare
+
+
+def _channels(cells: tuple[int, ...]) -> Numbers:
+    """Return where the channels in use lie, counting all sixteen of every block."""
+    return _integers([LANES * block + channel for block, count in enumerate(cells) for channel in range(count)])
 
 
 def _integers(values: list[int]) -> Numbers:

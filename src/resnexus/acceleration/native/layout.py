@@ -64,12 +64,16 @@ class Activations:
 
     @property
     def bare(self) -> bool:
-        """Whether the pixels of an image follow each other without a gap."""
-        return self.row == self.width * LANES and self.image == self.height * self.row
+        """Whether the pixels of all images follow each other without a gap."""
+        return self.row == self.width * LANES and (self.images == 1 or self.image == self.height * self.row)
 
     def part(self, first: int, count: int) -> Activations:
         """Return some of the channel blocks."""
         return replace(self, start=self.start + first * self.block, cells=self.cells[first : first + count])
+
+    def some(self, first: int, count: int) -> Activations:
+        """Return some of the images."""
+        return replace(self, start=self.start + first * self.image, images=count)
 
     def as_gate(self) -> Activations:
         """Return one value per image and channel as if every pixel had it."""

@@ -54,7 +54,13 @@ class Convolution(Structure):
 class Strassen(Structure):
     """As in strassen.hpp."""
 
-    _fields_ = (("in_", Tensor), ("weights", c_void_p), ("epilogue", Epilogue))
+    _fields_ = (
+        ("in_", Tensor),
+        ("channels", c_void_p),
+        ("depth", c_int64),
+        ("weights", c_void_p),
+        ("epilogue", Epilogue),
+    )
 
 
 class Winograd(Structure):

@@ -65,7 +65,8 @@ def _memory(buffer: Buffer, spare: list[int], sizes: list[int]) -> int:
 
 def allocate(floats: int) -> NDArray[np.float32]:
     """Return zeroed float32 memory, in huge pages where the system has them: an array that owns it."""
-    region = mmap.mmap(-1, 4 * max(floats, 1) + _HUGE_PAGE)
+    # Shared memory, which is Python's default, gets no huge pages.
+    region = mmap.mmap(-1, 4 * max(floats, 1) + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         region.madvise(mmap.MADV_HUGEPAGE)
     array = np.frombuffer(region, np.float32)

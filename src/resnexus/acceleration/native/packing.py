@@ -66,9 +66,9 @@ def grouped(weight: Numbers) -> Floats:
     return np.ascontiguousarray(blocks.transpose(0, 3, 2, 4, 1), dtype=np.float32)
 
 
-def strassen(weight: Numbers) -> Floats:
-    """(out, in) -> (out / 64, 7, in / 2, 32): the right factors of the seven products, summed in float64."""
-    matrix = weight.T.astype(np.float64)
+def strassen(weight: Numbers, cells: Sequence[int]) -> Floats:
+    """(out, in) -> (blocks of out / 4, 7, in / 2, 32): the right factors of the seven products, summed in float64."""
+    matrix = spread(weight.T.astype(np.float64), cells)
     (b11, b12), (b21, b22) = (np.split(half, 2, axis=1) for half in np.split(matrix, 2, axis=0))
     factors = np.stack([b11 + b22, b11, b12 - b22, b21 - b11, b22, b11 + b12, b21 + b22])
     split = factors.reshape(*factors.shape[:2], -1, PANEL)

@@ -41,6 +41,7 @@ class _Writer:
     def __init__(self, placement: Placement, file: Any) -> None:
         self.placement, self.file = placement, file
         self.end = 0
+        self.starts: dict[int, int] = {}
 
     def entries(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self.entry(value) for name, value in fields.items() if value is not None}
@@ -53,14 +54,18 @@ class _Writer:
             memory = self.placement.memories[value.buffer]
             return {"memory": memory, "start": value.start, "blocks": len(value.cells), **sizes}
         if isinstance(value, np.ndarray):
-            start = self.end
-            flat = np.ascontiguousarray(value).reshape(-1)
-            padded = np.zeros(-(-flat.size // LANES) * LANES, flat.dtype)  # every array starts at a vector
-            padded[: flat.size] = flat
+            return {"numbers": self.start(value)}
+        return self.entries(value) if isinstance(value, dict) else value
+
+    def start(self, array: np.ndarray[Any, Any]) -> int:
+        """Write an array, once if several layers have the same one, and return where it starts."""
+        if id(array) not in self.starts:
+            self.starts[id(array)] = self.end
+            padded = np.zeros(-(-array.size // LANES) * LANES, array.dtype)  # every array starts at a vector
+            padded[: array.size] = array.reshape(-1)
             padded.tofile(self.file)
             self.end += padded.size
-            return {"numbers": start}
-        return self.entries(value) if isinstance(value, dict) else value
+        return self.starts[id(array)]
 
 
 @final

@@ -13,7 +13,7 @@ Vec sigmoid(Vec value) {
 Epilogue prepared(Epilogue epilogue) {
     const Tensor &out = epilogue.out, &residual = epilogue.residual;
     epilogue.least = Activation(epilogue.activation) == Activation::kRelu ? 0.0f : -INFINITY;
-    epilogue.simple = !epilogue.gate.data && !epilogue.onward.data &&
+    epilogue.simple = !epilogue.onward.data &&
                       Activation(epilogue.activation) != Activation::kSigmoid &&
                       (!residual.data ||
                        (residual.pixel == out.pixel && residual.row == out.row && (out.images == 1 || residual.image == out.image)));

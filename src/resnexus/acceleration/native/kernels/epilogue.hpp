@@ -17,7 +17,7 @@ struct Epilogue {
     Tensor onward;  // the result is added to what is there
     // Derived by `prepared`:
     float least;   // 0 for ReLU, else minus infinity
-    bool simple;   // neither gate nor onward nor sigmoid, and a residual that lies as the result does
+    bool simple;   // neither onward nor sigmoid, and a residual that lies as the result does
     bool dense;    // all pixels of the result lie at equal distances
 };
 
@@ -35,6 +35,19 @@ inline void finish(const Epilogue& epilogue, Vec value, int block, const Cursor&
         float* onward = epilogue.onward.at(block, at.n, at.y, at.x);
         store(onward, load(onward) + value);
     }
+}
+
+// Whether consecutive pixels of the result can be finished alike: `simple`, and all under the same gate.
+inline bool is_uniform(const Epilogue& epilogue, int first_pixel, int pixels) {
+    if (!epilogue.simple) return false;
+    const int image = epilogue.out.height * epilogue.out.width;
+    return !epilogue.gate.data || epilogue.out.images == 1 || first_pixel / image == (first_pixel + pixels - 1) / image;
+}
+
+// The gate of the image that holds a pixel, or 1.
+inline Vec gate_of(const Epilogue& epilogue, int block, int pixel) {
+    if (!epilogue.gate.data) return broadcast(1.0f);
+    return load(epilogue.gate.at(block, pixel / (epilogue.out.height * epilogue.out.width), 0, 0));
 }
 
 inline Vec bias_of(const Epilogue& epilogue, int block) {

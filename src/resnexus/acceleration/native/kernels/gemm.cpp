@@ -26,7 +26,7 @@ template <int Rows, int Runs, int Pitch, int Vectors>
 void multiply(const Tile& tile) {
     constexpr int kRows = Rows * Runs;
     const Epilogue& epilogue = *tile.epilogue;
-    const bool simple = epilogue.simple;
+    const bool simple = is_uniform(epilogue, tile.first_pixel, kRows);
     const Places& places = *tile.places;
     float* out = epilogue.out.data + int64_t(tile.block) * epilogue.out.block;
     const float* residual = epilogue.residual.data + int64_t(tile.block) * epilogue.residual.block;
@@ -62,12 +62,15 @@ void multiply(const Tile& tile) {
     const Vec least = broadcast(epilogue.least);
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v, out += epilogue.out.block, residual += epilogue.residual.block) {
+        const Vec gate = gate_of(epilogue, tile.block + v, tile.first_pixel);
         if (epilogue.residual.data) {
 #pragma GCC unroll 14
-            for (int r = 0; r < kRows; ++r) store(out + places[r], max(sums[r][v] + load(residual + places[r]), least));
+            for (int r = 0; r < kRows; ++r) {
+                store(out + places[r], max(sums[r][v] * gate + load(residual + places[r]), least));
+            }
         } else {
 #pragma GCC unroll 14
-            for (int r = 0; r < kRows; ++r) store(out + places[r], max(sums[r][v], least));
+            for (int r = 0; r < kRows; ++r) store(out + places[r], max(sums[r][v] * gate, least));
         }
     }
 }

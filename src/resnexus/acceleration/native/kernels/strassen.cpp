@@ -74,18 +74,19 @@ inline __attribute__((always_inline)) void finish_simple(const Vec (&sums)[Rows]
     const float* residual = epilogue.residual.data + block * epilogue.residual.block;
 #pragma GCC unroll 2
     for (int v = 0; v < kPanelVectors; ++v, out += epilogue.out.block, residual += epilogue.residual.block) {
-        const Vec bias = bias_of(epilogue, int(block) + v);
+        const Vec gate = gate_of(epilogue, int(block) + v, product.pixel[quadrant / 2]);
+        const Vec bias = bias_of(epilogue, int(block) + v) * gate;
         if (epilogue.residual.data) {
 #pragma GCC unroll 14
             for (int r = 0; r < Rows; ++r) {
                 const Vec sum = sums[r][v] + load(so_far + r * kPanel + v * kLanes);
-                store(out + places[r], max(sum + (bias + load(residual + places[r])), least));
+                store(out + places[r], max(sum * gate + (bias + load(residual + places[r])), least));
             }
         } else {
 #pragma GCC unroll 14
             for (int r = 0; r < Rows; ++r) {
                 const Vec sum = sums[r][v] + load(so_far + r * kPanel + v * kLanes);
-                store(out + places[r], max(sum + bias, least));
+                store(out + places[r], max(sum * gate + bias, least));
             }
         }
     }
@@ -120,7 +121,7 @@ void multiply(const Product& product) {
         const Target& target = product.targets[t];
         if (target.use == Use::kNone) break;
         if (target.use == Use::kFinish) {
-            if (product.epilogue->simple) {
+            if (is_uniform(*product.epilogue, product.pixel[target.quadrant / 2], Rows)) {
                 finish_simple<Rows>(sums, product, target.quadrant);
                 continue;
             }
@@ -191,18 +192,22 @@ int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 void run(const Strassen& strassen, std::vector<float>& scratch, Threads& threads) {
     const Tensor& in = strassen.in;
-    const int half = in.pixels() / 2, half_blocks = in.blocks / 2, depth = half_blocks * kLanes;
+    const int half = in.pixels() / 2, half_blocks = in.blocks / 2, depth = int(strassen.depth);
     const int panels = strassen.epilogue.out.blocks / (2 * kPanelVectors);
     const int tiles = divide_up(half, kTileRows);
-    const int fitting = std::max(1, int(kScratchFloats / (kSums * int64_t(depth) * kTileRows)));
+    const int fitting = std::max(1, int(kScratchFloats / (kSums * int64_t(half_blocks) * kLanes * kTileRows)));
     const int chunks = divide_up(tiles, fitting);
     std::vector<int32_t> direct(depth), summed(depth);
-    for (int k = 0; k < depth; ++k) direct[k] = k / kLanes * in.block + k % kLanes;
+    for (int k = 0; k < depth; ++k) {
+        direct[k] = strassen.channels[k] / kLanes * in.block + strassen.channels[k] % kLanes;
+    }
     for (int c = 0; c < chunks; ++c) {
         const int first = int(int64_t(half) * c / chunks), pixels = int(int64_t(half) * (c + 1) / chunks) - first;
-        const int64_t sum = int64_t(depth) * pixels;
+        const int64_t sum = int64_t(half_blocks) * kLanes * pixels;
         if (int64_t(scratch.size()) < kSums * sum) scratch.resize(kSums * sum);
-        for (int k = 0; k < depth; ++k) summed[k] = k / kLanes * pixels * kLanes + k % kLanes;
+        for (int k = 0; k < depth; ++k) {
+            summed[k] = strassen.channels[k] / kLanes * pixels * kLanes + strassen.channels[k] % kLanes;
+        }
         threads.parallel(half_blocks, [&](int block, int) { add_halves(in, block, first, pixels, scratch.data()); });
 
         const int rows = divide_up(pixels, kTileRows);

@@ -10,8 +10,10 @@
 namespace native {
 
 struct Strassen {
-    Tensor in;               // without a border; an even number of pixels and of blocks
-    const float* weights;    // [output channels / 64][7][input channels / 2][32]
+    Tensor in;                // without a border; an even number of pixels and of blocks
+    const int32_t* channels;  // those of the first half of the blocks that are in use; the second half is like it
+    int64_t depth;            // how many
+    const float* weights;     // [output channels / 64][7][depth][32]
     Epilogue epilogue;
 };
 

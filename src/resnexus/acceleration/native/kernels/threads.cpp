@@ -1,5 +1,8 @@
 #include "threads.hpp"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -7,11 +10,29 @@
 namespace native {
 namespace {
 
-constexpr int kSpins = 20000;  // about half a millisecond: longer than the gaps between the layers of a network
+constexpr int kSpins = 3000;  // longer than the gaps between the layers of a network
 
 inline void pause() {
 #if defined(__x86_64__)
     _mm_pause();
+#endif
+}
+
+// Binds a worker to a processor of its own: one that is woken on the processor of the thread that waits for it would
+// run in turn with it.
+void bind(int thread) {
+#if defined(__linux__)
+    cpu_set_t usable;
+    if (sched_getaffinity(0, sizeof usable, &usable) != 0) return;
+    int wanted = thread % CPU_COUNT(&usable);
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (!CPU_ISSET(cpu, &usable) || wanted-- > 0) continue;
+        cpu_set_t own;
+        CPU_ZERO(&own);
+        CPU_SET(cpu, &own);
+        sched_setaffinity(0, sizeof own, &own);
+        return;
+    }
 #endif
 }
 
@@ -25,7 +46,6 @@ Threads::~Threads() {
     {
         std::lock_guard<std::mutex> lock(mutex_);
         stopping_ = true;
-        ++loop_;
     }
     wake_.notify_all();
     for (auto& worker : workers_) worker.join();
@@ -36,41 +56,51 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
         for (int i = 0; i < iterations; ++i) body(i, 0);
         return;
     }
-    body_ = &body;
-    iterations_ = iterations;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(int(workers_.size()), std::memory_order_relaxed);
-    loop_.fetch_add(1);
+    body_.store(&body, std::memory_order_relaxed);
+    iterations_.store(uint32_t(iterations), std::memory_order_relaxed);
+    finished_.store(0, std::memory_order_relaxed);
+    left_.store((((left_.load(std::memory_order_relaxed) >> 32) + 1) << 32) + uint32_t(iterations));
     if (sleeping_.load() > 0) {
         std::lock_guard<std::mutex> lock(mutex_);
         wake_.notify_all();
     }
-    take(0);
-    for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; ++spin) {
+    while (take(0)) {}
+    for (int spin = 0; finished_.load(std::memory_order_acquire) < uint32_t(iterations); ++spin) {
         pause();
         if (spin > kSpins) std::this_thread::yield();
     }
 }
 
 void Threads::work(int thread) {
-    unsigned seen = 0;
+    bind(thread);
     while (true) {
-        for (int spin = 0; loop_.load(std::memory_order_acquire) == seen && spin < kSpins; ++spin) pause();
-        if (loop_.load() == seen) {
-            std::unique_lock<std::mutex> lock(mutex_);
-            ++sleeping_;
-            wake_.wait(lock, [&] { return loop_.load() != seen; });
-            --sleeping_;
+        for (int spin = 0; spin < kSpins; ++spin) {
+            if (take(thread)) spin = 0;
+            pause();
         }
-        ++seen;
+        std::unique_lock<std::mutex> lock(mutex_);
+        const uint64_t seen = left_.load() >> 32;
+        ++sleeping_;
+        wake_.wait(lock, [&] { return stopping_ || left_.load() >> 32 != seen; });
+        --sleeping_;
         if (stopping_) return;
-        take(thread);
-        busy_.fetch_sub(1, std::memory_order_release);
     }
 }
 
-void Threads::take(int thread) {
-    for (int i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < iterations_;) (*body_)(i, thread);
+// Runs one iteration; returns false if none is left. The exchange succeeds only while the loop whose body was read is
+// still the current one and has that iteration left, and it cannot end before the iteration is finished.
+bool Threads::take(int thread) {
+    uint64_t left = left_.load(std::memory_order_acquire);
+    while (uint32_t(left) > 0) {
+        const auto* body = body_.load(std::memory_order_relaxed);
+        const uint32_t iteration = iterations_.load(std::memory_order_relaxed) - uint32_t(left);
+        if (left_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+            (*body)(int(iteration), thread);
+            finished_.fetch_add(1, std::memory_order_release);
+            return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace native

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -21,19 +22,18 @@ public:
     int count() const { return int(workers_.size()) + 1; }
 
     // Calls body(iteration, thread) for every iteration from 0 to iterations - 1, in any order, and returns when all
-    // have returned.
+    // have returned. A thread that the system does not let run takes none, and nobody waits for it.
     void parallel(int iterations, const std::function<void(int, int)>& body);
 
 private:
     void work(int thread);
-    void take(int thread);
+    bool take(int thread);
 
     std::vector<std::thread> workers_;
-    const std::function<void(int, int)>* body_ = nullptr;
-    int iterations_ = 0;
-    std::atomic<int> next_{0};
-    std::atomic<int> busy_{0};
-    std::atomic<unsigned> loop_{0};
+    std::atomic<const std::function<void(int, int)>*> body_{nullptr};
+    std::atomic<uint32_t> iterations_{0};
+    std::atomic<uint32_t> finished_{0};
+    std::atomic<uint64_t> left_{0};  // number of the loop << 32 | iterations that nobody has taken
     std::atomic<int> sleeping_{0};
     std::atomic<bool> stopping_{false};
     std::mutex mutex_;

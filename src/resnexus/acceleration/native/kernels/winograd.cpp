@@ -161,12 +161,13 @@ float* at_least(std::vector<float>& memory, int64_t floats) {
     return memory.data();
 }
 
-constexpr int64_t kPrivateFloats = 96 << 10;  // transformed tiles that fit a second-level cache beside the weights
+constexpr int64_t kPrivateFloats = 112 << 10;  // transformed tiles that fit a second-level cache beside the weights
 constexpr int kSharedTiles = 56;
 
 // Every thread transforms, multiplies and transforms back its own chunks: for few channels.
 void run_private(const Winograd& winograd, int tiles, int size, WinogradScratch& scratch, Threads& threads) {
-    const int blocks = winograd.in.blocks, chunks = (tiles + size - 1) / size;
+    const int blocks = winograd.in.blocks, rounds = (tiles + size * threads.count() - 1) / (size * threads.count());
+    const int chunks = rounds * threads.count();
     threads.parallel(chunks, [&](int c, int thread) {
         const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
         const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
@@ -211,7 +212,7 @@ void run(const Winograd& winograd, WinogradScratch& scratch, Threads& threads) {
     const int fitting = int(kPrivateFloats / (kPositions * kLanes * winograd.in.blocks));
     const int size = std::min(fitting, (tiles + 2 * threads.count() - 1) / (2 * threads.count()));
     if (size >= kTileRows - 2) {
-        run_private(winograd, tiles, size >= kTileRows ? size / kTileRows * kTileRows : size, scratch, threads);
+        run_private(winograd, tiles, size, scratch, threads);
     } else {
         run_shared(winograd, tiles, scratch, threads);
     }
