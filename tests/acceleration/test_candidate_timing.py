@@ -19,9 +19,17 @@ def test_rounds_are_interleaved_in_a_turning_order():
 def test_a_turn_settles_and_repeats():
     order: list[str] = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
-    times = interleaved(calls, rounds=2, repeats=2, warmup=0, settle=1, on_round=lambda: order.append("."))
+    times = interleaved(calls, rounds=2, repeats=2, warmup=0, settle=0.0, on_round=lambda: order.append("."))
     assert "".join(order) == "aaabbb." + "bbbaaa."
     assert {key: len(value) for key, value in times.items()} == dict.fromkeys("ab", 4)
+
+
+def test_a_turn_settles_for_some_time():
+    calls = {"sleep": lambda: time.sleep(0.01)}
+    start = time.perf_counter()
+    times = interleaved(calls, rounds=2, warmup=0, settle=0.1)
+    assert time.perf_counter() - start >= 0.22
+    assert len(times["sleep"]) == 2
 
 
 def test_times_are_milliseconds_and_rounds_fill_the_seconds():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import mmap
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,3 +224,39 @@ def test_a_portable_processor_computes_the_same(random_network, tmp_path, monkey
     compiler._compiled.cache_clear()
     with torch.inference_mode():
         assert agreement(network(images), logits).within(TOLERANCE)
+
+
+def test_memory_does_not_grow_over_ten_thousand_calls(random_network, tmp_path):
+    images = _images(1, 3, 16, 16)
+    runner = _run(_network(random_network, "res2, gated"), images, tmp_path, threads=2)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    for _ in range(1000):
+        runner(images)
+    before = resident()
+    for _ in range(10_000):
+        runner(images)
+    assert resident() - before < 2 << 20
+
+
+def test_a_program_gives_its_memory_back(random_network, tmp_path):
+    images = _images(1, 3, 64, 64)
+    network = _network(random_network, "wide")
+    _run(network, images, tmp_path)
+    job = Job(batch_size=1, image_size=(64, 64), threads=2)
+
+    def opened() -> tuple[int, int]:
+        runner = BACKEND.load(tmp_path, job, {})
+        runner(images)
+        del runner
+        threads = len(list(Path("/proc/self/task").iterdir()))
+        return threads, int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    opened()
+    threads, before = opened()
+    for _ in range(20):
+        after = opened()
+    assert after[0] == threads
+    assert after[1] - before < 4 << 20

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from resnexus.acceleration.backends import Backend, Job, Precision, Runner
 from resnexus.acceleration.machine import processor
-from resnexus.acceleration.native.compiler import LIBRARY, compiler_version, find_compiler, write_library
+from resnexus.acceleration.native.compiler import (
+    LIBRARY,
+    compiler_version,
+    find_compiler,
+    sources_digest,
+    write_library,
+)
 from resnexus.acceleration.native.layers import Layers
 from resnexus.acceleration.native.lowering import lower
 from resnexus.acceleration.native.program import Program, write_program
@@ -39,9 +45,10 @@ class NativeBackend(Backend):
         return ("fp32",) if able and find_compiler() else ()
 
     def versions(self, precision: Precision) -> dict[str, str]:
-        """Return the compiler's version too: the kernels are as fast as it makes them."""
+        """Return what the kernels are and what compiles them, too."""
         compiler = find_compiler()
-        return super().versions(precision) | ({"compiler": compiler_version(compiler)} if compiler else {})
+        found = super().versions(precision) | {"kernels": sources_digest()}
+        return found | ({"compiler": compiler_version(compiler)} if compiler else {})
 
     def build(
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None

@@ -23,6 +23,9 @@ _log = logging.getLogger("resnexus")
 # A variation replaces the best so far only where it is faster by more than a quiet machine's noise.
 NOISE = 0.015
 
+# The neighbour's threads wait for work no longer than this; those of ONNX Runtime for 80 ms.
+SETTLE_S = 0.1
+
 
 @dataclass(kw_only=True)
 class Contender:
@@ -136,7 +139,7 @@ class Search:
         self.progress(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
         images = self.referee.images
         calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
-        times = interleaved(calls, seconds=self.seconds, settle=1)
+        times = interleaved(calls, seconds=self.seconds, settle=SETTLE_S)
         against, own = contenders.index(reference), reference.ratio
         for index, entry in enumerate(contenders):
             entry.median_ms = median(times[index])

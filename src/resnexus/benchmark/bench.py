@@ -31,7 +31,8 @@ class Settings:
         batch_sizes: images per call.
         engines: names of `engines.ENGINES`.
         image_size: pixels on a side.
-        rounds: in how many rounds the engines take turns; each has one call in a round, after one that is not timed.
+        rounds: in how many rounds the engines take turns; each has one timed call in a round,
+            after a quarter of a second of calls that are not timed.
         threads: CPU threads of every engine.
         plan_backends: the back ends that our own engine considers; None for all that are installed.
         plan_seconds: of each round of planning of our own engine.

@@ -145,6 +145,9 @@ def _paddle(subject: Subject, job: Job) -> Runner:
 
 
 def _resnexus(subject: Subject, job: Job) -> Runner:
+    chosen = subject.backends
+    if chosen is not None:  # for all precisions together, and not every back end has every one
+        chosen = [name for name in chosen if job.precision in backend(name).precisions(job.device)]
     return accelerate(
         subject.network,
         device=job.device,
@@ -153,7 +156,7 @@ def _resnexus(subject: Subject, job: Job) -> Runner:
         image_size=job.image_size,
         threads=job.threads,
         calibration=subject.calibration if job.precision == "int8" else None,
-        backends=subject.backends,
+        backends=chosen,
         cache_dir=subject.cache_dir,
         seconds=subject.seconds,
         progress=subject.progress,

@@ -32,6 +32,9 @@ from resnexus.evaluation.agreement import Agreement
 
 CALIBRATION_IMAGES = 16
 
+SETTLE_S = 0.25
+"""Seconds of untimed calls before the timed one of a turn: longer than any neighbour's threads wait for work."""
+
 _log = logging.getLogger("resnexus")
 
 
@@ -146,7 +149,7 @@ class _Group:
         times = interleaved(
             {index: partial(entry.runner, images) for index, entry in enumerate(opened)},
             rounds=self.settings.rounds,
-            settle=1,
+            settle=SETTLE_S,
             synchronise=torch.cuda.synchronize if self.device == "cuda" else None,
             on_round=self.watch.step,
         )

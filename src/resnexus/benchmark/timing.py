@@ -56,7 +56,7 @@ def measure(
             rounds=rounds,
             repeats=repeats,
             warmup=warmup,
-            settle=1,
+            settle=0.0,
             synchronise=synchronise,
             on_round=on_round,
         )

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from resnexus.acceleration.backends import Candidate, Job, Precision, Runner, is_installed
 from resnexus.acceleration.backends import backend as back_end
 from resnexus.acceleration.rewrites import REWRITES
+from resnexus.acceleration.search import SETTLE_S
 from resnexus.acceleration.timing import interleaved
 from resnexus.acceleration.torch_backend import EAGER
 from resnexus.acceleration.verification import Referee
@@ -131,7 +132,7 @@ def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> l
             referee.judge(runner)
             runners[backend, precision, rewritten] = runner
     calls = {key: partial(runner, referee.images) for key, runner in runners.items()}
-    times = interleaved(calls, rounds=rounds, settle=1)
+    times = interleaved(calls, rounds=rounds, settle=SETTLE_S)
     cells = {key: _cell(model, key, job, milliseconds) for key, milliseconds in times.items()}
     return [
         Worth(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from resnexus.acceleration.backends import BackendError
 from resnexus.files import write_bytes
 
 LIBRARY = "kernels.so"
+
+_PACKAGE = "resnexus.acceleration.native"
 
 _COMPILERS = ("g++", "clang++", "c++")
 _OPTIONS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-ffp-contract=fast")
@@ -33,6 +36,15 @@ def compiler_version(compiler: str) -> str:
     return done.stdout.partition("\n")[0] or compiler
 
 
+@cache
+def sources_digest() -> str:
+    """Return the SHA-256 of the kernels' sources."""
+    digest = hashlib.sha256()
+    for source in sorted((files(_PACKAGE) / "kernels").iterdir(), key=lambda source: source.name):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
 def write_library(folder: Path) -> None:
     """Write the compiled kernels, `kernels.so`; they are compiled once in a process.
 
@@ -49,7 +61,7 @@ def write_library(folder: Path) -> None:
 @cache
 def _compiled(compiler: str) -> bytes:
     with (
-        as_file(files("resnexus.acceleration.native") / "kernels") as sources,
+        as_file(files(_PACKAGE) / "kernels") as sources,
         tempfile.TemporaryDirectory() as scratch,
     ):
         units = sorted(sources.glob("*.cpp"))

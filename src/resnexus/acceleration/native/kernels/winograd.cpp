@@ -6,12 +6,8 @@ namespace native {
 namespace {
 
 constexpr int kOut = 4, kIn = 6, kPositions = kIn * kIn;
-// The points of the interpolation are 0, +-kA, +-kB and infinity.
-#ifndef WA
-#define WA 0.75f
-#define WB 1.5f
-#endif
-constexpr float kA = WA, kB = WB;
+// The points of the interpolation are 0, +-kA, +-kB and infinity; the weights were transformed with the same.
+constexpr float kA = 0.75f, kB = 1.5f;
 constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
 
 // B^T d.
