@@ -1,5 +1,7 @@
 #include "threads.hpp"
 
+#include <chrono>
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -10,7 +12,10 @@
 namespace native {
 namespace {
 
-constexpr int kSpins = 3000;  // longer than the gaps between the layers of a network
+// How long a thread looks for work before it sleeps: longer than the last iteration of a layer takes the others, since
+// to wake a thread takes a tenth of a millisecond on a virtual machine.
+constexpr auto kPatience = std::chrono::milliseconds(2);
+constexpr int kSpins = 64;  // between two looks at the clock
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -67,17 +72,14 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
     while (take(0)) {}
     for (int spin = 0; finished_.load(std::memory_order_acquire) < uint32_t(iterations); ++spin) {
         pause();
-        if (spin > kSpins) std::this_thread::yield();
+        if (spin % kSpins == kSpins - 1) std::this_thread::yield();
     }
 }
 
 void Threads::work(int thread) {
     bind(thread);
     while (true) {
-        for (int spin = 0; spin < kSpins; ++spin) {
-            if (take(thread)) spin = 0;
-            pause();
-        }
+        look_for_work(thread);
         std::unique_lock<std::mutex> lock(mutex_);
         const uint64_t seen = left_.load() >> 32;
         ++sleeping_;
@@ -85,6 +87,16 @@ void Threads::work(int thread) {
         --sleeping_;
         if (stopping_) return;
     }
+}
+
+void Threads::look_for_work(int thread) {
+    auto idle_since = std::chrono::steady_clock::now();
+    do {
+        for (int spin = 0; spin < kSpins; ++spin) {
+            if (take(thread)) idle_since = std::chrono::steady_clock::now();
+            pause();
+        }
+    } while (std::chrono::steady_clock::now() - idle_since < kPatience);
 }
 
 // Runs one iteration; returns false if none is left. The exchange succeeds only while the loop whose body was read is

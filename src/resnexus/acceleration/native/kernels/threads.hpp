@@ -27,6 +27,7 @@ public:
 
 private:
     void work(int thread);
+    void look_for_work(int thread);
     bool take(int thread);
 
     std::vector<std::thread> workers_;
