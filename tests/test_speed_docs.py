@@ -1,0 +1,78 @@
+"""docs/speed.md says what the records in results/ say.
+
+After new measurements write the page anew: RESNEXUS_WRITE_DOCS=1 pytest tests/test_speed_docs.py
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.records import read_json
+from resnexus.benchmark.worth import Worths
+from resnexus.report.speed_page import charts, sections
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "speed.md"
+WRITE = bool(os.environ.get("RESNEXUS_WRITE_DOCS"))
+
+
+def records(kind, pattern):
+    return [read_json(kind, path) for path in sorted((ROOT / "results").glob(pattern))]
+
+
+def siblings():
+    """The section on accuracy, from its record."""
+    (path,) = (ROOT / "results").glob("quantised_siblings_*.json")
+    record = json.loads(path.read_text())
+    machine = record["environment"]
+    lines = [
+        f"The small siblings of `resnexus compare` on the digits, {record['epochs']} epochs, three seeds each; "
+        f"{record['validation_images']} validation images, so one image is {record['points_per_image']:.2f} points; "
+        f"int8 calibrated with {record['calibration_images']} training images. {machine['cpu']}, OpenVINO "
+        f"{machine['packages']['openvino']}. Lost and gained count the images that only the plain network, or only the "
+        "engine, has right.",
+        "",
+        "| Siblings | Precision | top-1 fp32, % | loss, points | standard error | lost / gained | smallest cosine |",
+        "| :-- | :-- | --: | --: | --: | --: | --: |",
+    ]
+    for precision, kinds in record["summary"].items():
+        for kind, found in kinds.items():
+            lines.append(
+                f"| {kind} | {precision} | {found['top1_fp32_mean']:.2f} | {found['loss_points_mean']:+.3f} "
+                f"| {found['loss_points_standard_error']:.3f} | {found['lost']} / {found['gained']} "
+                f"| {found['cosine_smallest']:.4f} |"
+            )
+    return "\n".join(lines)
+
+
+def test_the_page_is_written_from_the_records():
+    benches = records(Bench, "bench_cpu_*.json")
+    found = sections(benches, records(Worths, "rewrites_cpu_*.json")) | {"siblings": siblings()}
+    assert benches
+    text = written = PAGE.read_text()
+    for name, section in found.items():
+        marked = re.compile(rf"(?<=<!-- measured: {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+        assert marked.search(written), name
+        written = marked.sub(lambda _, section=section: f"\n{section}\n\n", written)
+    if WRITE:
+        PAGE.write_text(written)
+        text = written
+    assert text == written
+
+
+def test_the_charts_are_drawn_from_the_records():
+    pytest.importorskip("vl_convert", reason="figures need vl-convert: pip install 'resnexus[report]'")
+    drawn = {name: svg for bench in records(Bench, "bench_cpu_*.json") for name, svg in charts(bench).items()}
+    folder = ROOT / "docs" / "figures"
+    if WRITE:
+        folder.mkdir(exist_ok=True)
+        for name, svg in drawn.items():
+            (folder / name).write_text(svg)
+    assert {path.name for path in folder.glob("penalty_*.svg")} == set(drawn)
+    text = PAGE.read_text()
+    for name in drawn:
+        assert f"figures/{name}" in text
