@@ -28,8 +28,7 @@ _WORTH_TRYING = {
 def first_round(row: Architecture, backends: Iterable[Backend]) -> list[Candidate]:
     """Return, for every back end, the network with all that costs nothing.
 
-    PyTorch's compiler, which takes a minute for 50 layers, is tried where PyTorch is the only back end: no library for
-    inference was slower anywhere we measured.
+    PyTorch's compiler, which takes a minute for 50 layers, is tried where PyTorch is the only back end.
     """
     rewrites = tuple(name for name in _ALWAYS if REWRITES[name].applies(row))
     found = []
