@@ -6,10 +6,37 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
+
+import resnexus
+from resnexus.architectures.network import Network
 
 
 @pytest.fixture(autouse=True)
 def _reproducible():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[..., Network]:
+    """A network whose normalisations and biases are no identities, so that a forgotten one shows."""
+
+    def build(model, *, dtype=torch.float64, num_classes=7, **options) -> Network:
+        generator = torch.Generator().manual_seed(5)
+        torch.manual_seed(5)
+        network = resnexus.create_model(model, num_classes=num_classes, **options)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+                nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+                nn.init.normal_(module.bias, 0, 0.1, generator=generator)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.bias, 0, 0.1, generator=generator)
+        return network.to(dtype).eval()
+
+    return build

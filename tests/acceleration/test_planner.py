@@ -124,14 +124,15 @@ def test_a_damaged_build_is_said_and_built_again(folder, smallest, tiny_images):
     assert _agrees(opened, smallest, tiny_images)
 
 
-def test_what_computes_something_else_is_never_chosen(smallest, tiny_images, tmp_path, monkeypatch, caplog):
-    def wrong(network, names):
-        changed = rewritten(network, names)
-        if names:
-            changed.head.bias.data[0] += 1
-        return changed
+def _wrongly_rewritten(network, names):
+    changed = rewritten(network, names)
+    if names:
+        changed.head.bias.data[0] += 1
+    return changed
 
-    monkeypatch.setattr(building, "rewritten", wrong)
+
+def test_what_computes_something_else_is_never_chosen(smallest, tiny_images, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(building, "rewritten", _wrongly_rewritten)
     opened = _Opened(smallest, tmp_path)
     assert opened.plan.candidate.backend == "torch"
     assert opened.plan.ratio == 1
@@ -150,13 +151,7 @@ def test_a_plan_is_checked_for_weights_it_was_not_made_with(folder, random_netwo
     other = random_network(smallest.architecture, dtype=torch.float32)
     other.head.bias.data += 1
 
-    def wrong(network, names):
-        changed = rewritten(network, names)
-        if names:
-            changed.head.bias.data[0] += 1
-        return changed
-
-    monkeypatch.setattr(building, "rewritten", wrong)
+    monkeypatch.setattr(building, "rewritten", _wrongly_rewritten)
     opened = _Opened(other, folder)
     assert "the stored plan does not serve (the fp32 logits differ by" in str(opened.warned[0].message)
     assert _agrees(opened, other, tiny_images)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,19 +35,12 @@ ROWS = {
 }
 
 
-def _network(num_classes: int = 7, **fields: Any) -> Network:
-    generator = torch.Generator().manual_seed(5)
-    row = resnexus.Architecture(name="tiny", **(_SHAPE | fields))
-    network = resnexus.create_model(row, num_classes=num_classes)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1, generator=generator)
-            module.running_var.uniform_(0.5, 1.5, generator=generator)
-            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
-    return network.eval()
+@pytest.fixture
+def tiny_network(random_network) -> Callable[[str], Network]:
+    def build(kind: str) -> Network:
+        return random_network(resnexus.Architecture(name="tiny", **(_SHAPE | ROWS[kind])), dtype=torch.float32)
+
+    return build
 
 
 def _images(*shape: int) -> torch.Tensor:
@@ -54,13 +48,13 @@ def _images(*shape: int) -> torch.Tensor:
 
 
 @pytest.fixture
-def plain() -> Network:
-    return _network(**ROWS["plain"])
+def plain(tiny_network) -> Network:
+    return tiny_network("plain")
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_it_computes_what_the_network_computes(kind, tmp_path, capfd):
-    network = _network(**ROWS[kind])
+def test_it_computes_what_the_network_computes(kind, tiny_network, tmp_path, capfd):
+    network = tiny_network(kind)
     build_paddle(network, Job(batch_size=1, image_size=(67, 45)), tmp_path)
     for size in (1, 3):
         runner = load_paddle(tmp_path, Job(batch_size=size, image_size=(67, 45)))
@@ -84,12 +78,12 @@ def test_other_channels_and_no_classes(tmp_path):
         assert agreement(network(images), load_paddle(tmp_path, job)(images)).within(FLOAT32_TOLERANCE)
 
 
-def test_bfloat16_is_rounded_but_close(tmp_path):
+def test_bfloat16_is_rounded_but_close(tiny_network, tmp_path):
     import paddle
 
     if not paddle.base.core.supports_bfloat16():
         pytest.skip("needs AVX-512")
-    network = _network(**ROWS["res2, gated, vd"])
+    network = tiny_network("res2, gated, vd")
     build_paddle(network, Job(batch_size=3, image_size=(64, 64), precision="bf16"), tmp_path)
     images = _images(3, 3, 64, 64)
     with torch.inference_mode():

@@ -18,17 +18,27 @@ from resnexus.errors import ResnexusError
 @cache
 def processor() -> str:
     """Return the name of the processor and its vector instructions, as far as the system tells them."""
-    name = platform.processor() or platform.machine()
+    vectors = [flag for flag in _cpuinfo().get("flags", "").split() if flag.startswith(("avx", "amx"))]
+    return " ".join([processor_name(), *sorted(vectors)])
+
+
+def processor_name() -> str:
+    """Return the name of the processor, or at least its kind."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first processor; nothing on other systems."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
-        return name
+        return {}
     fields: dict[str, str] = {}
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
         key, colon, value = line.partition(":")
         if colon:
             fields.setdefault(key.strip(), value.strip())
-    vectors = [flag for flag in fields.get("flags", "").split() if flag.startswith(("avx", "amx"))]
-    return " ".join([fields.get("model name", name), *sorted(vectors)])
+    return fields
 
 
 def usable_cores() -> int:

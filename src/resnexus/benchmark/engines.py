@@ -19,12 +19,9 @@ from resnexus.acceleration.accelerate import accelerate
 from resnexus.acceleration.backends import BackendError, Candidate, Job, Precision, Runner, backend, is_installed
 from resnexus.acceleration.exporting import Prepared
 from resnexus.acceleration.torch_backend import COMPILED, using_threads
+from resnexus.benchmark.latency import DTYPES
 from resnexus.benchmark.subject import Subject
 from resnexus.errors import unknown
-
-DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
-    {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-)
 
 # timm's names of the networks that it computes exactly as we do.
 TIMM = MappingProxyType(
@@ -67,8 +64,12 @@ class Engine:
             return f"does not run {precision} on {device}"
         if self.networks is not None and model not in self.networks:
             return "has no network that computes the same"
-        missing = [package for package in self.packages if not is_installed(package)]
+        missing = self.missing()
         return f"not installed: {', '.join(missing)}" if missing else ""
+
+    def missing(self) -> list[str]:
+        """Return the packages that it needs and that are not installed."""
+        return [package for package in self.packages if not is_installed(package)]
 
 
 class _TorchRunner:
@@ -279,4 +280,4 @@ def engine(name: str) -> Engine:
 
 def quick_engines() -> tuple[str, ...]:
     """Return the engines that open a network in seconds and whose packages are installed."""
-    return tuple(row.name for row in _ROWS if row.quick and all(map(is_installed, row.packages)))
+    return tuple(row.name for row in _ROWS if row.quick and not row.missing())

@@ -7,9 +7,10 @@ import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
+
+from resnexus.acceleration.machine import processor_name, usable_cores
 
 PACKAGES = (
     "torch",
@@ -56,8 +57,8 @@ def environment() -> Environment:
     """Describe this process's machine and versions as they are now."""
     return Environment(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        cpu=_cpu_name(),
-        cores=_usable_cores(),
+        cpu=processor_name(),
+        cores=usable_cores(),
         threads=torch.get_num_threads(),
         memory_gib=_memory_gib(),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -75,21 +76,6 @@ def _versions(names: tuple[str, ...]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _memory_gib() -> float | None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture
-from resnexus.benchmark.engines import DTYPES
+from resnexus.benchmark.latency import DTYPES
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 _COPIED = {"cpu": 2**28, "cuda": 2**31}

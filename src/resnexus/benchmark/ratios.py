@@ -43,7 +43,12 @@ def ratio_of(cell: Cell, reference: Cell) -> Ratio:
     together = [(entry.model, entry.device, entry.batch_size, len(entry.rounds_ms)) for entry in (cell, reference)]
     if together[0] != together[1] or not cell.rounds_ms:
         raise ResnexusError(f"cannot divide times that were not taken side by side: {together[0]}, {together[1]}")
-    values = sorted(own / other for own, other in zip(cell.rounds_ms, reference.rounds_ms, strict=True))
+    return ratio_of_times(cell.rounds_ms, reference.rounds_ms)
+
+
+def ratio_of_times(times: Sequence[float], reference: Sequence[float]) -> Ratio:
+    """Divide times call by call, as `ratio_of` does; both hold as many, at least one."""
+    values = sorted(own / other for own, other in zip(times, reference, strict=True))
     cut, confidence = _cut(len(values))
     return Ratio(median=median(values), low=values[cut], high=values[-1 - cut], confidence=confidence)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
 
-from resnexus.acceleration.backends import Candidate, Job, Precision, Runner, is_installed
+from resnexus.acceleration.backends import Candidate, Job, Precision, Runner
 from resnexus.acceleration.backends import backend as back_end
 from resnexus.acceleration.rewrites import REWRITES
 from resnexus.acceleration.search import SETTLE_S
@@ -19,10 +20,8 @@ from resnexus.acceleration.torch_backend import EAGER
 from resnexus.acceleration.verification import Referee
 from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.environment import Environment, environment
-from resnexus.benchmark.ratios import Ratio, ratio_of
-from resnexus.benchmark.records import Cell
+from resnexus.benchmark.ratios import Ratio, ratio_of_times
 from resnexus.benchmark.subject import Subject, formula_network
-from resnexus.benchmark.timing import summary
 
 # One network for each rewrite: of 50 layers, and of the kind that the rewrite is for.
 NETWORKS = MappingProxyType(
@@ -121,7 +120,7 @@ def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> l
     without: tuple[str, ...] = () if name == "fold_batch_norm" else ("fold_batch_norm",)
     runners: dict[tuple[str, Precision, bool], Runner] = {}
     for backend, precision in WAYS:
-        if not all(map(is_installed, back_end(backend).needs(precision))):
+        if back_end(backend).missing(precision):
             continue
         own = replace(job, precision=precision)
         referee = Referee(subject.network, own)
@@ -133,7 +132,6 @@ def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> l
             runners[backend, precision, rewritten] = runner
     calls = {key: partial(runner, referee.images) for key, runner in runners.items()}
     times = interleaved(calls, rounds=rounds, settle=SETTLE_S)
-    cells = {key: _cell(model, key, job, milliseconds) for key, milliseconds in times.items()}
     return [
         Worth(
             rewrite=name,
@@ -141,28 +139,10 @@ def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> l
             backend=backend,
             precision=precision,
             batch_size=job.batch_size,
-            with_ms=cells[backend, precision, True].median_ms,
-            without_ms=cells[backend, precision, False].median_ms,
-            ratio=ratio_of(cells[backend, precision, True], cells[backend, precision, False]),
+            with_ms=median(times[backend, precision, True]),
+            without_ms=median(times[backend, precision, False]),
+            ratio=ratio_of_times(times[backend, precision, True], times[backend, precision, False]),
         )
-        for backend, precision, rewritten in cells
+        for backend, precision, rewritten in times
         if rewritten
     ]
-
-
-def _cell(model: str, key: tuple[str, Precision, bool], job: Job, milliseconds: list[float]) -> Cell:
-    backend, precision, _ = key
-    timing = summary(milliseconds)
-    return Cell(
-        model=model,
-        device=job.device,
-        precision=precision,
-        batch_size=job.batch_size,
-        engine=backend,
-        image_size=job.image_size[0],
-        median_ms=timing.median_ms,
-        p10_ms=timing.p10_ms,
-        p90_ms=timing.p90_ms,
-        repeats=timing.repeats,
-        rounds_ms=tuple(milliseconds),
-    )

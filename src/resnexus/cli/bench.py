@@ -118,7 +118,6 @@ def _list_engines() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from resnexus.acceleration.backends import is_installed
     from resnexus.benchmark.engines import ENGINES
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -127,7 +126,7 @@ def _list_engines() -> None:
         table.add_column(title)
     for row in ENGINES.values():
         runs = "; ".join(f"{device} {' '.join(found)}" for device, found in row.precisions.items())
-        missing = [package for package in row.packages if not is_installed(package)]
+        missing = row.missing()
         opens = "opens in seconds" if row.quick else "opens in minutes"
         table.add_row(row.name, row.what, runs, f"needs {', '.join(missing)}" if missing else opens)
     Console().print(table)
