@@ -126,13 +126,24 @@ def test_passes_are_as_large_as_the_caches_allow():
     assert lowering._passes(row, Job(batch_size=64, image_size=(32, 32))) == [26, 52, 64, 64]
 
 
-@pytest.mark.parametrize("threads", [2, 3])
-def test_threads_do_not_change_a_bit(threads, random_network, tmp_path):
-    images = _images(3, 3, 67, 45)
-    for kind in ("groups of 8 and 16, vd", "res2, gated", "basic, gated, vd"):
+@pytest.mark.parametrize(("threads", "size"), [(2, 1), (3, 1), (2, 3), (3, 4)])
+def test_threads_that_share_a_batch_do_not_change_a_bit(threads, size, random_network, tmp_path):
+    images = _images(size, 3, 67, 45)
+    for kind in ("groups of 8 and 16, vd", "res2, gated", "basic, gated, vd", "wide"):
         network = _network(random_network, kind)
         one = _run(network, images, tmp_path / f"{kind} 1")(images)
         assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), one)
+
+
+@pytest.mark.parametrize(("threads", "size"), [(2, 2), (2, 6), (3, 3)])
+def test_threads_with_a_part_of_the_batch_each_do_not_change_a_bit(threads, size, random_network, tmp_path):
+    images = _images(size, 3, 67, 45)
+    each = size // threads
+    for kind in ("groups of 8 and 16, vd", "res2, gated", "wide"):
+        network = _network(random_network, kind)
+        part = _run(network, images[:each], tmp_path / f"{kind} 1")
+        expected = torch.cat([part(some.contiguous()) for some in images.split(each)])
+        assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), expected)
 
 
 def test_other_channels_and_classes(random_network, tmp_path):

@@ -46,6 +46,9 @@ def second_round(best: Candidate, row: Architecture, job: Job) -> list[Candidate
     """Return variations of the best so far, each with one thing changed."""
     if best == PLAIN_CANDIDATE:
         return []
+    settings = [Candidate(best.backend, best.rewrites, options) for options in _settings(best, job)]
+    if job.precision == "int8":  # every other rewriting would be calibrated anew, for minutes
+        return settings
     found = [
         Candidate(best.backend, (*best.rewrites, name), best.options)
         for name in _WORTH_TRYING[best.backend]
@@ -54,7 +57,7 @@ def second_round(best: Candidate, row: Architecture, job: Job) -> list[Candidate
     if "gate_before_projection" in best.rewrites:
         without = tuple(name for name in best.rewrites if name != "gate_before_projection")
         found.append(Candidate(best.backend, without, best.options))
-    return found + [Candidate(best.backend, best.rewrites, options) for options in _settings(best, job)]
+    return found + settings
 
 
 def combined(best: Candidate, improvements: list[Candidate]) -> Candidate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -55,17 +56,25 @@ class NativeBackend(Backend):
     ) -> None:
         """Write the layers, their weights in the order of the kernels, and the compiled kernels."""
         layers = Layers(fast=options.get("products") != DIRECT)
-        images, logits = lower(network, job, layers)
+        images, logits = lower(network, replace(job, batch_size=job.batch_size // _parts(job)), layers)
         write_program(layers.layers, images, logits, folder)
         write_library(folder)
 
     def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
-        """Sizes of the batch, and which algorithm each convolution gets."""
-        return {"batch_size": job.batch_size, "products": options.get("products", "fast")}
+        """Images that run together, and which algorithm each convolution gets."""
+        return {"together": job.batch_size // _parts(job), "products": options.get("products", "fast")}
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Read the layers and load the kernels."""
-        return Program(folder, folder / LIBRARY, job.threads)
+        return Program(folder, folder / LIBRARY, job.threads, _parts(job))
+
+
+def _parts(job: Job) -> int:
+    """Return into how many parts a batch is cut: one for each thread where that is possible.
+
+    Threads that share an image exchange activations, which is slow between cores that have no cache in common.
+    """
+    return job.threads if job.batch_size % job.threads == 0 else 1
 
 
 BACKEND = NativeBackend()

@@ -44,6 +44,8 @@ class Planner:
         calibration: (K, C, H, W) float32 images for int8.
         seconds: how long each of up to three rounds of timing takes.
         progress: called with a sentence before every step that takes long.
+        scratch: a folder on the disk of the cache for what is built and not kept, so that several planners of one
+            network build it once; the caller's to remove. If None, one that `open` makes and removes.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Planner:
         calibration: Tensor | None = None,
         seconds: float = 10.0,
         progress: Callable[[str], None] = lambda sentence: None,
+        scratch: Path | None = None,
     ) -> None:
+        self.scratch = scratch
         self.cache, self.backends, self.seconds, self.progress = cache, backends, seconds, progress
         self.classes = network.num_classes
         self.builder = Builder(network, cache, calibration, progress)
@@ -70,6 +74,9 @@ class Planner:
         Raises:
             ResnexusError: no back end runs a job here, it does not fit in memory, or the cache cannot be written.
         """
+        if self.scratch is not None:
+            given = self.scratch
+            return [self._open(job, lambda: given, replan=replan) for job in jobs]
         with ExitStack() as stack:
             scratch = cache(lambda: stack.enter_context(self.cache.scratch()))  # only made where something is built
             return [self._open(job, scratch, replan=replan) for job in jobs]

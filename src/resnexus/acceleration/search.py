@@ -26,6 +26,11 @@ NOISE = 0.015
 # The neighbour's threads wait for work no longer than this; those of ONNX Runtime for 80 ms.
 SETTLE_S = 0.1
 
+# A contender this much slower than the fastest after the heats is not timed further: noise is not as large as that.
+HOPELESS = 1.3
+HEATS = 2
+MORE_ROUNDS = 3
+
 
 @dataclass(kw_only=True)
 class Contender:
@@ -57,7 +62,7 @@ class Search:
         job: what to run.
         referee: says which of them compute the right thing.
         scratch: a folder for what they are built into.
-        seconds: how long each of up to three rounds of timing takes.
+        seconds: how long each of up to three rounds of timing takes, after the heats.
         progress: called with a sentence before every round of timing.
     """
 
@@ -133,15 +138,24 @@ class Search:
         return Contender(candidate=candidate, runner=runner, files=files, agreement=agreement)
 
     def _time(self, contenders: Sequence[Contender], reference: Contender) -> None:
-        """Time contenders against one whose ratio to the plain network is known."""
+        """Time contenders against one whose ratio to the plain network is known; those far behind drop out early."""
         if len(contenders) == 1 and contenders[0].median_ms < float("inf"):
             return
         self.progress(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
         images = self.referee.images
         calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
-        times = interleaved(calls, seconds=self.seconds, settle=SETTLE_S)
-        against, own = contenders.index(reference), reference.ratio
+        times = interleaved(calls, rounds=HEATS, settle=SETTLE_S)
+        fastest = min(times, key=lambda index: median(times[index]))
+        close = {index: call for index, call in calls.items() if ratio(times[index], times[fastest]) < HOPELESS}
+        against = contenders.index(reference)
+        # Where the reference itself is out, the fastest stands for it, at its ratio of the heats.
+        anchor = against if against in close else fastest
+        own = reference.ratio * ratio(times[anchor], times[against])
+        if len(close) > 1:
+            further = interleaved(close, rounds=MORE_ROUNDS, seconds=self.seconds, warmup=0, settle=SETTLE_S)
+            for index, found in further.items():
+                times[index] += found
         for index, entry in enumerate(contenders):
             entry.median_ms = median(times[index])
-            entry.ratio = own * ratio(times[index], times[against])
+            entry.ratio = own * ratio(times[index], times[anchor][: len(times[index])])
             self.trials.append(Trial(candidate=str(entry.candidate), median_ms=entry.median_ms, ratio=entry.ratio))

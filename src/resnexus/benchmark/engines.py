@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnexus.acceleration.accelerate import accelerate
+from resnexus.acceleration import engine as accelerated
 from resnexus.acceleration.backends import BackendError, Candidate, Job, Precision, Runner, backend, is_installed
+from resnexus.acceleration.cache import Cache
 from resnexus.acceleration.exporting import Prepared
+from resnexus.acceleration.planner import Planner
 from resnexus.acceleration.torch_backend import COMPILED, using_threads
 from resnexus.benchmark.latency import DTYPES
 from resnexus.benchmark.subject import Subject
@@ -146,22 +148,21 @@ def _paddle(subject: Subject, job: Job) -> Runner:
 
 
 def _resnexus(subject: Subject, job: Job) -> Runner:
+    """Open what `accelerate` opens, with what was built for other precisions and batch sizes at hand."""
     chosen = subject.backends
     if chosen is not None:  # for all precisions together, and not every back end has every one
         chosen = [name for name in chosen if job.precision in backend(name).precisions(job.device)]
-    return accelerate(
+    planner = Planner(
         subject.network,
-        device=job.device,
-        precision=job.precision,
-        batch_sizes=(job.batch_size,),
-        image_size=job.image_size,
-        threads=job.threads,
-        calibration=subject.calibration if job.precision == "int8" else None,
+        Cache(subject.cache_dir),
         backends=chosen,
-        cache_dir=subject.cache_dir,
+        calibration=subject.calibration if job.precision == "int8" else None,
         seconds=subject.seconds,
         progress=subject.progress,
+        scratch=subject.planned,
     )
+    ((plan, runner),) = planner.open([job])
+    return accelerated.Engine({job.batch_size: (job, plan, runner)}, subject.network.num_classes)
 
 
 _TORCH: Mapping[str, tuple[Precision, ...]] = MappingProxyType(

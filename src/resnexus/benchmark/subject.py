@@ -35,6 +35,7 @@ class Subject:
     Attributes:
         network: on the CPU, float32.
         builder: turns it into the files of a back end.
+        planned: a folder for what our own engine builds and does not keep.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Subject:
         self.backends, self.seconds, self.progress = backends, seconds, progress
         self.builder = Builder(network, Cache(scratch / "kept"), calibration, progress)
         self.network = self.builder.network
+        self.planned = Path(scratch, "planned")
+        self.planned.mkdir()
 
 
 def formula_network(row: Architecture) -> Network:

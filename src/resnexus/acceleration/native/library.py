@@ -134,9 +134,11 @@ def open_library(path: Path) -> ctypes.CDLL:
     except OSError as error:
         raise BackendError(f"the compiled kernels cannot be loaded: {error}") from error
     found.program_create.restype = c_void_p
-    found.program_create.argtypes = [c_int]
+    found.program_create.argtypes = [c_int, c_int]
     found.program_destroy.argtypes = [c_void_p]
-    found.program_ends.argtypes = [c_void_p, POINTER(Tensor), POINTER(Tensor), c_int]
+    found.program_part.restype = c_void_p
+    found.program_part.argtypes = [c_void_p, c_int]
+    found.part_ends.argtypes = [c_void_p, POINTER(Tensor), POINTER(Tensor), c_int]
     found.program_run.argtypes = [c_void_p, c_void_p, c_void_p]
     for name, structure in STRUCTURES.items():
         getattr(found, f"add_{name}").argtypes = [c_void_p, POINTER(structure)]

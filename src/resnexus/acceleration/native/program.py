@@ -16,7 +16,7 @@ from resnexus.acceleration.native import library
 from resnexus.acceleration.native.layers import Layer
 from resnexus.acceleration.native.layout import Activations
 from resnexus.acceleration.native.memory import Placement, allocate, place
-from resnexus.acceleration.native.packing import LANES
+from resnexus.acceleration.native.packing import LANES, Numbers
 
 _LAYERS, _WEIGHTS = "layers.json", "weights.bin"
 
@@ -76,21 +76,25 @@ class Program:
         folder: where it was written.
         kernels: the compiled library.
         threads: that the kernels use.
+        parts: how many batches of the size that was written make up one that is run: 1, which all threads share, or
+            as many as there are threads, which take one each.
     """
 
-    def __init__(self, folder: Path, kernels: Path, threads: int) -> None:
+    def __init__(self, folder: Path, kernels: Path, threads: int, parts: int = 1) -> None:
         record = json.loads((folder / _LAYERS).read_text(encoding="utf-8"))
         self._library = library.open_library(kernels)
-        self._memories = [allocate(floats) for floats in record["memories"]]
+        self._memories = [[allocate(floats) for floats in record["memories"]] for _ in range(parts)]
         self._numbers = allocate(record["numbers"])
         self._numbers[:] = np.memmap(folder / _WEIGHTS, np.float32, mode="r")
-        self._images, self._classes = record["images"]["images"], record["classes"]
-        self._handle = self._library.program_create(threads)
-        ends = [self._tensor(record[name]) for name in ("images", "logits")]
-        self._library.program_ends(self._handle, *map(ctypes.byref, ends), self._classes)
-        for layer in record["layers"]:
-            structure = self._filled(library.STRUCTURES[layer["kind"]](), layer["fields"])
-            getattr(self._library, f"add_{layer['kind']}")(self._handle, ctypes.byref(structure))
+        self._images, self._classes = parts * record["images"]["images"], record["classes"]
+        self._handle = self._library.program_create(threads, parts)
+        for part, memories in enumerate(self._memories):
+            handle = self._library.program_part(self._handle, part)
+            ends = [_tensor(record[name], memories) for name in ("images", "logits")]
+            self._library.part_ends(handle, *map(ctypes.byref, ends), self._classes)
+            for layer in record["layers"]:
+                structure = self._filled(library.STRUCTURES[layer["kind"]](), layer["fields"], memories)
+                getattr(self._library, f"add_{layer['kind']}")(handle, ctypes.byref(structure))
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float32, contiguous -> (N, classes)."""
@@ -103,19 +107,22 @@ class Program:
         if handle is not None:
             self._library.program_destroy(handle)
 
-    def _filled(self, structure: ctypes.Structure, fields: Mapping[str, Any]) -> ctypes.Structure:
+    def _filled(
+        self, structure: ctypes.Structure, fields: Mapping[str, Any], memories: Sequence[Numbers]
+    ) -> ctypes.Structure:
         for name, value in fields.items():
             if isinstance(value, dict) and "memory" in value:
-                setattr(structure, name, self._tensor(value))
+                setattr(structure, name, _tensor(value, memories))
             elif isinstance(value, dict) and "numbers" in value:
                 setattr(structure, name, self._numbers.ctypes.data + self._numbers.itemsize * value["numbers"])
             elif isinstance(value, dict):
-                self._filled(getattr(structure, name), value)
+                self._filled(getattr(structure, name), value, memories)
             else:
                 setattr(structure, name, value)
         return structure
 
-    def _tensor(self, entry: Mapping[str, int]) -> library.Tensor:
-        sizes = {name: value for name, value in entry.items() if name not in ("memory", "start")}
-        memory = self._memories[entry["memory"]]
-        return library.Tensor(data=memory.ctypes.data + memory.itemsize * entry["start"], **sizes)
+
+def _tensor(entry: Mapping[str, int], memories: Sequence[Numbers]) -> library.Tensor:
+    sizes = {name: value for name, value in entry.items() if name not in ("memory", "start")}
+    memory = memories[entry["memory"]]
+    return library.Tensor(data=memory.ctypes.data + memory.itemsize * entry["start"], **sizes)

@@ -86,15 +86,18 @@ void run(const Grouped& grouped, Threads& threads) {
     const int64_t corner = in.row + in.pixel;
     Indices first_of_group;
     for (int lane = 0; lane < kLanes; ++lane) first_of_group[lane] = lane / int(grouped.width) * int(grouped.width);
-    threads.parallel(out.blocks * out.images, [&](int task, int) {
-        const int block = task / out.images, n = task % out.images;
-        for (int y = 0; y < out.height; ++y) {
+    // Rows first, so that a thread works on the pixels that it worked on before.
+    const int rows = out.images * out.height, bands = std::min(rows, threads.count());
+    threads.parallel(bands * out.blocks, [&](int task, int) {
+        const int band = task / out.blocks, block = task % out.blocks;
+        for (int row = int(int64_t(rows) * band / bands); row < int(int64_t(rows) * (band + 1) / bands); ++row) {
+            const int n = row / out.height, y = row % out.height;
             for (int p = 0; p < pieces; ++p) {
                 const int x = out.width * p / pieces, end = out.width * (p + 1) / pieces;
                 const float* from = in.at(block, n, y * int(grouped.stride), x * int(grouped.stride)) - corner;
                 row_kernel(end - x, int(grouped.stride), grouped.width == kLanes)(
                     {from, in.row, int(grouped.width), grouped.weights + int64_t(block) * block_weights, block,
-                     (n * out.height + y) * out.width + x, &grouped.epilogue, first_of_group});
+                     row * out.width + x, &grouped.epilogue, first_of_group});
             }
         }
     });

@@ -6,13 +6,13 @@
 namespace native {
 namespace {
 
-// Calls body(block, image, row) for every row of every block.
+// Calls body(block, image, row) for every row of every block, in an order that goes from row to row.
 template <typename Body>
 void each_row(const Tensor& tensor, Threads& threads, const Body& body) {
     constexpr int kRows = 8;
     const int pieces = (tensor.height + kRows - 1) / kRows;
     threads.parallel(tensor.blocks * tensor.images * pieces, [&](int task, int) {
-        const int piece = task % pieces, n = task / pieces % tensor.images, block = task / pieces / tensor.images;
+        const int block = task % tensor.blocks, piece = task / tensor.blocks % pieces, n = task / tensor.blocks / pieces;
         for (int y = piece * kRows; y < std::min(tensor.height, (piece + 1) * kRows); ++y) body(block, n, y);
     });
 }

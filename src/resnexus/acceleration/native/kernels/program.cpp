@@ -1,4 +1,4 @@
-// A network as a list of layers, run by one call.
+// A network as a list of layers, run by one call, for a batch that may be cut into equal parts.
 #include <functional>
 #include <memory>
 #include <vector>
@@ -12,15 +12,35 @@
 namespace native {
 namespace {
 
-struct Program {
-    explicit Program(int count) : threads(count), scratch(count) {}
+// Runs some images through all layers, in memory of its own.
+struct Part {
+    Part(Threads& threads) : threads(threads), scratch(threads.count()) {}
 
-    Threads threads;
-    WinogradScratch scratch;
+    void run(const float* from, float* to) {
+        read_images(from, images, threads);
+        for (const auto& layer : layers) layer();
+        write_rows(logits, classes, to);
+    }
+
+    Threads& threads;
+    Scratch scratch;
     Tensor images{};
     Tensor logits{};
     int classes = 0;
     std::vector<std::function<void()>> layers;
+};
+
+// Several parts run side by side on one thread each, and no thread needs what another has in its caches.
+struct Program {
+    Program(int threads, int count) : threads(threads) {
+        for (int part = 0; part < count; ++part) {
+            parts.push_back(std::make_unique<Part>(count == 1 ? this->threads : alone));
+        }
+    }
+
+    Threads threads;
+    Threads alone{1};
+    std::vector<std::unique_ptr<Part>> parts;
 };
 
 template <typename Layer>
@@ -36,43 +56,45 @@ using namespace native;
 
 extern "C" {
 
-Program* program_create(int threads) { return new Program(threads); }
+Program* program_create(int threads, int parts) { return new Program(threads, parts); }
 void program_destroy(Program* program) { delete program; }
+Part* program_part(Program* program, int part) { return program->parts[part].get(); }
 
-void program_ends(Program* program, const Tensor* images, const Tensor* logits, int classes) {
-    program->images = *images;
-    program->logits = *logits;
-    program->classes = classes;
+void part_ends(Part* part, const Tensor* images, const Tensor* logits, int classes) {
+    part->images = *images;
+    part->logits = *logits;
+    part->classes = classes;
 }
 
-void add_convolution(Program* program, const Convolution* layer) {
-    program->layers.push_back([program, layer = prepared_layer(*layer)] { run(layer, program->threads); });
+void add_convolution(Part* part, const Convolution* layer) {
+    part->layers.push_back([part, layer = prepared_layer(*layer)] { run(layer, part->threads); });
 }
-void add_winograd(Program* program, const Winograd* layer) {
-    program->layers.push_back([program, layer = prepared_layer(*layer)] { run(layer, program->scratch, program->threads); });
+void add_winograd(Part* part, const Winograd* layer) {
+    part->layers.push_back([part, layer = prepared_layer(*layer)] { run(layer, part->scratch, part->threads); });
 }
-void add_strassen(Program* program, const Strassen* layer) {
-    program->layers.push_back(
-        [program, layer = prepared_layer(*layer)] { run(layer, program->scratch.shared, program->threads); });
+void add_strassen(Part* part, const Strassen* layer) {
+    part->layers.push_back([part, layer = prepared_layer(*layer)] { run(layer, part->scratch, part->threads); });
 }
-void add_grouped(Program* program, const Grouped* layer) {
-    program->layers.push_back([program, layer = prepared_layer(*layer)] { run(layer, program->threads); });
+void add_grouped(Part* part, const Grouped* layer) {
+    part->layers.push_back([part, layer = prepared_layer(*layer)] { run(layer, part->threads); });
 }
-void add_pool(Program* program, const Pool* layer) {
-    program->layers.push_back([program, layer = *layer] { run(layer, program->threads); });
+void add_pool(Part* part, const Pool* layer) {
+    part->layers.push_back([part, layer = *layer] { run(layer, part->threads); });
 }
-void add_mean(Program* program, const Mean* layer) {
-    program->layers.push_back([program, layer = *layer] { run(layer, program->threads); });
+void add_mean(Part* part, const Mean* layer) {
+    part->layers.push_back([part, layer = *layer] { run(layer, part->threads); });
 }
-void add_gated(Program* program, const Gated* layer) {
-    program->layers.push_back([program, layer = *layer] { run(layer, program->threads); });
+void add_gated(Part* part, const Gated* layer) {
+    part->layers.push_back([part, layer = *layer] { run(layer, part->threads); });
 }
 
 // images (N, C, H, W) -> logits (N, classes).
 void program_run(Program* program, const float* images, float* logits) {
-    read_images(images, program->images, program->threads);
-    for (const auto& layer : program->layers) layer();
-    write_rows(program->logits, program->classes, logits);
+    program->threads.parallel(int(program->parts.size()), [&](int index, int) {
+        Part& part = *program->parts[index];
+        const int64_t image = int64_t(part.images.blocks) * part.images.height * part.images.width;
+        part.run(images + index * part.images.images * image, logits + int64_t(index) * part.logits.images * part.classes);
+    });
 }
 
 }  // extern "C"

@@ -164,16 +164,21 @@ constexpr std::array<Kernel, kTileRows> by_rows(std::integer_sequence<int, Index
 
 constexpr auto kKernels = by_rows(std::make_integer_sequence<int, kTileRows>());
 
-// Writes the five sums of one block of each half: [5][blocks][pixels][16].
-void add_halves(const Tensor& in, int block, int first, int pixels, float* to) {
-    const int half_blocks = in.blocks / 2, half = in.pixels() / 2;
-    const float* a11 = in.data + int64_t(block) * in.block + int64_t(first) * kLanes;
+// Consecutive pixels that are multiplied on their own: the first `half` of them are the upper half of the matrix.
+struct Range {
+    int first, half;
+};
+
+// Writes the five sums of one block of each half: [5][blocks][half][16].
+void add_halves(const Tensor& in, const Range& range, int block, float* to) {
+    const int half_blocks = in.blocks / 2;
+    const float* a11 = in.data + int64_t(block) * in.block + int64_t(range.first) * kLanes;
     const float* a12 = a11 + int64_t(half_blocks) * in.block;
-    const float* a21 = a11 + int64_t(half) * kLanes;
-    const float* a22 = a12 + int64_t(half) * kLanes;
-    const int64_t sum = int64_t(half_blocks) * pixels * kLanes;
-    to += int64_t(block) * pixels * kLanes;
-    for (int64_t i = 0; i < int64_t(pixels) * kLanes; i += kLanes) {
+    const float* a21 = a11 + int64_t(range.half) * kLanes;
+    const float* a22 = a12 + int64_t(range.half) * kLanes;
+    const int64_t sum = int64_t(half_blocks) * range.half * kLanes;
+    to += int64_t(block) * range.half * kLanes;
+    for (int64_t i = 0; i < int64_t(range.half) * kLanes; i += kLanes) {
         const Vec v11 = load(a11 + i), v12 = load(a12 + i), v21 = load(a21 + i), v22 = load(a22 + i);
         store(to + i, v11 + v22);
         store(to + sum + i, v21 + v22);
@@ -183,74 +188,143 @@ void add_halves(const Tensor& in, int block, int first, int pixels, float* to) {
     }
 }
 
-constexpr int64_t kScratchFloats = 256 << 10;
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Multiplies a range, whose sums are known, by panels of weights.
+class Multiplication {
+public:
+    Multiplication(const Strassen& strassen, const Range& range, const float* sums)
+        : rows(divide_up(range.half, kTileRows)), strassen_(strassen), range_(range), sums_(sums) {
+        const Tensor& in = strassen.in;
+        const int depth = int(strassen.depth);
+        direct_.resize(depth);
+        summed_.resize(depth);
+        for (int k = 0; k < depth; ++k) {
+            const int block = strassen.channels[k] / kLanes, lane = strassen.channels[k] % kLanes;
+            direct_[k] = block * in.block + lane;
+            summed_[k] = block * range.half * kLanes + lane;
+        }
+        places_.resize(rows);
+        for (int row = 0; row < rows; ++row) {
+            for (int h = 0; h < 2; ++h) {
+                places_[row][h] = places_of(strassen.epilogue.out, pixel(row) + h * range.half, pixels(row));
+            }
+        }
+    }
+
+    // Finishes two panels of output channels, one per half of them, for some rows of tiles.
+    void run(int panel, int first_row, int last_row, std::vector<float>& memory) const {
+        const Tensor& in = strassen_.in;
+        const int half_blocks = in.blocks / 2;
+        constexpr int64_t kQuadrant = kTileRows * kPanel;
+        float* quadrants = at_least(memory, (last_row - first_row) * kQuadrants * kQuadrant);
+        const float* upper = in.data + int64_t(range_.first) * kLanes;
+        const float* lower_right = upper + int64_t(half_blocks) * in.block + int64_t(range_.half) * kLanes;
+        Product product;
+        product.depth = int(strassen_.depth);
+        product.epilogue = &strassen_.epilogue;
+        for (int h = 0; h < 2; ++h) product.block[h] = panel * kPanelVectors + h * strassen_.epilogue.out.blocks / 2;
+        for (int p = 0; p < kProducts; ++p) {
+            const bool is_sum = kSumOf[p] >= 0;
+            const float* summed = sums_ + kSumOf[p] * int64_t(half_blocks) * range_.half * kLanes;
+            const float* a = is_sum ? summed : p == 3 ? lower_right : upper;
+            product.offsets = is_sum ? summed_.data() : direct_.data();
+            product.b = strassen_.weights + (int64_t(panel) * kProducts + p) * product.depth * kPanel;
+            product.targets = kTargets[p];
+            for (int row = first_row; row < last_row; ++row) {
+                product.a = a + int64_t(pixel(row) - range_.first) * kLanes;
+                const int until_next = last_row - row;  // the last two rows prefetch the next product's weights
+                product.ahead = product.b + (until_next > 2 ? 0 : int64_t(product.depth) * kLanes * (4 - until_next));
+                for (int q = 0; q < kQuadrants; ++q) {
+                    product.quadrants[q] = quadrants + ((row - first_row) * kQuadrants + q) * kQuadrant;
+                }
+                product.places = places_[row].data();
+                for (int h = 0; h < 2; ++h) product.pixel[h] = pixel(row) + h * range_.half;
+                kKernels[pixels(row) - 1](product);
+            }
+        }
+    }
+
+    const int rows;
+
+private:
+    int pixel(int row) const { return range_.first + int(int64_t(range_.half) * row / rows); }
+    int pixels(int row) const { return pixel(row + 1) - pixel(row); }
+
+    const Strassen& strassen_;
+    const Range range_;
+    const float* sums_;
+    std::vector<int32_t> direct_, summed_;  // per element of the reduction, floats from the start of a row to it
+    std::vector<std::array<Places, 2>> places_;
+};
+
+// How many ranges the pixels are cut into, so that the sums of one take no more than some floats.
+class Ranges {
+public:
+    Ranges(const Strassen& strassen, int64_t floats) : pairs_(strassen.in.pixels() / 2) {
+        const int64_t row_of_tiles = kSums * int64_t(strassen.in.blocks / 2) * kLanes * kTileRows;
+        count = divide_up(divide_up(pairs_, kTileRows), std::max(1, int(floats / row_of_tiles)));
+    }
+
+    Range operator[](int index) const {
+        const int first = int(int64_t(pairs_) * index / count), last = int(int64_t(pairs_) * (index + 1) / count);
+        return {2 * first, last - first};
+    }
+
+    int count;
+
+private:
+    int pairs_;
+};
+
+int64_t sums_of(const Strassen& strassen, const Range& range) {
+    return kSums * int64_t(strassen.in.blocks / 2) * range.half * kLanes;
+}
+
+constexpr int64_t kOwnFloats = 64 << 10, kSharedFloats = 256 << 10;
+constexpr int64_t kSmallWeights = 256 << 10;
 constexpr int kTasksPerThread = 4;
 
-int divide_up(int a, int b) { return (a + b - 1) / b; }
+// Every thread takes ranges of its own: for many pixels and weights that fit a second-level cache.
+void run_private(const Strassen& strassen, Scratch& scratch, Threads& threads) {
+    const Ranges ranges(strassen, kOwnFloats);
+    const int panels = strassen.epilogue.out.blocks / (2 * kPanelVectors);
+    threads.parallel(ranges.count, [&](int index, int thread) {
+        const Range range = ranges[index];
+        float* sums = at_least(scratch.transformed[thread], sums_of(strassen, range));
+        for (int block = 0; block < strassen.in.blocks / 2; ++block) add_halves(strassen.in, range, block, sums);
+        const Multiplication product(strassen, range, sums);
+        for (int panel = 0; panel < panels; ++panel) product.run(panel, 0, product.rows, scratch.products[thread]);
+    });
+}
+
+// All threads take panels of one range after another: for many weights, each of which is read once per range.
+void run_shared(const Strassen& strassen, Scratch& scratch, Threads& threads) {
+    const Ranges ranges(strassen, kSharedFloats);
+    const int panels = strassen.epilogue.out.blocks / (2 * kPanelVectors);
+    const int wanted = threads.count() == 1 ? 1 : kTasksPerThread * threads.count();
+    for (int index = 0; index < ranges.count; ++index) {
+        const Range range = ranges[index];
+        float* sums = at_least(scratch.shared, sums_of(strassen, range));
+        threads.parallel(strassen.in.blocks / 2, [&](int block, int) { add_halves(strassen.in, range, block, sums); });
+        const Multiplication product(strassen, range, sums);
+        const int pieces = std::min(product.rows, divide_up(wanted, std::max(1, panels)));
+        threads.parallel(panels * pieces, [&](int task, int thread) {
+            const int panel = task / pieces, piece = task % pieces;
+            const int first = product.rows * piece / pieces, last = product.rows * (piece + 1) / pieces;
+            product.run(panel, first, last, scratch.products[thread]);
+        });
+    }
+}
 
 }  // namespace
 
-void run(const Strassen& strassen, std::vector<float>& scratch, Threads& threads) {
-    const Tensor& in = strassen.in;
-    const int half = in.pixels() / 2, half_blocks = in.blocks / 2, depth = int(strassen.depth);
-    const int panels = strassen.epilogue.out.blocks / (2 * kPanelVectors);
-    const int tiles = divide_up(half, kTileRows);
-    const int fitting = std::max(1, int(kScratchFloats / (kSums * int64_t(half_blocks) * kLanes * kTileRows)));
-    const int chunks = divide_up(tiles, fitting);
-    std::vector<int32_t> direct(depth), summed(depth);
-    for (int k = 0; k < depth; ++k) {
-        direct[k] = strassen.channels[k] / kLanes * in.block + strassen.channels[k] % kLanes;
-    }
-    for (int c = 0; c < chunks; ++c) {
-        const int first = int(int64_t(half) * c / chunks), pixels = int(int64_t(half) * (c + 1) / chunks) - first;
-        const int64_t sum = int64_t(half_blocks) * kLanes * pixels;
-        if (int64_t(scratch.size()) < kSums * sum) scratch.resize(kSums * sum);
-        for (int k = 0; k < depth; ++k) {
-            summed[k] = strassen.channels[k] / kLanes * pixels * kLanes + strassen.channels[k] % kLanes;
-        }
-        threads.parallel(half_blocks, [&](int block, int) { add_halves(in, block, first, pixels, scratch.data()); });
-
-        const int rows = divide_up(pixels, kTileRows);
-        const int wanted = threads.count() == 1 ? 1 : kTasksPerThread * threads.count();
-        const int pieces = std::min(rows, divide_up(wanted, std::max(1, panels)));
-        threads.parallel(panels * pieces, [&](int task, int) {
-            const int panel = task / pieces, piece = task % pieces;
-            const int start_row = rows * piece / pieces, last = rows * (piece + 1) / pieces;
-            thread_local std::vector<float> quadrants;
-            quadrants.resize(int64_t(last - start_row) * kQuadrants * kTileRows * kPanel);
-            std::vector<std::array<Places, 2>> places(last - start_row);
-            for (int row = start_row; row < last; ++row) {
-                const int start = int(int64_t(pixels) * row / rows), end = int(int64_t(pixels) * (row + 1) / rows);
-                for (int h = 0; h < 2; ++h) {
-                    places[row - start_row][h] = places_of(strassen.epilogue.out, first + start + h * half, end - start);
-                }
-            }
-            Product product;
-            product.depth = depth;
-            product.epilogue = &strassen.epilogue;
-            for (int h = 0; h < 2; ++h) product.block[h] = panel * kPanelVectors + h * strassen.epilogue.out.blocks / 2;
-            for (int p = 0; p < kProducts; ++p) {
-                const int64_t second_half = int64_t(half_blocks) * in.block + int64_t(half) * kLanes;
-                const float* whole = in.data + int64_t(first) * kLanes + (p == 3 ? second_half : 0);
-                const float* a = kSumOf[p] < 0 ? whole : scratch.data() + kSumOf[p] * sum;
-                product.offsets = kSumOf[p] < 0 ? direct.data() : summed.data();
-                product.b = strassen.weights + (int64_t(panel) * kProducts + p) * depth * kPanel;
-                product.targets = kTargets[p];
-                for (int row = start_row; row < last; ++row) {
-                    const int start = int(int64_t(pixels) * row / rows);
-                    const int end = int(int64_t(pixels) * (row + 1) / rows);
-                    product.a = a + int64_t(start) * kLanes;
-                    const int until_next = last - row;
-                    product.ahead = product.b + (until_next > 2 ? 0 : int64_t(depth) * kLanes * (4 - until_next));
-                    for (int q = 0; q < kQuadrants; ++q) {
-                        product.quadrants[q] = quadrants.data() + ((row - start_row) * kQuadrants + q) * kTileRows * kPanel;
-                    }
-                    product.places = places[row - start_row].data();
-                    for (int h = 0; h < 2; ++h) product.pixel[h] = first + start + h * half;
-                    kKernels[end - start - 1](product);
-                }
-            }
-        });
+void run(const Strassen& strassen, Scratch& scratch, Threads& threads) {
+    const int64_t weights = int64_t(strassen.epilogue.out.blocks) / 4 * kProducts * strassen.depth * kPanel;
+    if (weights <= kSmallWeights) {
+        run_private(strassen, scratch, threads);
+    } else {
+        run_shared(strassen, scratch, threads);
     }
 }
 

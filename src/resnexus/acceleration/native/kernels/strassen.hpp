@@ -2,9 +2,8 @@
 // half the output channels, where eight would be.
 #pragma once
 
-#include <vector>
-
 #include "gemm.hpp"
+#include "scratch.hpp"
 #include "threads.hpp"
 
 namespace native {
@@ -17,6 +16,6 @@ struct Strassen {
     Epilogue epilogue;
 };
 
-void run(const Strassen& strassen, std::vector<float>& scratch, Threads& threads);
+void run(const Strassen& strassen, Scratch& scratch, Threads& threads);
 
 }  // namespace native

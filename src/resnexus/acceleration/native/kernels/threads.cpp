@@ -43,7 +43,7 @@ void bind(int thread) {
 
 }  // namespace
 
-Threads::Threads(int count) {
+Threads::Threads(int count) : shares_(count) {
     for (int thread = 1; thread < count; ++thread) workers_.emplace_back([this, thread] { work(thread); });
 }
 
@@ -61,10 +61,16 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
         for (int i = 0; i < iterations; ++i) body(i, 0);
         return;
     }
+    const uint32_t loop = loop_.load(std::memory_order_relaxed) + 1;
     body_.store(&body, std::memory_order_relaxed);
-    iterations_.store(uint32_t(iterations), std::memory_order_relaxed);
     finished_.store(0, std::memory_order_relaxed);
-    left_.store((((left_.load(std::memory_order_relaxed) >> 32) + 1) << 32) + uint32_t(iterations));
+    for (int thread = 0; thread < count(); ++thread) {
+        const auto first = uint32_t(int64_t(iterations) * thread / count());
+        const auto end = uint32_t(int64_t(iterations) * (thread + 1) / count());
+        shares_[thread].end.store(end, std::memory_order_relaxed);
+        shares_[thread].left.store((uint64_t(loop) << 32) + (end - first), std::memory_order_release);
+    }
+    loop_.store(loop);
     if (sleeping_.load() > 0) {
         std::lock_guard<std::mutex> lock(mutex_);
         wake_.notify_all();
@@ -78,35 +84,49 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
 
 void Threads::work(int thread) {
     bind(thread);
-    while (true) {
-        look_for_work(thread);
-        std::unique_lock<std::mutex> lock(mutex_);
-        const uint64_t seen = left_.load() >> 32;
-        ++sleeping_;
-        wake_.wait(lock, [&] { return stopping_ || left_.load() >> 32 != seen; });
-        --sleeping_;
-        if (stopping_) return;
+    uint32_t seen = 0;
+    while (next_loop(seen)) {
+        while (take(thread)) {}
     }
 }
 
-void Threads::look_for_work(int thread) {
-    auto idle_since = std::chrono::steady_clock::now();
+// Waits for a loop other than `seen`, at first without sleeping; returns false when there will be none.
+bool Threads::next_loop(uint32_t& seen) {
+    const auto idle_since = std::chrono::steady_clock::now();
     do {
         for (int spin = 0; spin < kSpins; ++spin) {
-            if (take(thread)) idle_since = std::chrono::steady_clock::now();
+            const uint32_t loop = loop_.load(std::memory_order_acquire);
+            if (loop != seen) {
+                seen = loop;
+                return true;
+            }
             pause();
         }
     } while (std::chrono::steady_clock::now() - idle_since < kPatience);
+    std::unique_lock<std::mutex> lock(mutex_);
+    ++sleeping_;
+    wake_.wait(lock, [&] { return stopping_ || loop_.load() != seen; });
+    --sleeping_;
+    seen = loop_.load();
+    return !stopping_;
 }
 
-// Runs one iteration; returns false if none is left. The exchange succeeds only while the loop whose body was read is
-// still the current one and has that iteration left, and it cannot end before the iteration is finished.
+// Runs one iteration, of the thread's own share if there is one left; returns false if none is left at all.
 bool Threads::take(int thread) {
-    uint64_t left = left_.load(std::memory_order_acquire);
+    for (int k = 0; k < count(); ++k) {
+        if (take_from(shares_[(thread + k) % count()], thread)) return true;
+    }
+    return false;
+}
+
+// The exchange succeeds only while the loop whose body was read is still the current one and has that iteration left,
+// and the loop cannot end before the iteration is finished.
+bool Threads::take_from(Share& share, int thread) {
+    uint64_t left = share.left.load(std::memory_order_acquire);
     while (uint32_t(left) > 0) {
         const auto* body = body_.load(std::memory_order_relaxed);
-        const uint32_t iteration = iterations_.load(std::memory_order_relaxed) - uint32_t(left);
-        if (left_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        const uint32_t iteration = share.end.load(std::memory_order_relaxed) - uint32_t(left);
+        if (share.left.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
             (*body)(int(iteration), thread);
             finished_.fetch_add(1, std::memory_order_release);
             return true;

@@ -1,4 +1,4 @@
-// Threads that wait for the next parallel loop and take its iterations one by one.
+// Threads that wait for the next parallel loop and share its iterations.
 #pragma once
 
 #include <atomic>
@@ -21,20 +21,29 @@ public:
 
     int count() const { return int(workers_.size()) + 1; }
 
-    // Calls body(iteration, thread) for every iteration from 0 to iterations - 1, in any order, and returns when all
-    // have returned. A thread that the system does not let run takes none, and nobody waits for it.
+    // Calls body(iteration, thread) for every iteration from 0 to iterations - 1, and returns when all have returned.
+    // Thread t of T begins with iterations * t / T and goes on from there; who is done helps the others, so a thread
+    // that the system does not let run holds nobody up. Loops over the same pixels in the same order leave each thread
+    // with what it wrote itself: caches that belong to one core, or to some cores, need not exchange it.
     void parallel(int iterations, const std::function<void(int, int)>& body);
 
 private:
+    // The iterations that one thread begins with. `left`: number of the loop << 32 | those that nobody has taken.
+    struct alignas(64) Share {
+        std::atomic<uint64_t> left{0};
+        std::atomic<uint32_t> end{0};
+    };
+
     void work(int thread);
-    void look_for_work(int thread);
+    bool next_loop(uint32_t& seen);
     bool take(int thread);
+    bool take_from(Share& share, int thread);
 
     std::vector<std::thread> workers_;
+    std::vector<Share> shares_;
     std::atomic<const std::function<void(int, int)>*> body_{nullptr};
-    std::atomic<uint32_t> iterations_{0};
     std::atomic<uint32_t> finished_{0};
-    std::atomic<uint64_t> left_{0};  // number of the loop << 32 | iterations that nobody has taken
+    std::atomic<uint32_t> loop_{0};
     std::atomic<int> sleeping_{0};
     std::atomic<bool> stopping_{false};
     std::mutex mutex_;

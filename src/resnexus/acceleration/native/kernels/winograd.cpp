@@ -152,16 +152,11 @@ void multiply(const Winograd& winograd, int panel, const float* transformed, int
     }
 }
 
-float* at_least(std::vector<float>& memory, int64_t floats) {
-    if (int64_t(memory.size()) < floats) memory.resize(floats);
-    return memory.data();
-}
-
 constexpr int64_t kPrivateFloats = 112 << 10;  // transformed tiles that fit a second-level cache beside the weights
 constexpr int kSharedTiles = 56;
 
 // Every thread transforms, multiplies and transforms back its own chunks: for few channels.
-void run_private(const Winograd& winograd, int tiles, int size, WinogradScratch& scratch, Threads& threads) {
+void run_private(const Winograd& winograd, int tiles, int size, Scratch& scratch, Threads& threads) {
     const int blocks = winograd.in.blocks, rounds = (tiles + size * threads.count() - 1) / (size * threads.count());
     const int chunks = rounds * threads.count();
     threads.parallel(chunks, [&](int c, int thread) {
@@ -182,15 +177,18 @@ void run_private(const Winograd& winograd, int tiles, int size, WinogradScratch&
 
 // All threads transform one chunk, then each multiplies it by its own panels: for many channels, whose weights are
 // read once per chunk.
-void run_shared(const Winograd& winograd, int tiles, WinogradScratch& scratch, Threads& threads) {
+void run_shared(const Winograd& winograd, int tiles, Scratch& scratch, Threads& threads) {
     const int blocks = winograd.in.blocks, chunks = (tiles + kSharedTiles - 1) / kSharedTiles;
     for (int c = 0; c < chunks; ++c) {
         const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
         const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
         float* transformed = at_least(scratch.shared, kPositions * position);
-        threads.parallel(blocks, [&](int block, int) {
-            float* to = transformed + int64_t(block) * chunk.size() * kLanes;
-            transform_block(winograd, block, chunk.first, chunk.last, to, position);
+        const int parts = std::min(chunk.size(), threads.count());
+        threads.parallel(parts * blocks, [&](int task, int) {
+            const int part = task / blocks, block = task % blocks;
+            const int first = chunk.size() * part / parts, last = chunk.size() * (part + 1) / parts;
+            float* to = transformed + (int64_t(block) * chunk.size() + first) * kLanes;
+            transform_block(winograd, block, chunk.first + first, chunk.first + last, to, position);
         });
         threads.parallel(int(winograd.panels), [&](int panel, int thread) {
             float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
@@ -202,7 +200,7 @@ void run_shared(const Winograd& winograd, int tiles, WinogradScratch& scratch, T
 
 }  // namespace
 
-void run(const Winograd& winograd, WinogradScratch& scratch, Threads& threads) {
+void run(const Winograd& winograd, Scratch& scratch, Threads& threads) {
     const Grid grid(winograd.epilogue.out);
     const int tiles = winograd.epilogue.out.images * grid.rows * grid.columns;
     const int fitting = int(kPrivateFloats / (kPositions * kLanes * winograd.in.blocks));

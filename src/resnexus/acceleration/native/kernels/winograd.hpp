@@ -2,6 +2,7 @@
 #pragma once
 
 #include "convolution.hpp"
+#include "scratch.hpp"
 
 namespace native {
 
@@ -14,14 +15,6 @@ struct Winograd {
     Epilogue epilogue;
 };
 
-// Scratch memory for the transformed activations and products, kept between calls.
-class WinogradScratch {
-public:
-    explicit WinogradScratch(int threads) : products(threads), transformed(threads) {}
-    std::vector<std::vector<float>> products, transformed;
-    std::vector<float> shared;
-};
-
-void run(const Winograd& winograd, WinogradScratch& scratch, Threads& threads);
+void run(const Winograd& winograd, Scratch& scratch, Threads& threads);
 
 }  // namespace native
