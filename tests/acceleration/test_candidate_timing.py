@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -19,9 +21,23 @@ def test_rounds_are_interleaved_in_a_turning_order():
 def test_a_turn_settles_and_repeats():
     order: list[str] = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
-    times = interleaved(calls, rounds=2, repeats=2, warmup=0, settle=0.0, on_round=lambda: order.append("."))
-    assert "".join(order) == "aaabbb." + "bbbaaa."
+    times = interleaved(calls, rounds=2, repeats=2, warmup=0, settle=1e-3, on_round=lambda: order.append("."))
+    text = "".join(order)
+    assert re.fullmatch(r"aa{3,}bb{3,}\.bb{3,}aa{3,}\.", text)
     assert {key: len(value) for key, value in times.items()} == dict.fromkeys("ab", 4)
+
+
+def test_a_call_longer_than_its_settling_is_paused_for_and_not_repeated():
+    begun: list[float] = []
+
+    def slow() -> None:
+        begun.append(time.perf_counter())
+        time.sleep(0.03)
+
+    times = interleaved({"slow": slow}, rounds=3, warmup=0, settle=0.01)["slow"]
+    assert len(times) == 3
+    assert len(begun) == 1 + 3  # only the first round cannot know
+    assert min(later - earlier for earlier, later in pairwise(begun[1:])) >= 0.04
 
 
 def test_a_turn_settles_for_some_time():

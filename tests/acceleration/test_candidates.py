@@ -28,6 +28,15 @@ def test_nothing_is_tried_twice_and_the_search_is_short():
             assert len(varied) == len({best, *varied}) - 1 <= 8
 
 
+def test_nothing_is_calibrated_more_than_once_for_a_plan():
+    job = Job(batch_size=8, threads=2, precision="int8")
+    for row in CATALOG.values():
+        (best,) = first_round(row, [backend("openvino")])
+        varied = second_round(best, row, job)
+        assert {candidate.rewrites for candidate in varied} == {best.rewrites}
+        assert {"rest": "bf16"} in [candidate.options for candidate in varied]
+
+
 def test_pytorch_compiles_where_there_is_nothing_else():
     row = CATALOG["ResNeXt50_32x4d"]
     alone = [candidate.options["mode"] for candidate in first_round(row, [backend("torch")])]

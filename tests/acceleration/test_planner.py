@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -90,6 +91,26 @@ def test_other_jobs_are_planned_anew_with_what_is_built_already(smallest, tmp_pa
     assert sum(sentence.startswith("building openvino() on fold_batch_norm for") for sentence in said) == 1
     assert sum(sentence.startswith("building torch(mode=plain)") for sentence in said) == 1
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_planners_share_what_they_build(smallest, tmp_path):
+    said: list[str] = []
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for precision in ("fp32", "bf16"):
+        planner = Planner(
+            smallest,
+            Cache(tmp_path / "cache"),
+            backends=["openvino"],
+            seconds=0.05,
+            progress=said.append,
+            scratch=shared,
+        )
+        planner.open([replace(JOB, precision=precision)])
+    assert sum(sentence.startswith("timing ") for sentence in said) >= 2
+    assert sum(sentence.startswith("building openvino() on fold_batch_norm for") for sentence in said) == 1
+    assert sum(sentence.startswith("building torch(mode=plain)") for sentence in said) == 1
+    assert any(shared.iterdir())
 
 
 def test_a_damaged_plan_is_said_and_planned_again(folder, smallest, tiny_images):

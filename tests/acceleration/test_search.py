@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 import torch
 
 from resnexus.acceleration.backends import Candidate, Job, backend
 from resnexus.acceleration.candidates import PLAIN_CANDIDATE
-from resnexus.acceleration.search import NOISE, Search
+from resnexus.acceleration.search import HEATS, NOISE, Search
 from resnexus.acceleration.verification import Referee
 
 JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
@@ -89,6 +90,40 @@ def test_a_failed_candidate_is_noted_and_the_others_go_on(tiny, tmp_path):
 def test_a_plain_network_that_fails_is_an_error(tiny, tmp_path):
     with pytest.raises(RuntimeError, match="no compiler"):
         _search(tiny, tmp_path, {BASE: 30})
+
+
+def test_what_is_far_behind_is_timed_in_the_heats_alone(tiny, tmp_path):
+    parts = Candidate("openvino", BASE.rewrites, {"parts": "2"})
+    ungated = Candidate("openvino", ("fold_batch_norm",))
+    table = {PLAIN_CANDIDATE: 60, BASE: 30, parts: 28, ungated: 50}
+    calls = Counter()
+
+    class Counting(_Slowed):
+        def load(self, candidate, job, folder):
+            run = super().load(candidate, job, folder)
+
+            def counted(images):
+                calls[candidate] += 1
+                return run(images)
+
+            return counted
+
+    search = Search(
+        Counting(tiny, table), JOB, Referee(tiny, JOB), tmp_path, seconds=0.0, progress=lambda sentence: None
+    )
+    plan, winner = search.fastest([backend("openvino")])
+    assert winner.candidate == parts
+    assert plan.ratio == pytest.approx(28 / 60, rel=0.2)
+    heats = 1 + 2 + HEATS  # the check, warming up, and one timed call in each, besides those that settle
+    assert calls[PLAIN_CANDIDATE] < heats + HEATS * 3
+    assert calls[ungated] < heats + HEATS * 4
+    assert calls[parts] > 2 * heats
+
+
+def test_a_reference_that_is_far_behind_still_tells_the_ratio(tiny, tmp_path):
+    plan, _ = _search(tiny, tmp_path, {PLAIN_CANDIDATE: 80, BASE: 20})
+    assert plan.ratio == pytest.approx(20 / 80, rel=0.25)
+    assert plan.trials[0].ratio == pytest.approx(1, rel=0.25)
 
 
 def test_noise_is_no_reason_to_change():

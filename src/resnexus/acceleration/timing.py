@@ -35,7 +35,8 @@ def interleaved(
         warmup: untimed calls of each before the first round.
         settle: seconds of untimed calls at the beginning of a turn, at least one call; none if None. They bring back
             into the caches what the others drove out, and outlast the neighbour's threads, which go on waiting for
-            work: for 80 ms after ONNX Runtime, for 200 ms after a library on Intel's OpenMP.
+            work: for 80 ms after ONNX Runtime, for 200 ms after a library on Intel's OpenMP. A call that took longer
+            than that in the round before is not repeated: the caches matter little to it, and a pause as long does.
         synchronise: waits for the device, e.g. `torch.cuda.synchronize`; None on a CPU.
         on_round: called after every round, for a progress bar.
 
@@ -58,7 +59,7 @@ def interleaved(
     while done < rounds or time.perf_counter() < end:
         for key in order:
             if settle is not None:
-                _settle(calls[key], settle)
+                _settle(calls[key], settle, times[key][-1] / 1e3 if times[key] else 0.0)
             times[key] += [_timed(calls[key], wait) for _ in range(repeats)]
         order.append(order.pop(0))
         done += 1
@@ -67,7 +68,10 @@ def interleaved(
     return times
 
 
-def _settle(call: Callable[[], object], seconds: float) -> None:
+def _settle(call: Callable[[], object], seconds: float, latest: float) -> None:
+    if 0 < seconds < latest:
+        time.sleep(seconds)
+        return
     end = time.perf_counter() + seconds
     call()
     while time.perf_counter() < end:

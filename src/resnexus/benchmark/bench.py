@@ -113,19 +113,25 @@ class Bench:
         return settings == self.settings and replace(here, date=self.environment.date) == self.environment
 
 
-def groups(models: Sequence[str], settings: Settings) -> list[tuple[str, str, int]]:
-    """Return network, device and batch size of what is timed together, in the order of measuring.
+def groups(models: Sequence[str], settings: Settings, before: Bench | None = None) -> list[tuple[str, str, int]]:
+    """Return network, device and batch size of what is to be timed together, in the order of measuring.
+
+    Args:
+        models: names of networks.
+        settings: what is timed.
+        before: what this record has is left out.
 
     Raises:
         ResnexusError: an unknown network.
     """
     names = [architecture(model).name for model in models]
-    return [
+    wanted = [
         (name, device, size)
         for name in dict.fromkeys(names)
         for device in settings.devices
         for size in settings.batch_sizes
     ]
+    return [group for group in wanted if before is None or not before.has(*group)]
 
 
 def steps(settings: Settings) -> int:

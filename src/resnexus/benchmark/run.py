@@ -82,10 +82,9 @@ def run(
             "the record that is there was measured with other settings, on another machine or with other versions: "
             "give another folder"
         )
-    wanted = groups(models, settings)
+    missing = groups(models, settings, before)
     record = before or Bench(environment=here, settings=settings, peaks=_peaks(settings, watch))
     yield record
-    missing = [group for group in wanted if not record.has(*group)]
     for name, of_one in groupby(missing, key=lambda group: group[0]):
         with tempfile.TemporaryDirectory(prefix="resnexus-bench-") as scratch:
             subject = Subject(

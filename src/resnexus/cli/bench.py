@@ -98,7 +98,7 @@ def _measured(models: list[str], settings: Settings, out: Path, *, quiet: bool) 
 
     path = out / "bench.json"
     before = record = read_json(Bench, path) if path.exists() else None
-    missing = [group for group in groups(models, settings) if before is None or not before.has(*group)]
+    missing = groups(models, settings, before)
     progress = Silent() if quiet else Bars()
     with progress.stage("bench", len(missing) * steps(settings)) as step:
         watch = Watch(

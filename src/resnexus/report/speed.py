@@ -68,8 +68,8 @@ def how(bench: Bench) -> str:
     return (
         f"{settings.image_size}x{settings.image_size} pixels, {counted(settings.threads, 'thread')}, weights from the "
         f"formula of the golden logits. All engines and precisions of a network and batch size took turns in "
-        f"{counted(settings.rounds, 'round')}, one timed call in each after a quarter of a second of untimed ones; a "
-        f"figure is the median, the range below it the tenth to ninetieth "
+        f"{counted(settings.rounds, 'round')}, one timed call in each after a quarter of a second of untimed ones, or "
+        f"a pause as long where one takes longer; a figure is the median, the range below it the tenth to ninetieth "
         f"percentile. Images and logits are contiguous float32 on the device. Peaks: {peaks}."
     )
 
