@@ -59,8 +59,8 @@ class Planner:
         progress: Callable[[str], None] = lambda sentence: None,
         scratch: Path | None = None,
     ) -> None:
-        self.scratch = scratch
         self.cache, self.backends, self.seconds, self.progress = cache, backends, seconds, progress
+        self.scratch = scratch
         self.classes = network.num_classes
         self.builder = Builder(network, cache, calibration, progress)
 
@@ -74,11 +74,9 @@ class Planner:
         Raises:
             ResnexusError: no back end runs a job here, it does not fit in memory, or the cache cannot be written.
         """
-        if self.scratch is not None:
-            given = self.scratch
-            return [self._open(job, lambda: given, replan=replan) for job in jobs]
         with ExitStack() as stack:
-            scratch = cache(lambda: stack.enter_context(self.cache.scratch()))  # only made where something is built
+            # Only made where something is built.
+            scratch = cache(lambda: self.scratch or stack.enter_context(self.cache.scratch()))
             return [self._open(job, scratch, replan=replan) for job in jobs]
 
     def _open(self, job: Job, scratch: Scratch, *, replan: bool) -> tuple[Plan, Runner]:

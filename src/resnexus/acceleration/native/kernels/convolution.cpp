@@ -11,8 +11,6 @@ struct Rows {
     int64_t offset, run;
 };
 
-int divide_up(int a, int b) { return (a + b - 1) / b; }
-
 // How the pixels of the result are cut into tiles. Where the activations of all pixels lie at equal distances, tiles
 // run across rows and images; elsewhere they are pieces of a row, or two short rows.
 class Tiling {

@@ -81,7 +81,7 @@ RowKernel row_kernel(int pixels, int stride, bool whole) {
 void run(const Grouped& grouped, Threads& threads) {
     const Tensor& in = grouped.in;
     const Tensor& out = grouped.epilogue.out;
-    const int pieces = (out.width + kRowPixels - 1) / kRowPixels;
+    const int pieces = divide_up(out.width, kRowPixels);
     const int block_weights = kKernel * kKernel * int(grouped.width) * kLanes;
     const int64_t corner = in.row + in.pixel;
     Indices first_of_group;

@@ -10,7 +10,7 @@ namespace {
 template <typename Body>
 void each_row(const Tensor& tensor, Threads& threads, const Body& body) {
     constexpr int kRows = 8;
-    const int pieces = (tensor.height + kRows - 1) / kRows;
+    const int pieces = divide_up(tensor.height, kRows);
     threads.parallel(tensor.blocks * tensor.images * pieces, [&](int task, int) {
         const int block = task % tensor.blocks, piece = task / tensor.blocks % pieces, n = task / tensor.blocks / pieces;
         for (int y = piece * kRows; y < std::min(tensor.height, (piece + 1) * kRows); ++y) body(block, n, y);

@@ -169,14 +169,17 @@ struct Range {
     int first, half;
 };
 
-// Writes the five sums of one block of each half: [5][blocks][half][16].
+// Floats of one of the five sums of a range: [blocks / 2][half][16].
+int64_t sum_of(const Tensor& in, const Range& range) { return int64_t(in.blocks / 2) * range.half * kLanes; }
+
+// Writes the five sums of one block of each half, one after another.
 void add_halves(const Tensor& in, const Range& range, int block, float* to) {
     const int half_blocks = in.blocks / 2;
     const float* a11 = in.data + int64_t(block) * in.block + int64_t(range.first) * kLanes;
     const float* a12 = a11 + int64_t(half_blocks) * in.block;
     const float* a21 = a11 + int64_t(range.half) * kLanes;
     const float* a22 = a12 + int64_t(range.half) * kLanes;
-    const int64_t sum = int64_t(half_blocks) * range.half * kLanes;
+    const int64_t sum = sum_of(in, range);
     to += int64_t(block) * range.half * kLanes;
     for (int64_t i = 0; i < int64_t(range.half) * kLanes; i += kLanes) {
         const Vec v11 = load(a11 + i), v12 = load(a12 + i), v21 = load(a21 + i), v22 = load(a22 + i);
@@ -187,8 +190,6 @@ void add_halves(const Tensor& in, const Range& range, int block, float* to) {
         store(to + 4 * sum + i, v12 - v22);
     }
 }
-
-int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 // Multiplies a range, whose sums are known, by panels of weights.
 class Multiplication {
@@ -215,18 +216,17 @@ public:
     // Finishes two panels of output channels, one per half of them, for some rows of tiles.
     void run(int panel, int first_row, int last_row, std::vector<float>& memory) const {
         const Tensor& in = strassen_.in;
-        const int half_blocks = in.blocks / 2;
         constexpr int64_t kQuadrant = kTileRows * kPanel;
         float* quadrants = at_least(memory, (last_row - first_row) * kQuadrants * kQuadrant);
         const float* upper = in.data + int64_t(range_.first) * kLanes;
-        const float* lower_right = upper + int64_t(half_blocks) * in.block + int64_t(range_.half) * kLanes;
+        const float* lower_right = upper + int64_t(in.blocks / 2) * in.block + int64_t(range_.half) * kLanes;
         Product product;
         product.depth = int(strassen_.depth);
         product.epilogue = &strassen_.epilogue;
         for (int h = 0; h < 2; ++h) product.block[h] = panel * kPanelVectors + h * strassen_.epilogue.out.blocks / 2;
         for (int p = 0; p < kProducts; ++p) {
             const bool is_sum = kSumOf[p] >= 0;
-            const float* summed = sums_ + kSumOf[p] * int64_t(half_blocks) * range_.half * kLanes;
+            const float* summed = sums_ + kSumOf[p] * sum_of(in, range_);
             const float* a = is_sum ? summed : p == 3 ? lower_right : upper;
             product.offsets = is_sum ? summed_.data() : direct_.data();
             product.b = strassen_.weights + (int64_t(panel) * kProducts + p) * product.depth * kPanel;
@@ -277,9 +277,8 @@ private:
     int pairs_;
 };
 
-int64_t sums_of(const Strassen& strassen, const Range& range) {
-    return kSums * int64_t(strassen.in.blocks / 2) * range.half * kLanes;
-}
+// Panels of weights: each finishes two panels of output channels.
+int panels_of(const Strassen& strassen) { return strassen.epilogue.out.blocks / (2 * kPanelVectors); }
 
 constexpr int64_t kOwnFloats = 64 << 10, kSharedFloats = 256 << 10;
 constexpr int64_t kSmallWeights = 256 << 10;
@@ -288,10 +287,10 @@ constexpr int kTasksPerThread = 4;
 // Every thread takes ranges of its own: for many pixels and weights that fit a second-level cache.
 void run_private(const Strassen& strassen, Scratch& scratch, Threads& threads) {
     const Ranges ranges(strassen, kOwnFloats);
-    const int panels = strassen.epilogue.out.blocks / (2 * kPanelVectors);
+    const int panels = panels_of(strassen);
     threads.parallel(ranges.count, [&](int index, int thread) {
         const Range range = ranges[index];
-        float* sums = at_least(scratch.transformed[thread], sums_of(strassen, range));
+        float* sums = at_least(scratch.transformed[thread], kSums * sum_of(strassen.in, range));
         for (int block = 0; block < strassen.in.blocks / 2; ++block) add_halves(strassen.in, range, block, sums);
         const Multiplication product(strassen, range, sums);
         for (int panel = 0; panel < panels; ++panel) product.run(panel, 0, product.rows, scratch.products[thread]);
@@ -301,11 +300,11 @@ void run_private(const Strassen& strassen, Scratch& scratch, Threads& threads) {
 // All threads take panels of one range after another: for many weights, each of which is read once per range.
 void run_shared(const Strassen& strassen, Scratch& scratch, Threads& threads) {
     const Ranges ranges(strassen, kSharedFloats);
-    const int panels = strassen.epilogue.out.blocks / (2 * kPanelVectors);
+    const int panels = panels_of(strassen);
     const int wanted = threads.count() == 1 ? 1 : kTasksPerThread * threads.count();
     for (int index = 0; index < ranges.count; ++index) {
         const Range range = ranges[index];
-        float* sums = at_least(scratch.shared, sums_of(strassen, range));
+        float* sums = at_least(scratch.shared, kSums * sum_of(strassen.in, range));
         threads.parallel(strassen.in.blocks / 2, [&](int block, int) { add_halves(strassen.in, range, block, sums); });
         const Multiplication product(strassen, range, sums);
         const int pieces = std::min(product.rows, divide_up(wanted, std::max(1, panels)));
@@ -320,7 +319,7 @@ void run_shared(const Strassen& strassen, Scratch& scratch, Threads& threads) {
 }  // namespace
 
 void run(const Strassen& strassen, Scratch& scratch, Threads& threads) {
-    const int64_t weights = int64_t(strassen.epilogue.out.blocks) / 4 * kProducts * strassen.depth * kPanel;
+    const int64_t weights = int64_t(panels_of(strassen)) * kProducts * strassen.depth * kPanel;
     if (weights <= kSmallWeights) {
         run_private(strassen, scratch, threads);
     } else {

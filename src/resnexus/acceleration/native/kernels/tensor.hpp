@@ -7,6 +7,8 @@
 
 namespace native {
 
+inline int divide_up(int a, int b) { return (a + b - 1) / b; }
+
 // Strides are in floats. A gate (one value per image and channel) has pixel = row = 0.
 struct Tensor {
     float* data;  // block 0, image 0, row 0, column 0, behind the border if there is one

@@ -35,7 +35,7 @@ inline void transform_out(const Vec (&m)[kIn], Vec (&y)[kOut]) {
 struct Grid {
     int rows, columns;  // tiles per image
 
-    explicit Grid(const Tensor& out) : rows((out.height + kOut - 1) / kOut), columns((out.width + kOut - 1) / kOut) {}
+    explicit Grid(const Tensor& out) : rows(divide_up(out.height, kOut)), columns(divide_up(out.width, kOut)) {}
     Cursor at(const Tensor& out, int tile) const {
         Cursor cursor(out, 0);
         cursor.n = tile / (rows * columns);
@@ -121,7 +121,7 @@ void multiply(const Winograd& winograd, int panel, const float* transformed, int
     const int vectors = std::min(kPanelVectors, winograd.epilogue.out.blocks - panel * kPanelVectors);
     const int64_t blocks = winograd.in.blocks;
     const int64_t position = blocks * tiles * kLanes;
-    const int pieces = (tiles + kTileRows - 1) / kTileRows;
+    const int pieces = divide_up(tiles, kTileRows);
     std::vector<int32_t> offsets(winograd.depth);
     for (int k = 0; k < winograd.depth; ++k) {
         const int channel = winograd.channels[k];
@@ -157,7 +157,7 @@ constexpr int kSharedTiles = 56;
 
 // Every thread transforms, multiplies and transforms back its own chunks: for few channels.
 void run_private(const Winograd& winograd, int tiles, int size, Scratch& scratch, Threads& threads) {
-    const int blocks = winograd.in.blocks, rounds = (tiles + size * threads.count() - 1) / (size * threads.count());
+    const int blocks = winograd.in.blocks, rounds = divide_up(tiles, size * threads.count());
     const int chunks = rounds * threads.count();
     threads.parallel(chunks, [&](int c, int thread) {
         const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
@@ -178,7 +178,7 @@ void run_private(const Winograd& winograd, int tiles, int size, Scratch& scratch
 // All threads transform one chunk, then each multiplies it by its own panels: for many channels, whose weights are
 // read once per chunk.
 void run_shared(const Winograd& winograd, int tiles, Scratch& scratch, Threads& threads) {
-    const int blocks = winograd.in.blocks, chunks = (tiles + kSharedTiles - 1) / kSharedTiles;
+    const int blocks = winograd.in.blocks, chunks = divide_up(tiles, kSharedTiles);
     for (int c = 0; c < chunks; ++c) {
         const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
         const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
@@ -204,7 +204,7 @@ void run(const Winograd& winograd, Scratch& scratch, Threads& threads) {
     const Grid grid(winograd.epilogue.out);
     const int tiles = winograd.epilogue.out.images * grid.rows * grid.columns;
     const int fitting = int(kPrivateFloats / (kPositions * kLanes * winograd.in.blocks));
-    const int size = std::min(fitting, (tiles + 2 * threads.count() - 1) / (2 * threads.count()));
+    const int size = std::min(fitting, divide_up(tiles, 2 * threads.count()));
     if (size >= kTileRows - 2) {
         run_private(winograd, tiles, size, scratch, threads);
     } else {
