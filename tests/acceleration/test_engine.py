@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -113,6 +115,27 @@ def _resident_bytes() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is read from /proc")
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no process is forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_is_told_to_open_its_own(engine, tiny_images):
+    forking = multiprocessing.get_context("fork")
+    said, child_says = forking.Pipe(duplex=False)
+
+    def child():
+        try:
+            engine(tiny_images)
+        except ResnexusError as error:
+            child_says.send(str(error))
+
+    process = forking.Process(target=child)
+    process.start()
+    assert said.poll(60)
+    assert re.match(r"this engine was opened in process \d+ .* was forked: call accelerate in each", said.recv())
+    process.join(60)
+    assert process.exitcode == 0
+    engine(tiny_images)
+
+
 @pytest.mark.parametrize("calls", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow(calls, engine, tiny_images):
     for _ in range(200):

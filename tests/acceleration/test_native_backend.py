@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mmap
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +272,55 @@ def test_a_program_gives_its_memory_back(random_network, tmp_path):
         after = opened()
     assert after[0] == threads
     assert after[1] - before < 4 << 20
+
+
+_WITHOUT_MEMORY = """
+import ctypes, mmap, resource, sys
+from pathlib import Path
+
+import torch
+
+from resnexus.acceleration.backends import Job
+from resnexus.acceleration.native import library
+from resnexus.acceleration.native_backend import BACKEND
+
+folder, threads, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+images = torch.ones(size, 3, 96, 96)
+runner = BACKEND.load(folder, Job(batch_size=size, image_size=(96, 96), threads=threads), {})
+kernels = library.open_library(folder / "kernels.so")
+c = ctypes.CDLL(None)
+c.malloc.restype, c.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+
+def attempt():
+    try:
+        return runner(images)
+    except MemoryError as error:
+        return str(error)
+
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+taken = []
+for chunk in (1 << 20, 1 << 16):  # what is free within the limit
+    while (memory := c.malloc(chunk)) is not None:
+        taken.append(memory)
+refused, started = attempt(), kernels.program_create(8, 1)
+for memory in taken:
+    c.free(memory)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert refused == "the kernels get no memory for what they compute on the way", refused
+assert started is None
+assert attempt().isfinite().all()
+print("went on")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is that of Linux")
+@pytest.mark.parametrize(("threads", "size"), [(1, 1), (2, 1), (2, 2)])
+def test_too_little_memory_is_an_error_and_not_the_end(threads, size, random_network, tmp_path):
+    job = Job(batch_size=size, image_size=(96, 96), threads=threads)
+    BACKEND.build(fold_batch_norm(_network(random_network, "wide")), job, {}, tmp_path, None)
+    command = [sys.executable, "-c", _WITHOUT_MEMORY, str(tmp_path), str(threads), str(size)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "went on\n"), found.stderr

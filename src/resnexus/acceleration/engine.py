@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ class BatchSizeWarning(UserWarning):
 class Engine:
     """Runs one network in its fastest form; safe to call from several threads, which then take turns.
 
+    It belongs to the process that opened it: a forked one opens its own.
+
     Args:
         opened: batch size -> the job, its plan and its runner.
         classes: how many logits an image has.
@@ -42,6 +45,7 @@ class Engine:
         self._runners = {size: runner for size, (_, _, runner) in opened.items()}
         self._shape = next(iter(self._jobs.values())).shape[1:]
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._warned: set[int] = set()
 
     @property
@@ -62,8 +66,10 @@ class Engine:
             (N, classes) float32 on the CPU.
 
         Raises:
-            ResnexusError: another shape, another device, whole numbers, or not enough memory.
+            ResnexusError: another shape, another device, whole numbers, not enough memory, or a process that was
+                forked from the one that opened the engine.
         """
+        self._check_process()
         batch = self._checked(images)
         if len(batch) == 0:
             return batch.new_zeros(0, self.classes)
@@ -91,6 +97,15 @@ class Engine:
     def _run(self, size: int, batch: Tensor) -> Tensor:
         with self._lock, memory_errors(self._jobs[size]):
             return self._runners[size](batch)
+
+    def _check_process(self) -> None:
+        """Refuse to run where the threads of the libraries are not: most would wait for them for ever."""
+        if os.getpid() != self._process:
+            raise ResnexusError(
+                f"this engine was opened in process {self._process} and its threads stayed there when process "
+                f"{os.getpid()} was forked: call accelerate in each process, which takes a second or two once there is "
+                "a plan"
+            )
 
     def _checked(self, images: Tensor | Array) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images

@@ -139,6 +139,7 @@ def open_library(path: Path) -> ctypes.CDLL:
     found.program_part.restype = c_void_p
     found.program_part.argtypes = [c_void_p, c_int]
     found.part_ends.argtypes = [c_void_p, POINTER(Tensor), POINTER(Tensor), c_int]
+    found.program_run.restype = c_bool
     found.program_run.argtypes = [c_void_p, c_void_p, c_void_p]
     for name, structure in STRUCTURES.items():
         getattr(found, f"add_{name}").argtypes = [c_void_p, POINTER(structure)]

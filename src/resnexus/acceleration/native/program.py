@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnexus.acceleration.backends import BackendError
 from resnexus.acceleration.native import library
 from resnexus.acceleration.native.layers import Layer
 from resnexus.acceleration.native.layout import Activations
@@ -78,6 +80,9 @@ class Program:
         threads: that the kernels use.
         parts: how many batches of the size that was written make up one that is run: 1, which all threads share, or
             as many as there are threads, which take one each.
+
+    Raises:
+        BackendError: the kernels cannot be loaded, or the system starts no more threads.
     """
 
     def __init__(self, folder: Path, kernels: Path, threads: int, parts: int = 1) -> None:
@@ -87,7 +92,10 @@ class Program:
         self._numbers = allocate(record["numbers"])
         self._numbers[:] = np.memmap(folder / _WEIGHTS, np.float32, mode="r")
         self._images, self._classes = parts * record["images"]["images"], record["classes"]
+        self._process = os.getpid()
         self._handle = self._library.program_create(threads, parts)
+        if self._handle is None:
+            raise BackendError(f"the system does not start {threads} threads for the kernels")
         for part, memories in enumerate(self._memories):
             handle = self._library.program_part(self._handle, part)
             ends = [_tensor(record[name], memories) for name in ("images", "logits")]
@@ -97,14 +105,19 @@ class Program:
                 getattr(self._library, f"add_{layer['kind']}")(handle, ctypes.byref(structure))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32, contiguous -> (N, classes)."""
+        """(N, C, H, W) float32, contiguous -> (N, classes).
+
+        Raises:
+            MemoryError: there is none for what the kernels compute on the way.
+        """
         logits = torch.empty(self._images, self._classes)
-        self._library.program_run(self._handle, images.data_ptr(), logits.data_ptr())
+        if not self._library.program_run(self._handle, images.data_ptr(), logits.data_ptr()):
+            raise MemoryError("the kernels get no memory for what they compute on the way")
         return logits
 
     def __del__(self) -> None:
         handle = self.__dict__.pop("_handle", None)  # there is none if the library could not be loaded
-        if handle is not None:
+        if handle is not None and self._process == os.getpid():  # a forked process has no threads to join
             self._library.program_destroy(handle)
 
     def _filled(

@@ -1,6 +1,8 @@
 // A network as a list of layers, run by one call, for a batch that may be cut into equal parts.
 #include <functional>
 #include <memory>
+#include <new>
+#include <system_error>
 #include <vector>
 
 #include "convolution.hpp"
@@ -56,7 +58,14 @@ using namespace native;
 
 extern "C" {
 
-Program* program_create(int threads, int parts) { return new Program(threads, parts); }
+// Returns nothing if the system starts no more threads.
+Program* program_create(int threads, int parts) {
+    try {
+        return new Program(threads, parts);
+    } catch (const std::system_error&) {
+        return nullptr;
+    }
+}
 void program_destroy(Program* program) { delete program; }
 Part* program_part(Program* program, int part) { return program->parts[part].get(); }
 
@@ -88,13 +97,19 @@ void add_gated(Part* part, const Gated* layer) {
     part->layers.push_back([part, layer = *layer] { run(layer, part->threads); });
 }
 
-// images (N, C, H, W) -> logits (N, classes).
-void program_run(Program* program, const float* images, float* logits) {
-    program->threads.parallel(int(program->parts.size()), [&](int index, int) {
-        Part& part = *program->parts[index];
-        const int64_t image = int64_t(part.images.blocks) * part.images.height * part.images.width;
-        part.run(images + index * part.images.images * image, logits + int64_t(index) * part.logits.images * part.classes);
-    });
+// images (N, C, H, W) -> logits (N, classes). Returns false if there is no memory for what lies between.
+bool program_run(Program* program, const float* images, float* logits) {
+    try {
+        program->threads.parallel(int(program->parts.size()), [&](int index, int) {
+            Part& part = *program->parts[index];
+            const int64_t image = int64_t(part.images.blocks) * part.images.height * part.images.width;
+            const int64_t first = int64_t(index) * part.images.images;
+            part.run(images + first * image, logits + first * part.classes);
+        });
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
 }
 
 }  // extern "C"

@@ -1,6 +1,7 @@
 #include "threads.hpp"
 
 #include <chrono>
+#include <utility>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -44,10 +45,18 @@ void bind(int thread) {
 }  // namespace
 
 Threads::Threads(int count) : shares_(count) {
-    for (int thread = 1; thread < count; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+    try {
+        for (int thread = 1; thread < count; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+    } catch (...) {
+        stop();
+        throw;
+    }
+    while (ready_.load(std::memory_order_acquire) < int(workers_.size())) std::this_thread::yield();
 }
 
-Threads::~Threads() {
+Threads::~Threads() { stop(); }
+
+void Threads::stop() {
     {
         std::lock_guard<std::mutex> lock(mutex_);
         stopping_ = true;
@@ -80,10 +89,15 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
         pause();
         if (spin % kSpins == kSpins - 1) std::this_thread::yield();
     }
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void Threads::work(int thread) {
     bind(thread);
+    try {
+        throw false;  // the first one allocates, which one that says that there is no memory could not
+    } catch (bool) {}
+    ready_.fetch_add(1, std::memory_order_release);
     uint32_t seen = 0;
     while (next_loop(seen)) {
         while (take(thread)) {}
@@ -127,7 +141,12 @@ bool Threads::take_from(Share& share, int thread) {
         const auto* body = body_.load(std::memory_order_relaxed);
         const uint32_t iteration = share.end.load(std::memory_order_relaxed) - uint32_t(left);
         if (share.left.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
-            (*body)(int(iteration), thread);
+            try {
+                (*body)(int(iteration), thread);
+            } catch (...) {
+                std::lock_guard<std::mutex> lock(mutex_);
+                failure_ = std::current_exception();
+            }
             finished_.fetch_add(1, std::memory_order_release);
             return true;
         }
