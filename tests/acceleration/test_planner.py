@@ -28,7 +28,7 @@ class _Opened:
         planner = Planner(network, cache, backends=["openvino"], seconds=0.05, progress=self.said.append, **options)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            ((self.plan, self.runner),) = planner.open([job])
+            ((_, self.plan, self.runner),) = planner.open([job]).values()
         self.warned = [warning for warning in caught if issubclass(warning.category, (CacheWarning, PlanWarning))]
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from resnexus import Architecture, ResnexusError, create_model
+from resnexus.acceleration.plan import Plan
 from resnexus.benchmark import engines, run
 from resnexus.benchmark.bench import Bench, Settings, steps
 from resnexus.benchmark.peaks import Peak
@@ -55,9 +56,22 @@ def test_everything_is_opened_checked_and_timed_in_turns(quick_peaks):
         assert min(cell.rounds_ms) <= cell.p10_ms <= cell.median_ms <= cell.p90_ms <= max(cell.rounds_ms)
         assert cell.agreement < (1e-5 if cell.precision == "fp32" else 0.1)
         assert cell.cosine > 0.99
+        assert cell.plan is None
     assert ratio_of(record.cells[0], record.cells[0]).median == 1
     reasons = {(entry.engine, entry.reason) for entry in record.left_out}
     assert reasons == {("timm", "has no network that computes the same")}
+
+
+def test_a_cell_of_ours_says_what_was_chosen(quick_peaks, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
+    settings = replace(SETTINGS, batch_sizes=(2,), precisions=("fp32",), engines=("resnexus",))
+    settings = replace(settings, plan_backends=("openvino",), plan_seconds=0.05)
+    *_, record = run.run([NAME], settings, create=tiny, cache_dir=tmp_path)
+    (cell,) = record.cells
+    (kept,) = (tmp_path / "plans").iterdir()
+    assert cell.plan == str(Plan.from_json(kept.read_text()).candidate)
+    write_json(record, tmp_path / "bench.json")
+    assert read_json(Bench, tmp_path / "bench.json") == record
 
 
 def test_an_engine_that_computes_something_else_is_left_out_and_not_timed(quick_peaks, monkeypatch, caplog):

@@ -74,9 +74,7 @@ def accelerate(
         progress=progress,
     )
     jobs = [replace(job, batch_size=size) for size in sizes]
-    opened = planner.open(jobs, replan=replan)
-    found = {job.batch_size: (job, plan, runner) for job, (plan, runner) in zip(jobs, opened, strict=True)}
-    return Engine(found, model.num_classes or model.num_features)
+    return Engine(planner.open(jobs, replan=replan), model.num_classes or model.num_features)
 
 
 def _job(

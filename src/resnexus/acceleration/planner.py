@@ -64,11 +64,11 @@ class Planner:
         self.classes = network.num_classes
         self.builder = Builder(network, cache, calibration, progress)
 
-    def open(self, jobs: Sequence[Job], *, replan: bool = False) -> list[tuple[Plan, Runner]]:
-        """Return for every job a plan and what runs it.
+    def open(self, jobs: Sequence[Job], *, replan: bool = False) -> dict[int, tuple[Job, Plan, Runner]]:
+        """Return batch size -> the job, its plan and what runs it, as an `Engine` takes them.
 
         Args:
-            jobs: what to run; what is built for one serves the others as far as it can.
+            jobs: what to run, each at another batch size; what is built for one serves the others as far as it can.
             replan: search even if there is a plan.
 
         Raises:
@@ -77,7 +77,7 @@ class Planner:
         with ExitStack() as stack:
             # Only made where something is built.
             scratch = cache(lambda: self.scratch or stack.enter_context(self.cache.scratch()))
-            return [self._open(job, scratch, replan=replan) for job in jobs]
+            return {job.batch_size: (job, *self._open(job, scratch, replan=replan)) for job in jobs}
 
     def _open(self, job: Job, scratch: Scratch, *, replan: bool) -> tuple[Plan, Runner]:
         plan = None if replan else self.cache.read_plan(self._plan_key(job))

@@ -161,8 +161,7 @@ def _resnexus(subject: Subject, job: Job) -> Runner:
         progress=subject.progress,
         scratch=subject.planned,
     )
-    ((plan, runner),) = planner.open([job])
-    return accelerated.Engine({job.batch_size: (job, plan, runner)}, subject.network.num_classes)
+    return accelerated.Engine(planner.open([job]), subject.network.num_classes)
 
 
 _TORCH: Mapping[str, tuple[Precision, ...]] = MappingProxyType(

@@ -36,6 +36,7 @@ class Cell:
         agreement: largest difference from the plain fp32 network's logits over the largest of them, on the same
             images; None if it was not measured.
         cosine: smallest cosine between an image's logits and those of the plain fp32 network, or None.
+        plan: what our engine chose to run, in words; None for the others.
         rounds_ms: every timed call, in the order of the rounds; cells of one network, device and batch size that
             were timed together can be divided call by call. Empty if not kept.
         throughput_img_s: images per second at the median.
@@ -53,6 +54,7 @@ class Cell:
     repeats: int
     agreement: float | None = None
     cosine: float | None = None
+    plan: str | None = None
     rounds_ms: tuple[float, ...] = ()
     throughput_img_s: float = field(init=False)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends import Job, Precision, Runner
+from resnexus.acceleration.engine import Engine
 from resnexus.acceleration.timing import interleaved
 from resnexus.acceleration.verification import Referee, probe_images
 from resnexus.architectures.catalog import architecture
@@ -218,5 +219,6 @@ class _Group:
             repeats=timing.repeats,
             agreement=entry.agreement.max_rel,
             cosine=entry.agreement.cosine,
+            plan=str(entry.runner.plans[self.batch_size].candidate) if isinstance(entry.runner, Engine) else None,
             rounds_ms=tuple(milliseconds),
         )
