@@ -51,7 +51,8 @@ def siblings():
 
 def test_the_page_is_written_from_the_records():
     benches = records(Bench, "bench_cpu_*.json")
-    found = sections(benches, records(Worths, "rewrites_cpu_*.json")) | {"siblings": siblings()}
+    compilers, worths = records(Bench, "compilers_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
+    found = sections(benches, compilers, worths) | {"siblings": siblings()}
     assert benches
     text = written = PAGE.read_text()
     for name, section in found.items():

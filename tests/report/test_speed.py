@@ -96,6 +96,31 @@ def test_a_penalty_is_time_per_flop_over_the_baselines(bench):
     assert len(penalty_tables(bench.cells)) == 2
 
 
+def test_the_last_column_is_ours_over_the_baseline_in_plain_pytorch(bench):
+    place = ("cpu", "fp32", 1)
+    gained = penalties(at(bench.cells, place), against="eager")
+    assert gained["ResNet50_vd", "resnexus"] == pytest.approx(0.9 / 2.0)
+    own = penalties(at(bench.cells, place))["ResNeXt50_32x4d", "resnexus"]
+    assert gained["ResNeXt50_32x4d", "resnexus"] == pytest.approx(own * 0.9 / 2.0)
+    table = penalty_tables(bench.cells)[0]
+    assert table.columns[-1].title == "resnexus / eager ResNet50_vd"
+    assert table.rows[0][-1].text == "0.45"
+    without = [found for found in bench.cells if found.engine != "eager"]
+    assert penalty_tables(without)[0].columns[-1].title == "resnexus"
+
+
+def test_a_table_says_what_ours_chose(bench):
+    place = ("cpu", "fp32", 1)
+    assert len(latency_table(bench, place).remarks) == 1
+    plans = iter(["native() on fold_batch_norm"] * 2)
+    cells = tuple(
+        replace(found, plan=next(plans)) if (found.engine, found.precision) == ("resnexus", "fp32") else found
+        for found in bench.cells
+    )
+    chosen = latency_table(replace(bench, cells=cells), place).remarks[1]
+    assert chosen == "What resnexus chose: native() on fold_batch_norm (2 networks)."
+
+
 def test_without_the_baseline_there_is_no_penalty(bench):
     others = [found for found in bench.cells if found.model != "ResNet50_vd"]
     assert penalty_tables(others) == []

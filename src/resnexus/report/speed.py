@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -19,6 +20,9 @@ from resnexus.report.table import Column, Entry, Table, missing, to_markdown
 
 BASELINE = "ResNet50_vd"
 """The network that penalties are relative to."""
+
+PLAIN = "eager"
+"""The engine that stands for PyTorch as everybody runs it."""
 
 Place = tuple[str, str, int]
 
@@ -118,7 +122,7 @@ def latency_table(bench: Bench, place: Place) -> Table:
         caption=f"Milliseconds per batch, {title(place)}.",
         columns=tuple(columns),
         rows=tuple(rows),
-        remarks=(_agreement(cells),),
+        remarks=(_agreement(cells), *_plans(cells)),
         data=tuple({name: value for name, value in asdict(cell).items() if name != "rounds_ms"} for cell in cells),
     )
 
@@ -149,6 +153,15 @@ def _agreement(cells: Sequence[Cell]) -> str:
             cosines[cell.engine] = min(cosines.get(cell.engine, 1.0), cell.cosine)
     figures = listed(f"{name} {worst[name]:.1e} (cosine {cosines[name]:.5f})" for name in worst)
     return f"Largest difference from the plain fp32 logits, over the largest of them: {figures}."
+
+
+def _plans(cells: Sequence[Cell]) -> list[str]:
+    """Say what our engine ran, where the record has it: each plan with the number of networks, the commonest first."""
+    plans = Counter(cell.plan for cell in cells if cell.plan is not None)
+    if not plans:
+        return []
+    found = "; ".join(f"{plan} ({counted(networks, 'network')})" for plan, networks in plans.most_common())
+    return [f"What {OURS} chose: {found}."]
 
 
 def against_peers(cells: Sequence[Cell]) -> Table | None:
@@ -198,40 +211,47 @@ def _mean_and_worst(found: dict[str, Ratio]) -> list[Entry]:
     return [Entry(text=number(mean, 3)), Entry(text=number(found[worst].median, 3), detail=worst)]
 
 
-def penalties(cells: Iterable[Cell]) -> dict[tuple[str, str], float]:
-    """Return (network, engine) -> milliseconds per GFLOP over those of the baseline in the same engine.
+def penalties(cells: Iterable[Cell], *, against: str | None = None) -> dict[tuple[str, str], float]:
+    """Return (network, engine) -> milliseconds per GFLOP over those of the baseline.
 
     Args:
         cells: of one device, precision and batch size.
+        against: the engine that runs the baseline; the one that runs the network if None.
     """
     per_gflop = {
         (cell.model, cell.engine): cell.median_ms / complexity(cell.model, image_size=cell.image_size).gflops
         for cell in cells
     }
     return {
-        (model, engine): value / per_gflop[BASELINE, engine]
+        (model, engine): value / per_gflop[BASELINE, against or engine]
         for (model, engine), value in per_gflop.items()
-        if (BASELINE, engine) in per_gflop
+        if (BASELINE, against or engine) in per_gflop
     }
 
 
 def penalty_tables(cells: Sequence[Cell]) -> list[Table]:
-    """Return, per device, precision and batch size, the penalty of every network in every engine."""
+    """Return, per device, precision and batch size, the penalty of every network in every engine.
+
+    The last column is what a user gains: our engine's time per FLOP over that of the baseline in plain PyTorch.
+    """
     tables = []
     for place in places(cells):
         found = penalties(at(cells, place))
         if not found:
             continue
+        against_plain = penalties(at(cells, place), against=PLAIN)
+        gained = {model: ratio for (model, name), ratio in against_plain.items() if name == OURS}
         models, engines = (list(dict.fromkeys(key[index] for key in found)) for index in (0, 1))
-        rows = [
-            (Entry(text=model), *(Entry(text=number(found.get((model, name)), 2)) for name in engines))
-            for model in models
-        ]
+        rows = []
+        for model in models:
+            of_model = [found.get((model, name)) for name in engines] + ([gained.get(model)] if gained else [])
+            rows.append((Entry(text=model), *(Entry(text=number(ratio, 2)) for ratio in of_model)))
+        last = [Column(title=f"{OURS} / {PLAIN} {BASELINE}")] if gained else []
         tables.append(
             Table(
                 name="penalty_" + "_".join(map(str, place)),
                 caption=f"Time per GFLOP over that of {BASELINE} in the same engine, {title(place)}.",
-                columns=(Column(title="Network", text=True), *(Column(title=name) for name in engines)),
+                columns=(Column(title="Network", text=True), *(Column(title=name) for name in engines), *last),
                 rows=tuple(rows),
             )
         )

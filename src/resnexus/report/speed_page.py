@@ -21,15 +21,18 @@ from resnexus.report.speed import (
 from resnexus.report.table import Column, Entry, Table, missing, to_markdown
 
 
-def sections(benches: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
+def sections(benches: Sequence[Bench], compilers: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
     """Return name of a section -> its Markdown.
 
     Args:
         benches: records of `resnexus bench`; the tables of each stand for themselves.
+        compilers: records with the engines that compile for minutes, of fewer networks.
         worths: records of what rewrites are worth.
     """
     return {
         "summary": "\n\n".join(_summary(bench) for bench in benches),
+        "compilers": "\n\n".join(f"{_conditions(bench)}\n\n{_latency(bench)}" for bench in compilers)
+        or "Not measured.",
         "latency": "\n\n".join(_latency(bench) for bench in benches),
         "penalty": "\n\n".join(
             to_markdown(table).strip() for bench in benches for table in penalty_tables(bench.cells)
@@ -52,9 +55,12 @@ def charts(bench: Bench) -> dict[str, str]:
 
 def _summary(bench: Bench) -> str:
     table = against_peers(bench.cells)
+    return "\n\n".join([_conditions(bench), *([to_markdown(table).strip()] if table else [])])
+
+
+def _conditions(bench: Bench) -> str:
     models = counted(len({cell.model for cell in bench.cells}), "network")
-    parts = [f"{models}. {machine(bench.environment)} {how(bench)}"]
-    return "\n\n".join([*parts, *([to_markdown(table).strip()] if table else [])])
+    return f"{models}. {machine(bench.environment)} {how(bench)}"
 
 
 def _latency(bench: Bench) -> str:
