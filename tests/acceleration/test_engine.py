@@ -114,7 +114,6 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is read from /proc")
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no process is forked here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_is_told_to_open_its_own(engine, tiny_images):
@@ -136,6 +135,7 @@ def test_a_forked_process_is_told_to_open_its_own(engine, tiny_images):
     engine(tiny_images)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is read from /proc")
 @pytest.mark.parametrize("calls", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow(calls, engine, tiny_images):
     for _ in range(200):
