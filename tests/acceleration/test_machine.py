@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import platform
+
 import pytest
 import torch
 
 import resnexus
+from resnexus.acceleration import machine
 from resnexus.acceleration.backends import backend
 from resnexus.acceleration.machine import check_threads, processor, usable_cores, versions
 from resnexus.errors import ResnexusError
@@ -28,3 +31,13 @@ def test_versions_and_processor():
     assert found["resnexus"] == resnexus.__version__
     assert found.keys() == {"resnexus", "python", "torch"}
     assert processor()
+
+
+def test_two_generations_of_one_name_are_told_apart(monkeypatch):
+    fields = {"model name": "AMD EPYC", "cpu family": "25", "model": "17"}
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: fields)
+    assert machine.processor_name() == "AMD EPYC, family 25, model 17"
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: fields | {"cpu family": "26"})
+    assert machine.processor_name() == "AMD EPYC, family 26, model 17"
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: {})
+    assert machine.processor_name() in (platform.processor(), platform.machine())

@@ -47,6 +47,19 @@ def test_every_engine_of_the_cpu_computes_the_same(name, subject):
         assert agreement(subject.network(images), found).within(1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler, of itself
+def test_frozen_weights_are_frozen_whatever_was_compiled_before(subject):
+    images = torch.randn(JOB.shape, generator=torch.Generator().manual_seed(2))
+    runners = [engine(name).open(subject, JOB) for name in ("compile", "compile_frozen")]
+    before = [runner(images) for runner in runners]
+    for runner in runners:
+        for parameter in runner.module.parameters():
+            parameter.data.mul_(1.5)
+    unfrozen, frozen = (runner(images) for runner in runners)
+    assert agreement(before[0], unfrozen).max_rel > 0.1
+    assert torch.equal(before[1], frozen)
+
+
 def test_timms_networks_get_our_weights(tmp_path):
     timm = engine("timm")
     name = "ResNeXt50_32x4d"

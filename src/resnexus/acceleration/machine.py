@@ -14,6 +14,8 @@ import resnexus
 from resnexus.acceleration.backends import Backend, Precision
 from resnexus.errors import ResnexusError
 
+_NUMBERS = {"family": "cpu family", "model": "model"}  # what to call them: their names in /proc/cpuinfo
+
 
 @cache
 def processor() -> str:
@@ -23,8 +25,14 @@ def processor() -> str:
 
 
 def processor_name() -> str:
-    """Return the name of the processor, or at least its kind."""
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    """Return the name of the processor, or at least its kind, and on x86 its family and model.
+
+    Virtual machines often leave the generation out of the name.
+    """
+    info = _cpuinfo()
+    name = info.get("model name") or platform.processor() or platform.machine()
+    numbers = (f"{title} {info[field]}" for title, field in _NUMBERS.items() if field in info)
+    return ", ".join([name, *numbers])
 
 
 @cache

@@ -95,22 +95,32 @@ def _prepared(network: nn.Module, memory_format: torch.memory_format, job: Job) 
     return Prepared(own.to(memory_format=memory_format), dtype, memory_format).eval()
 
 
+_DEFAULT = "default"
+_FROZEN = {"freezing": True}
+
 # Every network that is compiled is one more version of the same code to the compiler.
 _MOST_VERSIONS = 256
 
 
-def _compiled(options: Mapping[str, Any], inductor: Mapping[str, Any], subject: Subject, job: Job) -> Runner:
-    return _compile(subject.network, options, inductor, job)
+def _compiled(mode: str, options: Mapping[str, Any], subject: Subject, job: Job) -> Runner:
+    return _compile(subject.network, mode, options, job)
 
 
-def _compile(network: nn.Module, options: Mapping[str, Any], inductor: Mapping[str, Any], job: Job) -> Runner:
+def _compile(network: nn.Module, mode: str, options: Mapping[str, Any], job: Job) -> Runner:
+    """Compile with the options of a mode, as `torch.compile(mode=...)` sets them, and more.
+
+    They are given twice. As those of `torch.compile` they tell one engine's code from another's: it would take what
+    is compiled already where only the weights differ, and weights that are frozen are no longer looked at. While it
+    compiles they hold for the whole process, because only there the part of the compiler looks that freezes weights.
+    """
     from torch._dynamo import config as dynamo
-    from torch._inductor import config
+    from torch._inductor import config, list_mode_options
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, _MOST_VERSIONS)
+    settings = {**list_mode_options(mode), **options}
     module = _prepared(network, torch.channels_last, job)
-    runner = _TorchRunner(torch.compile(module, dynamic=False, **options), job.threads)
-    with config.patch(dict(inductor)):
+    runner = _TorchRunner(torch.compile(module, dynamic=False, options=settings), job.threads)
+    with config.patch(settings):
         runner(torch.zeros(job.shape, device=job.device))  # compiles
     return runner
 
@@ -133,7 +143,7 @@ def _timm(options: Mapping[str, Any] | None, subject: Subject, job: Job) -> Runn
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     network.load_state_dict(state | counters)
     if options is not None:
-        return _compile(network.eval(), {}, options, job)
+        return _compile(network.eval(), _DEFAULT, options, job)
     return _TorchRunner(_prepared(network.eval(), torch.channels_last, job), job.threads)
 
 
@@ -167,7 +177,6 @@ def _resnexus(subject: Subject, job: Job) -> Runner:
 _TORCH: Mapping[str, tuple[Precision, ...]] = MappingProxyType(
     {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "bf16", "fp16")}
 )
-_FROZEN = {"freezing": True}
 
 _ROWS = (
     Engine(
@@ -187,28 +196,28 @@ _ROWS = (
         what="torch.compile",
         precisions=_TORCH,
         quick=False,
-        open=partial(_compiled, {}, {}),
+        open=partial(_compiled, _DEFAULT, {}),
     ),
     Engine(
         name="compile_frozen",
         what="torch.compile with frozen weights",
         precisions={"cpu": ("fp32", "bf16")},
         quick=False,
-        open=partial(_compiled, {}, _FROZEN),
+        open=partial(_compiled, _DEFAULT, _FROZEN),
     ),
     Engine(
         name="compile_reduce_overhead",
         what="torch.compile, mode='reduce-overhead': CUDA graphs",
         precisions={"cuda": ("fp32", "bf16", "fp16")},
         quick=False,
-        open=partial(_compiled, {"mode": "reduce-overhead"}, {}),
+        open=partial(_compiled, "reduce-overhead", {}),
     ),
     Engine(
         name="compile_max_autotune",
         what="torch.compile, mode='max-autotune'; with frozen weights on the CPU",
         precisions=_TORCH,
         quick=False,
-        open=partial(_compiled, {"mode": "max-autotune"}, _FROZEN),
+        open=partial(_compiled, "max-autotune", _FROZEN),
     ),
     Engine(
         name="aotinductor",
