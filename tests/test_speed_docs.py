@@ -1,6 +1,6 @@
-"""docs/speed.md says what the records in results/ say.
+"""docs/speed.md and docs/latencies.md say what the records in results/ say.
 
-After new measurements write the page anew: RESNEXUS_WRITE_DOCS=1 pytest tests/test_speed_docs.py
+After new measurements write the pages anew: RESNEXUS_WRITE_DOCS=1 pytest tests/test_speed_docs.py
 """
 
 import json
@@ -16,7 +16,7 @@ from resnexus.benchmark.worth import Worths
 from resnexus.report.speed_page import charts, sections
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "speed.md"
+PAGES = (ROOT / "docs" / "speed.md", ROOT / "docs" / "latencies.md")
 WRITE = bool(os.environ.get("RESNEXUS_WRITE_DOCS"))
 
 
@@ -49,20 +49,22 @@ def siblings():
     return "\n".join(lines)
 
 
-def test_the_page_is_written_from_the_records():
+def test_the_pages_are_written_from_the_records():
     benches = records(Bench, "bench_cpu_*.json")
     compilers, worths = records(Bench, "compilers_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
     found = sections(benches, compilers, worths) | {"siblings": siblings()}
     assert benches
-    text = written = PAGE.read_text()
-    for name, section in found.items():
-        marked = re.compile(rf"(?<=<!-- measured: {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-        assert marked.search(written), name
-        written = marked.sub(lambda _, section=section: f"\n{section}\n\n", written, count=1)
-    if WRITE:
-        PAGE.write_text(written)
-        text = written
-    assert text == written
+    marked = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    names = []
+    for page in PAGES:
+        text = page.read_text()
+        names += [mark[2] for mark in marked.finditer(text)]
+        written = marked.sub(lambda mark: f"{mark[1]}\n{found[mark[2]]}\n\n{mark[3]}", text)
+        if WRITE:
+            page.write_text(written)
+        else:
+            assert text == written
+    assert sorted(names) == sorted(found)
 
 
 def test_the_charts_are_drawn_from_the_records():
@@ -74,6 +76,6 @@ def test_the_charts_are_drawn_from_the_records():
         for name, svg in drawn.items():
             (folder / name).write_text(svg)
     assert {path.name for path in folder.glob("penalty_*.svg")} == set(drawn)
-    text = PAGE.read_text()
+    text = PAGES[0].read_text()
     for name in drawn:
         assert f"figures/{name}" in text

@@ -24,7 +24,7 @@ def subject(tmp_path):
     return Subject(network, tmp_path, cache_dir=tmp_path / "plans", backends=("openvino",), seconds=0.05)
 
 
-SLOW = {"compile_frozen", "aotinductor"}  # each takes half a minute to open
+SLOW = {"compile_frozen", "compile_max_autotune", "aotinductor"}  # each takes up to half a minute to open
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ SLOW = {"compile_frozen", "aotinductor"}  # each takes half a minute to open
     [
         pytest.param(row.name, marks=[pytest.mark.slow] if row.name in SLOW else [])
         for row in ENGINES.values()
-        if "cpu" in row.precisions and row.networks is None and row.name != "compile_max_autotune"
+        if "cpu" in row.precisions and row.networks is None
     ],
 )
 def test_every_engine_of_the_cpu_computes_the_same(name, subject):
@@ -45,6 +45,13 @@ def test_every_engine_of_the_cpu_computes_the_same(name, subject):
         found = row.open(subject, JOB)(images)
     with torch.inference_mode():
         assert agreement(subject.network(images), found).within(1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_autotuning_is_not_reported_into_the_progress_bar(subject, capfd):
+    engine("compile_max_autotune").open(subject, JOB)
+    assert "AUTOTUNE" not in capfd.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler, of itself

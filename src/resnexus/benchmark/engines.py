@@ -97,6 +97,7 @@ def _prepared(network: nn.Module, memory_format: torch.memory_format, job: Job) 
 
 _DEFAULT = "default"
 _FROZEN = {"freezing": True}
+_SILENT = {"autotune_num_choices_displayed": 0, "max_autotune_report_choices_stats": False}
 
 # Every network that is compiled is one more version of the same code to the compiler.
 _MOST_VERSIONS = 256
@@ -217,7 +218,7 @@ _ROWS = (
         what="torch.compile, mode='max-autotune'; with frozen weights on the CPU",
         precisions=_TORCH,
         quick=False,
-        open=partial(_compiled, "max-autotune", _FROZEN),
+        open=partial(_compiled, "max-autotune", {**_FROZEN, **_SILENT}),
     ),
     Engine(
         name="aotinductor",

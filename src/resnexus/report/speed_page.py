@@ -1,13 +1,16 @@
-"""The documentation's page about speed, written from records alone."""
+"""The documentation's pages about speed, written from records alone."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from resnexus.benchmark.bench import Bench
 from resnexus.benchmark.worth import WAYS, Worth, Worths
 from resnexus.report.printing import counted, number
 from resnexus.report.speed import (
+    Place,
     against_peers,
     at,
     how,
@@ -26,36 +29,47 @@ def sections(benches: Sequence[Bench], compilers: Sequence[Bench], worths: Seque
 
     Args:
         benches: records of `resnexus bench`; the tables of each stand for themselves.
-        compilers: records with the engines that compile for minutes, of fewer networks.
+        compilers: records with PyTorch's compilers in every mode, of few networks.
         worths: records of what rewrites are worth.
     """
     return {
-        "summary": "\n\n".join(_summary(bench) for bench in benches),
-        "compilers": "\n\n".join(f"{_conditions(bench)}\n\n{_latency(bench)}" for bench in compilers)
-        or "Not measured.",
+        "summary": _summary(benches),
+        "compilers": "\n\n".join(f"{_summary([bench])}\n\n{_latency(bench)}" for bench in compilers) or "Not measured.",
         "latency": "\n\n".join(_latency(bench) for bench in benches),
-        "penalty": "\n\n".join(
-            to_markdown(table).strip() for bench in benches for table in penalty_tables(bench.cells)
-        ),
+        "penalty": "\n\n".join(_penalty(bench) for bench in benches),
         "rewrites": "\n\n".join(_worth(record) for record in worths),
     }
 
 
 def charts(bench: Bench) -> dict[str, str]:
-    """Return file name -> SVG of the penalty charts."""
+    """Return file name -> SVG of the penalty charts; the name says on which processor."""
     from resnexus.report.penalty import penalty_chart
 
     found = {}
     for place in places(bench.cells):
         chart = penalty_chart(bench.cells, place)
         if chart is not None:
-            found["penalty_" + "_".join(map(str, place)) + ".svg"] = chart
+            device, precision, batch_size = place
+            processor = re.sub(r"[^a-z0-9]+", "_", _processor(bench, device).lower()).strip("_")
+            found[f"penalty_{processor}_{precision}_{batch_size}.svg"] = chart
     return found
 
 
-def _summary(bench: Bench) -> str:
-    table = against_peers(bench.cells)
-    return "\n\n".join([_conditions(bench), *([to_markdown(table).strip()] if table else [])])
+def _processor(bench: Bench, device: str) -> str:
+    """Return the name of what computed, by which tables and charts of several machines are told apart."""
+    return (bench.environment.gpu if device == "cuda" else None) or bench.environment.cpu
+
+
+def _summary(benches: Sequence[Bench]) -> str:
+    """Compare ours with the best of the others in one table for all records, and say how each was measured."""
+    conditions = "\n".join(f"- {_conditions(bench)}" for bench in benches)
+    found = [(bench, table) for bench in benches if (table := against_peers(bench.cells)) is not None]
+    if not found:
+        return conditions
+    rows = [(Entry(text=_processor(bench, row[0].text)), *row) for bench, table in found for row in table.rows]
+    first = found[0][1]
+    together = replace(first, columns=(Column(title="Processor", text=True), *first.columns), rows=tuple(rows))
+    return f"{to_markdown(together).strip()}\n\n{conditions}"
 
 
 def _conditions(bench: Bench) -> str:
@@ -66,11 +80,23 @@ def _conditions(bench: Bench) -> str:
 def _latency(bench: Bench) -> str:
     parts = []
     for place in places(bench.cells):
-        heading = f"### {title(place)}, {counted(len({cell.model for cell in at(bench.cells, place)}), 'network')}"
-        parts += [heading, to_markdown(latency_table(bench, place)).strip()]
+        parts += [_heading(bench, place), to_markdown(latency_table(bench, place)).strip()]
     if bench.left_out:
         parts += ["Left out:", left_out(bench)]
     return "\n\n".join(parts)
+
+
+def _penalty(bench: Bench) -> str:
+    parts = []
+    for place in places(bench.cells):
+        for table in penalty_tables(at(bench.cells, place)):
+            parts += [_heading(bench, place), to_markdown(table).strip()]
+    return "\n\n".join(parts)
+
+
+def _heading(bench: Bench, place: Place) -> str:
+    models = counted(len({cell.model for cell in at(bench.cells, place)}), "network")
+    return f"### {_processor(bench, place[0])}: {title(place)}, {models}"
 
 
 def _worth(record: Worths) -> str:
