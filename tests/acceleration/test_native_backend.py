@@ -136,6 +136,16 @@ def test_threads_that_share_a_batch_do_not_change_a_bit(threads, size, random_ne
         assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), one)
 
 
+def test_more_threads_pair_pixels_differently_in_strassens_products_and_repeat_themselves(random_network, tmp_path):
+    images = _images(1, 3, 67, 45)
+    network = _network(random_network, "wide")
+    one = _run(network, images, tmp_path / "1")(images)
+    runner = _run(network, images, tmp_path / "9", threads=9)
+    many = runner(images)
+    assert agreement(one, many).within(1e-6)
+    assert all(torch.equal(runner(images), many) for _ in range(5))
+
+
 @pytest.mark.parametrize(("threads", "size"), [(2, 2), (2, 6), (3, 3)])
 def test_threads_with_a_part_of_the_batch_each_do_not_change_a_bit(threads, size, random_network, tmp_path):
     images = _images(size, 3, 67, 45)

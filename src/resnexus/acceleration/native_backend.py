@@ -31,7 +31,8 @@ DIRECT = "direct"
 class NativeBackend(Backend):
     """Option `products`: `"direct"` for convolutions that save no multiplications; by default they do where it pays.
 
-    Needs a C++ compiler when a network is built, not when it is opened.
+    Needs a C++ compiler when a network is built, not when it is opened. Logits repeat to the last bit for one number of
+    threads; another may pair other pixels in Strassen's products and round differently.
     """
 
     name = "native"

@@ -52,6 +52,7 @@ private:
 };
 
 constexpr int64_t kChunkBytes = 256 << 10;  // activations that stay in the second-level cache beside the weights
+constexpr int kFewestTiles = 2;  // that weights are worth reading for
 constexpr int kTasksPerThread = 4;
 
 }  // namespace
@@ -61,8 +62,10 @@ void run(const Convolution& convolution, Threads& threads) {
     const int panels = int(convolution.panels);
     const int64_t tile_bytes = kTileRows * convolution.depth * int64_t(sizeof(float));
     const int wanted = threads.count() == 1 ? 1 : kTasksPerThread * threads.count();
-    const int chunk = int(std::clamp<int64_t>(kChunkBytes / tile_bytes, 4, tiles.count));
-    const int chunks = divide_up(tiles.count, chunk);
+    const int fitting = int(std::max<int64_t>(kChunkBytes / tile_bytes, 2 * kFewestTiles));
+    // As many for each thread, so that none shares pixels with another.
+    const int even = divide_up(divide_up(tiles.count, fitting), threads.count()) * threads.count();
+    const int chunks = std::min(even, std::max(1, tiles.count / kFewestTiles));
     const int groups = std::min(panels, divide_up(wanted, chunks));
     const int pitch = int(convolution.stride) * convolution.in.pixel;
     const int blocks = convolution.epilogue.out.blocks;

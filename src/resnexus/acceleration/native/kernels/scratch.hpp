@@ -10,7 +10,6 @@ struct Scratch {
     explicit Scratch(int threads) : transformed(threads), products(threads) {}
 
     std::vector<std::vector<float>> transformed, products;  // per thread
-    std::vector<float> shared;
 };
 
 inline float* at_least(std::vector<float>& memory, int64_t floats) {

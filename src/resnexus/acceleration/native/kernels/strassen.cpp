@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "accumulate.hpp"
 #include "places.hpp"
@@ -191,12 +193,17 @@ void add_halves(const Tensor& in, const Range& range, int block, float* to) {
     }
 }
 
-// Multiplies a range, whose sums are known, by panels of weights.
+// A range whose sums are known, to be multiplied by panels of weights.
 class Multiplication {
 public:
-    Multiplication(const Strassen& strassen, const Range& range, const float* sums)
-        : rows(divide_up(range.half, kTileRows)), strassen_(strassen), range_(range), sums_(sums) {
+    Multiplication(const Strassen& strassen, const Range& range, int index, std::vector<float>& memory)
+        : index(index),
+          strassen_(strassen),
+          range_(range),
+          rows_(divide_up(range.half, kTileRows)),
+          sums_(at_least(memory, kSums * sum_of(strassen.in, range))) {
         const Tensor& in = strassen.in;
+        for (int block = 0; block < in.blocks / 2; ++block) add_halves(in, range, block, sums_);
         const int depth = int(strassen.depth);
         direct_.resize(depth);
         summed_.resize(depth);
@@ -205,19 +212,19 @@ public:
             direct_[k] = block * in.block + lane;
             summed_[k] = block * range.half * kLanes + lane;
         }
-        places_.resize(rows);
-        for (int row = 0; row < rows; ++row) {
+        places_.resize(rows_);
+        for (int row = 0; row < rows_; ++row) {
             for (int h = 0; h < 2; ++h) {
                 places_[row][h] = places_of(strassen.epilogue.out, pixel(row) + h * range.half, pixels(row));
             }
         }
     }
 
-    // Finishes two panels of output channels, one per half of them, for some rows of tiles.
-    void run(int panel, int first_row, int last_row, std::vector<float>& memory) const {
+    // Finishes two panels of output channels, one per half of them.
+    void run(int panel, std::vector<float>& memory) const {
         const Tensor& in = strassen_.in;
         constexpr int64_t kQuadrant = kTileRows * kPanel;
-        float* quadrants = at_least(memory, (last_row - first_row) * kQuadrants * kQuadrant);
+        float* quadrants = at_least(memory, rows_ * kQuadrants * kQuadrant);
         const float* upper = in.data + int64_t(range_.first) * kLanes;
         const float* lower_right = upper + int64_t(in.blocks / 2) * in.block + int64_t(range_.half) * kLanes;
         Product product;
@@ -231,12 +238,12 @@ public:
             product.offsets = is_sum ? summed_.data() : direct_.data();
             product.b = strassen_.weights + (int64_t(panel) * kProducts + p) * product.depth * kPanel;
             product.targets = kTargets[p];
-            for (int row = first_row; row < last_row; ++row) {
+            for (int row = 0; row < rows_; ++row) {
                 product.a = a + int64_t(pixel(row) - range_.first) * kLanes;
-                const int until_next = last_row - row;  // the last two rows prefetch the next product's weights
+                const int until_next = rows_ - row;  // the last two rows prefetch the next product's weights
                 product.ahead = product.b + (until_next > 2 ? 0 : int64_t(product.depth) * kLanes * (4 - until_next));
                 for (int q = 0; q < kQuadrants; ++q) {
-                    product.quadrants[q] = quadrants + ((row - first_row) * kQuadrants + q) * kQuadrant;
+                    product.quadrants[q] = quadrants + (row * kQuadrants + q) * kQuadrant;
                 }
                 product.places = places_[row].data();
                 for (int h = 0; h < 2; ++h) product.pixel[h] = pixel(row) + h * range_.half;
@@ -245,86 +252,67 @@ public:
         }
     }
 
-    const int rows;
+    const int index;  // of the range
 
 private:
-    int pixel(int row) const { return range_.first + int(int64_t(range_.half) * row / rows); }
+    int pixel(int row) const { return range_.first + int(int64_t(range_.half) * row / rows_); }
     int pixels(int row) const { return pixel(row + 1) - pixel(row); }
 
     const Strassen& strassen_;
     const Range range_;
-    const float* sums_;
+    const int rows_;  // of tiles
+    float* sums_;
     std::vector<int32_t> direct_, summed_;  // per element of the reduction, floats from the start of a row to it
     std::vector<std::array<Places, 2>> places_;
-};
-
-// How many ranges the pixels are cut into, so that the sums of one take no more than some floats.
-class Ranges {
-public:
-    Ranges(const Strassen& strassen, int64_t floats) : pairs_(strassen.in.pixels() / 2) {
-        const int64_t row_of_tiles = kSums * int64_t(strassen.in.blocks / 2) * kLanes * kTileRows;
-        count = divide_up(divide_up(pairs_, kTileRows), std::max(1, int(floats / row_of_tiles)));
-    }
-
-    Range operator[](int index) const {
-        const int first = int(int64_t(pairs_) * index / count), last = int(int64_t(pairs_) * (index + 1) / count);
-        return {2 * first, last - first};
-    }
-
-    int count;
-
-private:
-    int pairs_;
 };
 
 // Panels of weights: each finishes two panels of output channels.
 int panels_of(const Strassen& strassen) { return strassen.epilogue.out.blocks / (2 * kPanelVectors); }
 
-constexpr int64_t kOwnFloats = 64 << 10, kSharedFloats = 256 << 10;
+// Sums that stay in a second-level cache beside weights that fit it, too, and beside weights that pass through it.
+constexpr int64_t kFloatsBesideWeights = 64 << 10, kFloats = 256 << 10;
 constexpr int64_t kSmallWeights = 256 << 10;
+constexpr int kFewestRows = 3;  // of tiles, that weights which pass through a cache serve
 constexpr int kTasksPerThread = 4;
 
-// Every thread takes ranges of its own: for many pixels and weights that fit a second-level cache.
-void run_private(const Strassen& strassen, Scratch& scratch, Threads& threads) {
-    const Ranges ranges(strassen, kOwnFloats);
-    const int panels = panels_of(strassen);
-    threads.parallel(ranges.count, [&](int index, int thread) {
-        const Range range = ranges[index];
-        float* sums = at_least(scratch.transformed[thread], kSums * sum_of(strassen.in, range));
-        for (int block = 0; block < strassen.in.blocks / 2; ++block) add_halves(strassen.in, range, block, sums);
-        const Multiplication product(strassen, range, sums);
-        for (int panel = 0; panel < panels; ++panel) product.run(panel, 0, product.rows, scratch.products[thread]);
-    });
-}
+// How the pixels are cut into ranges, and the panels into pieces. Every thread works out the sums of its ranges: to
+// read what another thread has just written takes longer where two cores have no cache in common.
+struct Cut {
+    int pairs, ranges, pieces;
 
-// All threads take panels of one range after another: for many weights, each of which is read once per range.
-void run_shared(const Strassen& strassen, Scratch& scratch, Threads& threads) {
-    const Ranges ranges(strassen, kSharedFloats);
-    const int panels = panels_of(strassen);
-    const int wanted = threads.count() == 1 ? 1 : kTasksPerThread * threads.count();
-    for (int index = 0; index < ranges.count; ++index) {
-        const Range range = ranges[index];
-        float* sums = at_least(scratch.shared, kSums * sum_of(strassen.in, range));
-        threads.parallel(strassen.in.blocks / 2, [&](int block, int) { add_halves(strassen.in, range, block, sums); });
-        const Multiplication product(strassen, range, sums);
-        const int pieces = std::min(product.rows, divide_up(wanted, std::max(1, panels)));
-        threads.parallel(panels * pieces, [&](int task, int thread) {
-            const int panel = task / pieces, piece = task % pieces;
-            const int first = product.rows * piece / pieces, last = product.rows * (piece + 1) / pieces;
-            product.run(panel, first, last, scratch.products[thread]);
-        });
+    Cut(const Strassen& strassen, int threads) : pairs(strassen.in.pixels() / 2) {
+        const int panels = panels_of(strassen);
+        const bool small = int64_t(panels) * kProducts * strassen.depth * kPanel <= kSmallWeights;
+        const int64_t row = kSums * int64_t(strassen.in.blocks / 2) * kLanes * kTileRows;
+        const int rows = divide_up(pairs, kTileRows);
+        const int fitting = std::max(1, int((small ? kFloatsBesideWeights : kFloats) / row));
+        const int own = std::min(threads, rows / kFewestRows), needed = std::min(rows, divide_up(threads, panels));
+        ranges = std::max({divide_up(rows, fitting), own, needed});
+        pieces = threads == 1 ? 1 : std::min(panels, divide_up(kTasksPerThread * threads, ranges));
     }
-}
+
+    Range range(int index) const {
+        const int first = int(int64_t(pairs) * index / ranges), last = int(int64_t(pairs) * (index + 1) / ranges);
+        return {2 * first, last - first};
+    }
+};
 
 }  // namespace
 
 void run(const Strassen& strassen, Scratch& scratch, Threads& threads) {
-    const int64_t weights = int64_t(panels_of(strassen)) * kProducts * strassen.depth * kPanel;
-    if (weights <= kSmallWeights) {
-        run_private(strassen, scratch, threads);
-    } else {
-        run_shared(strassen, scratch, threads);
-    }
+    const Cut cut(strassen, threads.count());
+    const int panels = panels_of(strassen);
+    std::vector<std::unique_ptr<const Multiplication>> latest(threads.count());
+    threads.parallel(cut.ranges * cut.pieces, [&](int task, int thread) {
+        const int index = task / cut.pieces, piece = task % cut.pieces;
+        auto& product = latest[thread];
+        if (!product || product->index != index) {
+            product = std::make_unique<Multiplication>(strassen, cut.range(index), index, scratch.transformed[thread]);
+        }
+        for (int panel = panels * piece / cut.pieces; panel < panels * (piece + 1) / cut.pieces; ++panel) {
+            product->run(panel, scratch.products[thread]);
+        }
+    });
 }
 
 }  // namespace native

@@ -145,71 +145,69 @@ void multiply(const Winograd& winograd, int panel, const float* transformed, int
         plain.out.data = products + int64_t(p) * tiles * kPanel;
         for (int piece = 0; piece < pieces; ++piece) {
             const int first = tiles * piece / pieces, last = tiles * (piece + 1) / pieces;
+            const int until_next = pieces - piece;  // the last two pieces prefetch the next position's weights
+            const float* ahead = until_next > 2 ? b : b + winograd.depth * kLanes * (4 - until_next);
             tile_kernel(last - first, 1, kLanes, vectors)(
-                {transformed + p * position + first * kLanes, 0, offsets.data(), int(winograd.depth), b, b, 0, first, &places[piece],
-                 &plain});
+                {transformed + p * position + first * kLanes, 0, offsets.data(), int(winograd.depth), b, ahead, 0,
+                 first, &places[piece], &plain});
         }
     }
 }
 
-constexpr int64_t kPrivateFloats = 112 << 10;  // transformed tiles that fit a second-level cache beside the weights
-constexpr int kSharedTiles = 56;
+constexpr int64_t kFloats = 112 << 10;  // transformed tiles that fit a second-level cache beside the weights
+constexpr int kMostTiles = 56;
+constexpr int kFewestTiles = kTileRows - 2;  // that weights are worth reading for
+constexpr int kMostTransforms = 4;
 
-// Every thread transforms, multiplies and transforms back its own chunks: for few channels.
-void run_private(const Winograd& winograd, int tiles, int size, Scratch& scratch, Threads& threads) {
-    const int blocks = winograd.in.blocks, rounds = divide_up(tiles, size * threads.count());
-    const int chunks = rounds * threads.count();
-    threads.parallel(chunks, [&](int c, int thread) {
-        const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
-        const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
-        float* transformed = at_least(scratch.transformed[thread], kPositions * position);
-        float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
-        for (int block = 0; block < blocks; ++block) {
-            float* to = transformed + int64_t(block) * chunk.size() * kLanes;
-            transform_block(winograd, block, chunk.first, chunk.last, to, position);
-        }
-        for (int panel = 0; panel < winograd.panels; ++panel) {
-            multiply(winograd, panel, transformed, chunk.size(), products);
-            transform_products(winograd, panel, chunk.first, chunk.last, products);
-        }
-    });
-}
+// How the tiles are cut into chunks, and the panels into pieces. Every thread transforms its chunks: to read what
+// another thread has just written takes longer where two cores have no cache in common.
+struct Cut {
+    int tiles, chunks, pieces;
 
-// All threads transform one chunk, then each multiplies it by its own panels: for many channels, whose weights are
-// read once per chunk.
-void run_shared(const Winograd& winograd, int tiles, Scratch& scratch, Threads& threads) {
-    const int blocks = winograd.in.blocks, chunks = divide_up(tiles, kSharedTiles);
-    for (int c = 0; c < chunks; ++c) {
-        const Chunk chunk{int(int64_t(tiles) * c / chunks), int(int64_t(tiles) * (c + 1) / chunks)};
-        const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
-        float* transformed = at_least(scratch.shared, kPositions * position);
-        const int parts = std::min(chunk.size(), threads.count());
-        threads.parallel(parts * blocks, [&](int task, int) {
-            const int part = task / blocks, block = task % blocks;
-            const int first = chunk.size() * part / parts, last = chunk.size() * (part + 1) / parts;
-            float* to = transformed + (int64_t(block) * chunk.size() + first) * kLanes;
-            transform_block(winograd, block, chunk.first + first, chunk.first + last, to, position);
-        });
-        threads.parallel(int(winograd.panels), [&](int panel, int thread) {
-            float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
-            multiply(winograd, panel, transformed, chunk.size(), products);
-            transform_products(winograd, panel, chunk.first, chunk.last, products);
-        });
+    Cut(const Winograd& winograd, int threads) {
+        const Grid grid(winograd.epilogue.out);
+        tiles = winograd.epilogue.out.images * grid.rows * grid.columns;
+        const int fitting = int(kFloats / (kPositions * kLanes * winograd.in.blocks));
+        const int size = std::min(fitting, divide_up(tiles, 2 * threads));
+        if (size >= kFewestTiles) {  // few channels: all weights for every chunk
+            chunks = divide_up(tiles, size * threads) * threads;
+            pieces = 1;
+        } else {  // many: as few chunks as can be, and each thread its own weights
+            const int shares = std::min(threads / kMostTransforms, 2 * tiles / kTileRows);
+            chunks = std::max(divide_up(tiles, kMostTiles), shares);
+            pieces = int(winograd.panels);
+        }
     }
-}
+
+    Chunk chunk(int index) const {
+        return {int(int64_t(tiles) * index / chunks), int(int64_t(tiles) * (index + 1) / chunks)};
+    }
+};
 
 }  // namespace
 
 void run(const Winograd& winograd, Scratch& scratch, Threads& threads) {
-    const Grid grid(winograd.epilogue.out);
-    const int tiles = winograd.epilogue.out.images * grid.rows * grid.columns;
-    const int fitting = int(kPrivateFloats / (kPositions * kLanes * winograd.in.blocks));
-    const int size = std::min(fitting, divide_up(tiles, 2 * threads.count()));
-    if (size >= kTileRows - 2) {
-        run_private(winograd, tiles, size, scratch, threads);
-    } else {
-        run_shared(winograd, tiles, scratch, threads);
-    }
+    const Cut cut(winograd, threads.count());
+    const int blocks = winograd.in.blocks, panels = int(winograd.panels);
+    std::vector<int> latest(threads.count(), -1);  // chunk that a thread has transformed
+    threads.parallel(cut.chunks * cut.pieces, [&](int task, int thread) {
+        const int index = task / cut.pieces, piece = task % cut.pieces;
+        const Chunk chunk = cut.chunk(index);
+        const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
+        float* transformed = at_least(scratch.transformed[thread], kPositions * position);
+        float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
+        if (latest[thread] != index) {
+            for (int block = 0; block < blocks; ++block) {
+                float* to = transformed + int64_t(block) * chunk.size() * kLanes;
+                transform_block(winograd, block, chunk.first, chunk.last, to, position);
+            }
+            latest[thread] = index;
+        }
+        for (int panel = panels * piece / cut.pieces; panel < panels * (piece + 1) / cut.pieces; ++panel) {
+            multiply(winograd, panel, transformed, chunk.size(), products);
+            transform_products(winograd, panel, chunk.first, chunk.last, products);
+        }
+    });
 }
 
 }  // namespace native
