@@ -24,17 +24,21 @@ from resnexus.report.speed import (
 from resnexus.report.table import Column, Entry, Table, missing, to_markdown
 
 
-def sections(benches: Sequence[Bench], compilers: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
+def sections(
+    benches: Sequence[Bench], compilers: Sequence[Bench], deep: Sequence[Bench], worths: Sequence[Worths]
+) -> dict[str, str]:
     """Return name of a section -> its Markdown.
 
     Args:
         benches: records of `resnexus bench`; the tables of each stand for themselves.
         compilers: records with PyTorch's compilers in every mode, of few networks.
+        deep: records of networks with many layers, and some without.
         worths: records of what rewrites are worth.
     """
     return {
         "summary": _summary(benches),
-        "compilers": "\n\n".join(f"{_summary([bench])}\n\n{_latency(bench)}" for bench in compilers) or "Not measured.",
+        "compilers": _apart(compilers),
+        "deep": _apart(deep),
         "latency": "\n\n".join(_latency(bench) for bench in benches),
         "penalty": "\n\n".join(_penalty(bench) for bench in benches),
         "rewrites": "\n\n".join(_worth(record) for record in worths),
@@ -70,6 +74,11 @@ def _summary(benches: Sequence[Bench]) -> str:
     first = found[0][1]
     together = replace(first, columns=(Column(title="Processor", text=True), *first.columns), rows=tuple(rows))
     return f"{to_markdown(together).strip()}\n\n{conditions}"
+
+
+def _apart(benches: Sequence[Bench]) -> str:
+    """Return summary and tables of each record on its own."""
+    return "\n\n".join(f"{_summary([bench])}\n\n{_latency(bench)}" for bench in benches) or "Not measured."
 
 
 def _conditions(bench: Bench) -> str:
