@@ -307,6 +307,7 @@ void run(const Strassen& strassen, Scratch& scratch, Threads& threads) {
         const int index = task / cut.pieces, piece = task % cut.pieces;
         auto& product = latest[thread];
         if (!product || product->index != index) {
+            product.reset();  // its sums lie where those of the next go, also if there is no memory for that
             product = std::make_unique<Multiplication>(strassen, cut.range(index), index, scratch.transformed[thread]);
         }
         for (int panel = panels * piece / cut.pieces; panel < panels * (piece + 1) / cut.pieces; ++panel) {
