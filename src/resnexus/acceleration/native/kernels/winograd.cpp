@@ -157,7 +157,7 @@ void multiply(const Winograd& winograd, int panel, const float* transformed, int
 constexpr int64_t kFloats = 112 << 10;  // transformed tiles that fit a second-level cache beside the weights
 constexpr int kMostTiles = 56;
 constexpr int kFewestTiles = kTileRows - 2;  // that weights are worth reading for
-constexpr int kMostTransforms = 4;
+constexpr int kMostTransforms = 4;  // of one chunk, by as many threads: beyond that it is cut smaller
 
 // How the tiles are cut into chunks, and the panels into pieces. Every thread transforms its chunks: to read what
 // another thread has just written takes longer where two cores have no cache in common.
