@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from resnexus import Architecture, ResnexusError, architecture, complexity, create_model
-from resnexus.acceleration.backends import Job
+from resnexus.acceleration.backends import BackendError, Job, backend
+from resnexus.acceleration.native import product
 from resnexus.benchmark.engines import ENGINES, TIMM, engine, quick_engines
 from resnexus.benchmark.peaks import Peak, floor_ms, peak
 from resnexus.benchmark.subject import Subject, formula_network
@@ -108,8 +109,28 @@ def test_the_floor_is_what_binds():
 
 
 def test_peaks_are_measured():
-    found = peak("cpu", "fp32")
+    found = peak("cpu", "fp32", 1)
     assert 0.001 < found.tflops < 100
     assert 0.1 < found.gbytes_s < 10_000
     assert 0 < found.call_us < 1e5
-    assert 0.001 < peak("cpu", "int8").tflops < 1000
+    assert 0.001 < peak("cpu", "int8", 1).tflops < 1000
+
+
+def test_the_peak_is_that_of_whoever_multiplies_faster(monkeypatch):
+    if "fp32" not in backend("native").precisions("cpu"):
+        pytest.skip("our own kernels do not run here")
+    monkeypatch.setattr(product, "macs", lambda threads: 10**18 * threads)
+    assert peak("cpu", "fp32", 1).tflops > 1000
+    monkeypatch.setattr(product, "macs", lambda threads: 0)
+    assert 0.001 < peak("cpu", "fp32", 1).tflops < 100
+
+
+def test_kernels_that_cannot_be_compiled_do_not_count_for_the_peak(monkeypatch, caplog):
+    def fails(folder, threads):
+        raise BackendError("no such instruction")
+
+    if "fp32" not in backend("native").precisions("cpu"):
+        pytest.skip("our own kernels do not run here")
+    monkeypatch.setattr(product, "chain", fails)
+    assert 0.001 < peak("cpu", "fp32", 1).tflops < 100
+    assert "our own kernels do not count for the peak: no such instruction" in caplog.text

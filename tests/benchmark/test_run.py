@@ -34,7 +34,8 @@ def tiny(_row):
 def quick_peaks(monkeypatch):
     measured = []
 
-    def peak(device, precision):
+    def peak(device, precision, threads):
+        assert threads == SETTINGS.threads
         measured.append(precision)
         return Peak(device=device, precision=precision, tflops=0.1, gbytes_s=10.0, call_us=2.0)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import torch
 from torch.nn import functional as F
 
+from resnexus.acceleration.backends import BackendError, backend
+from resnexus.acceleration.native import product
+from resnexus.acceleration.torch_backend import using_threads
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture
@@ -20,6 +26,8 @@ _COPIED = {"cpu": 2**28, "cuda": 2**31}
 _REPEATS = 7
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 
+_log = logging.getLogger("resnexus")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
@@ -28,8 +36,8 @@ class Peak:
     Attributes:
         device: `"cpu"` or `"cuda"`.
         precision: of the operands.
-        tflops: 1e12 operations per second of a large matrix product of PyTorch, a multiply-add being two; None where
-            it has none in that precision.
+        tflops: 1e12 operations per second, a multiply-add being two, of large matrix products: PyTorch's, or our own
+            kernels' where they are faster; None where PyTorch has none in that precision.
         gbytes_s: 1e9 bytes per second, read and written, of a large copy.
         call_us: microseconds from queueing the smallest operation to its end.
     """
@@ -41,16 +49,28 @@ class Peak:
     call_us: float
 
 
-def peak(device: str, precision: str) -> Peak:
-    """Measure one: the best of several repeats, since nothing makes a machine faster than it is."""
+def peak(device: str, precision: str, threads: int) -> Peak:
+    """Measure one: the best of several repeats, since nothing makes a machine faster than it is.
+
+    Args:
+        device: `"cpu"` or `"cuda"`.
+        precision: of the operands.
+        threads: of the processor.
+    """
+    with using_threads(threads):
+        return _peak(device, precision, threads)
+
+
+def _peak(device: str, precision: str, threads: int) -> Peak:
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
+    found = (_tflops(device, precision, wait), _own_tflops(device, precision, threads))
     small = torch.ones(1, device=device)
     source = torch.zeros(_COPIED[device], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return Peak(
         device=device,
         precision=precision,
-        tflops=_tflops(device, precision, wait),
+        tflops=max(filter(None, found), default=None),
         gbytes_s=2 * len(source) / _fastest(lambda: target.copy_(source), wait) / 1e9,
         call_us=1e6 * median(_seconds(lambda: small.add_(1), wait) for _ in range(101)),
     )
@@ -69,6 +89,19 @@ def _tflops(device: str, precision: str, wait: Callable[[], object]) -> float | 
         products = [lambda: torch.mm(left, right), lambda: F.linear(left, right)]
     with torch.inference_mode():
         return 2 * side**3 / min(_fastest(product, wait) for product in products) / 1e12
+
+
+def _own_tflops(device: str, precision: str, threads: int) -> float | None:
+    if precision not in backend("native").precisions(device):
+        return None
+    images = torch.randn(threads, *product.SHAPE)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            program = product.chain(Path(folder), threads)
+        except BackendError as error:
+            _log.warning("our own kernels do not count for the peak: %s", error)
+            return None
+        return 2 * product.macs(threads) / _fastest(lambda: program(images), lambda: None) / 1e12
 
 
 def _fastest(call: Callable[[], object], wait: Callable[[], object]) -> float:

@@ -106,7 +106,9 @@ def run(
 
 def _peaks(settings: Settings, watch: Watch) -> tuple[Peak, ...]:
     watch.say("measuring what the machine can do")
-    return tuple(peak(device, precision) for device in settings.devices for precision in settings.precisions)
+    return tuple(
+        peak(device, precision, settings.threads) for device in settings.devices for precision in settings.precisions
+    )
 
 
 def _calibration(settings: Settings) -> Tensor | None:
