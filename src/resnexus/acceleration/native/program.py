@@ -82,7 +82,7 @@ class Program:
             as many as there are threads, which take one each.
 
     Raises:
-        BackendError: the kernels cannot be loaded, or the system starts no more threads.
+        BackendError: the kernels cannot be loaded, or the system has no threads or no memory for them.
     """
 
     def __init__(self, folder: Path, kernels: Path, threads: int, parts: int = 1) -> None:
@@ -95,7 +95,7 @@ class Program:
         self._process = os.getpid()
         self._handle = self._library.program_create(threads, parts)
         if self._handle is None:
-            raise BackendError(f"the system does not start {threads} threads for the kernels")
+            raise BackendError(f"the system has no {threads} threads for the kernels, or no memory for them")
         for part, memories in enumerate(self._memories):
             handle = self._library.program_part(self._handle, part)
             ends = [_tensor(record[name], memories) for name in ("images", "logits")]

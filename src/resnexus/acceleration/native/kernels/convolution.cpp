@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "slice.hpp"
+
 namespace native {
 namespace {
 
@@ -28,18 +30,17 @@ public:
 
     Rows operator[](int index) const {
         if (flat_) {
-            const int first = int(int64_t(out_.pixels()) * index / count);
-            const int last = int(int64_t(out_.pixels()) * (index + 1) / count);
-            return {first, last - first, 1, int64_t(first) * in_.pixel, 0};
+            const Slice pixels = slice(out_.pixels(), index, count);
+            return {pixels.first, pixels.size(), 1, int64_t(pixels.first) * in_.pixel, 0};
         }
         const int n = index / row_tiles_, within = index % row_tiles_;
         const int y = paired_ ? 2 * within : within / per_row_;
         const int piece = paired_ ? 0 : within % per_row_;
-        const int x = out_.width * piece / per_row_, end = out_.width * (piece + 1) / per_row_;
+        const Slice columns = slice(out_.width, piece, paired_ ? 1 : per_row_);
         const int runs = paired_ && y + 1 < out_.height ? 2 : 1;
         const int64_t offset =
-            int64_t(n) * in_.image + int64_t(y) * stride_ * in_.row + int64_t(x) * stride_ * in_.pixel;
-        return {(n * out_.height + y) * out_.width + x, end - x, runs, offset, int64_t(stride_) * in_.row};
+            int64_t(n) * in_.image + int64_t(y) * stride_ * in_.row + int64_t(columns.first) * stride_ * in_.pixel;
+        return {(n * out_.height + y) * out_.width + columns.first, columns.size(), runs, offset, int64_t(stride_) * in_.row};
     }
 
     int count = 0;
@@ -71,25 +72,23 @@ void run(const Convolution& convolution, Threads& threads) {
     const int blocks = convolution.epilogue.out.blocks;
     threads.parallel(chunks * groups, [&](int task, int) {
         const int c = task / groups, g = task % groups;
-        const int first = tiles.count * c / chunks, last = tiles.count * (c + 1) / chunks;
-        std::vector<Rows> rows(last - first);
-        std::vector<Places> places(last - first);
-        for (int t = first; t < last; ++t) {
-            rows[t - first] = tiles[t];
-            const Rows& tile = rows[t - first];
-            places[t - first] = places_of(convolution.epilogue.out, tile.first_pixel, tile.rows * tile.runs);
+        const Slice chunk = slice(tiles.count, c, chunks), own = slice(panels, g, groups);
+        std::vector<Rows> rows(chunk.size());
+        std::vector<Places> places(chunk.size());
+        for (int t = 0; t < chunk.size(); ++t) {
+            rows[t] = tiles[chunk.first + t];
+            places[t] = places_of(convolution.epilogue.out, rows[t].first_pixel, rows[t].rows * rows[t].runs);
         }
-        for (int panel = panels * g / groups; panel < panels * (g + 1) / groups; ++panel) {
+        for (int panel = own.first; panel < own.last; ++panel) {
             const float* a = convolution.in.data + panel / convolution.panels_per_group * convolution.group_offset;
             const float* b = convolution.weights + panel * convolution.depth * kPanel;
             const int vectors = std::min(kPanelVectors, blocks - panel * kPanelVectors);
-            for (int t = first; t < last; ++t) {
-                const Rows& tile = rows[t - first];
-                const int until_next = last - t;  // the last two tiles prefetch the next panel
-                const float* ahead = until_next > 2 ? b : b + convolution.depth * kLanes * (4 - until_next);
+            for (int t = 0; t < chunk.size(); ++t) {
+                const Rows& tile = rows[t];
+                const float* ahead = ahead_of(b, int(convolution.depth), t, chunk.size());
                 tile_kernel(tile.rows, tile.runs, pitch, vectors)(
                     {a + tile.offset, tile.run, convolution.offsets, int(convolution.depth), b, ahead,
-                     panel * kPanelVectors, tile.first_pixel, &places[t - first], &convolution.epilogue});
+                     panel * kPanelVectors, tile.first_pixel, &places[t], &convolution.epilogue});
             }
         }
     });

@@ -23,6 +23,13 @@ struct Tile {
     const Epilogue* epilogue;
 };
 
+// The weights to prefetch with tile `index` of `count` that are multiplied by one panel, at `b`, before the next panel is
+// needed: the last two tiles fetch half of that each.
+inline const float* ahead_of(const float* b, int depth, int index, int count) {
+    const int until_next = count - index;
+    return until_next > 2 ? b : b + int64_t(depth) * kLanes * (4 - until_next);
+}
+
 using TileKernel = void (*)(const Tile&);
 
 // The kernel for `rows` rows in each of `runs` runs (1 or 2), `pitch` floats apart in memory (16, 32, 1 or 2), and

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "slice.hpp"
+
 namespace native {
 namespace {
 
@@ -89,15 +91,17 @@ void run(const Grouped& grouped, Threads& threads) {
     // Rows first, so that a thread works on the pixels that it worked on before.
     const int rows = out.images * out.height, bands = std::min(rows, threads.count());
     threads.parallel(bands * out.blocks, [&](int task, int) {
-        const int band = task / out.blocks, block = task % out.blocks;
-        for (int row = int(int64_t(rows) * band / bands); row < int(int64_t(rows) * (band + 1) / bands); ++row) {
+        const Slice band = slice(rows, task / out.blocks, bands);
+        const int block = task % out.blocks;
+        for (int row = band.first; row < band.last; ++row) {
             const int n = row / out.height, y = row % out.height;
             for (int p = 0; p < pieces; ++p) {
-                const int x = out.width * p / pieces, end = out.width * (p + 1) / pieces;
-                const float* from = in.at(block, n, y * int(grouped.stride), x * int(grouped.stride)) - corner;
-                row_kernel(end - x, int(grouped.stride), grouped.width == kLanes)(
+                const Slice columns = slice(out.width, p, pieces);
+                const float* from =
+                    in.at(block, n, y * int(grouped.stride), columns.first * int(grouped.stride)) - corner;
+                row_kernel(columns.size(), int(grouped.stride), grouped.width == kLanes)(
                     {from, in.row, int(grouped.width), grouped.weights + int64_t(block) * block_weights, block,
-                     row * out.width + x, &grouped.epilogue, first_of_group});
+                     row * out.width + columns.first, &grouped.epilogue, first_of_group});
             }
         }
     });

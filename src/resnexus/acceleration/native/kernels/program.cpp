@@ -45,6 +45,18 @@ struct Program {
     std::vector<std::unique_ptr<Part>> parts;
 };
 
+// Returns false if the system gives no memory or no threads; outside nobody catches an exception.
+template <typename Body>
+bool succeeds(const Body& body) {
+    try {
+        body();
+        return true;
+    } catch (const std::bad_alloc&) {
+    } catch (const std::system_error&) {
+    }
+    return false;
+}
+
 template <typename Layer>
 Layer prepared_layer(Layer layer) {
     layer.epilogue = prepared(layer.epilogue);
@@ -58,13 +70,11 @@ using namespace native;
 
 extern "C" {
 
-// Returns nothing if the system starts no more threads.
+// Returns nothing if the system starts no more threads, or has no memory for them.
 Program* program_create(int threads, int parts) {
-    try {
-        return new Program(threads, parts);
-    } catch (const std::system_error&) {
-        return nullptr;
-    }
+    Program* program = nullptr;
+    succeeds([&] { program = new Program(threads, parts); });
+    return program;
 }
 void program_destroy(Program* program) { delete program; }
 Part* program_part(Program* program, int part) { return program->parts[part].get(); }
@@ -99,17 +109,14 @@ void add_gated(Part* part, const Gated* layer) {
 
 // images (N, C, H, W) -> logits (N, classes). Returns false if there is no memory for what lies between.
 bool program_run(Program* program, const float* images, float* logits) {
-    try {
+    return succeeds([&] {
         program->threads.parallel(int(program->parts.size()), [&](int index, int) {
             Part& part = *program->parts[index];
             const int64_t image = int64_t(part.images.blocks) * part.images.height * part.images.width;
             const int64_t first = int64_t(index) * part.images.images;
             part.run(images + first * image, logits + first * part.classes);
         });
-        return true;
-    } catch (const std::bad_alloc&) {
-        return false;
-    }
+    });
 }
 
 }  // extern "C"

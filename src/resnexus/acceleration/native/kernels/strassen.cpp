@@ -8,6 +8,7 @@
 
 #include "accumulate.hpp"
 #include "places.hpp"
+#include "slice.hpp"
 
 namespace native {
 namespace {
@@ -240,8 +241,7 @@ public:
             product.targets = kTargets[p];
             for (int row = 0; row < rows_; ++row) {
                 product.a = a + int64_t(pixel(row) - range_.first) * kLanes;
-                const int until_next = rows_ - row;  // the last two rows prefetch the next product's weights
-                product.ahead = product.b + (until_next > 2 ? 0 : int64_t(product.depth) * kLanes * (4 - until_next));
+                product.ahead = ahead_of(product.b, product.depth, row, rows_);
                 for (int q = 0; q < kQuadrants; ++q) {
                     product.quadrants[q] = quadrants + (row * kQuadrants + q) * kQuadrant;
                 }
@@ -255,8 +255,8 @@ public:
     const int index;  // of the range
 
 private:
-    int pixel(int row) const { return range_.first + int(int64_t(range_.half) * row / rows_); }
-    int pixels(int row) const { return pixel(row + 1) - pixel(row); }
+    int pixel(int row) const { return range_.first + slice(range_.half, row, rows_).first; }
+    int pixels(int row) const { return slice(range_.half, row, rows_).size(); }
 
     const Strassen& strassen_;
     const Range range_;
@@ -292,8 +292,8 @@ struct Cut {
     }
 
     Range range(int index) const {
-        const int first = int(int64_t(pairs) * index / ranges), last = int(int64_t(pairs) * (index + 1) / ranges);
-        return {2 * first, last - first};
+        const Slice own = slice(pairs, index, ranges);
+        return {2 * own.first, own.size()};
     }
 };
 
@@ -310,9 +310,8 @@ void run(const Strassen& strassen, Scratch& scratch, Threads& threads) {
             product.reset();  // its sums lie where those of the next go, also if there is no memory for that
             product = std::make_unique<Multiplication>(strassen, cut.range(index), index, scratch.transformed[thread]);
         }
-        for (int panel = panels * piece / cut.pieces; panel < panels * (piece + 1) / cut.pieces; ++panel) {
-            product->run(panel, scratch.products[thread]);
-        }
+        const Slice own = slice(panels, piece, cut.pieces);
+        for (int panel = own.first; panel < own.last; ++panel) product->run(panel, scratch.products[thread]);
     });
 }
 

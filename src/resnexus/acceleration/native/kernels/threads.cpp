@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "slice.hpp"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -74,10 +76,9 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
     body_.store(&body, std::memory_order_relaxed);
     finished_.store(0, std::memory_order_relaxed);
     for (int thread = 0; thread < count(); ++thread) {
-        const auto first = uint32_t(int64_t(iterations) * thread / count());
-        const auto end = uint32_t(int64_t(iterations) * (thread + 1) / count());
-        shares_[thread].end.store(end, std::memory_order_relaxed);
-        shares_[thread].left.store((uint64_t(loop) << 32) + (end - first), std::memory_order_release);
+        const Slice own = slice(iterations, thread, count());
+        shares_[thread].end.store(uint32_t(own.last), std::memory_order_relaxed);
+        shares_[thread].left.store((uint64_t(loop) << 32) + uint32_t(own.size()), std::memory_order_release);
     }
     loop_.store(loop);
     if (sleeping_.load() > 0) {

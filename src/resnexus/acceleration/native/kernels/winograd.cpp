@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "slice.hpp"
+
 namespace native {
 namespace {
 
@@ -111,12 +113,7 @@ void transform_products(const Winograd& winograd, int panel, int first, int last
     }
 }
 
-struct Chunk {
-    int first, last;
-    int size() const { return last - first; }
-};
-
-// Multiplies the transformed tiles of a chunk by one panel of weights.
+// Multiplies the transformed tiles of a chunk by one panel of weights, position by position.
 void multiply(const Winograd& winograd, int panel, const float* transformed, int tiles, float* products) {
     const int vectors = std::min(kPanelVectors, winograd.epilogue.out.blocks - panel * kPanelVectors);
     const int64_t blocks = winograd.in.blocks;
@@ -137,19 +134,18 @@ void multiply(const Winograd& winograd, int panel, const float* transformed, int
     plain = prepared(plain);
     std::vector<Places> places(pieces);
     for (int piece = 0; piece < pieces; ++piece) {
-        const int first = tiles * piece / pieces;
-        places[piece] = places_of(plain.out, first, tiles * (piece + 1) / pieces - first);
+        const Slice rows = slice(tiles, piece, pieces);
+        places[piece] = places_of(plain.out, rows.first, rows.size());
     }
     for (int p = 0; p < kPositions; ++p) {
         const float* b = winograd.weights + (int64_t(panel) * kPositions + p) * winograd.depth * kPanel;
         plain.out.data = products + int64_t(p) * tiles * kPanel;
         for (int piece = 0; piece < pieces; ++piece) {
-            const int first = tiles * piece / pieces, last = tiles * (piece + 1) / pieces;
-            const int until_next = pieces - piece;  // the last two pieces prefetch the next position's weights
-            const float* ahead = until_next > 2 ? b : b + winograd.depth * kLanes * (4 - until_next);
-            tile_kernel(last - first, 1, kLanes, vectors)(
-                {transformed + p * position + first * kLanes, 0, offsets.data(), int(winograd.depth), b, ahead, 0,
-                 first, &places[piece], &plain});
+            const Slice rows = slice(tiles, piece, pieces);
+            const float* ahead = ahead_of(b, int(winograd.depth), piece, pieces);
+            tile_kernel(rows.size(), 1, kLanes, vectors)(
+                {transformed + p * position + rows.first * kLanes, 0, offsets.data(), int(winograd.depth), b, ahead, 0,
+                 rows.first, &places[piece], &plain});
         }
     }
 }
@@ -178,10 +174,6 @@ struct Cut {
             pieces = int(winograd.panels);
         }
     }
-
-    Chunk chunk(int index) const {
-        return {int(int64_t(tiles) * index / chunks), int(int64_t(tiles) * (index + 1) / chunks)};
-    }
 };
 
 }  // namespace
@@ -192,7 +184,7 @@ void run(const Winograd& winograd, Scratch& scratch, Threads& threads) {
     std::vector<int> latest(threads.count(), -1);  // chunk that a thread has transformed
     threads.parallel(cut.chunks * cut.pieces, [&](int task, int thread) {
         const int index = task / cut.pieces, piece = task % cut.pieces;
-        const Chunk chunk = cut.chunk(index);
+        const Slice chunk = slice(cut.tiles, index, cut.chunks), own = slice(panels, piece, cut.pieces);
         const int64_t position = int64_t(blocks) * chunk.size() * kLanes;
         float* transformed = at_least(scratch.transformed[thread], kPositions * position);
         float* products = at_least(scratch.products[thread], int64_t(kPositions) * chunk.size() * kPanel);
@@ -203,7 +195,7 @@ void run(const Winograd& winograd, Scratch& scratch, Threads& threads) {
             }
             latest[thread] = index;
         }
-        for (int panel = panels * piece / cut.pieces; panel < panels * (piece + 1) / cut.pieces; ++panel) {
+        for (int panel = own.first; panel < own.last; ++panel) {
             multiply(winograd, panel, transformed, chunk.size(), products);
             transform_products(winograd, panel, chunk.first, chunk.last, products);
         }
