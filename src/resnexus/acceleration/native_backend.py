@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -16,6 +18,7 @@ from resnexus.acceleration.native.compiler import (
     LIBRARY,
     compiler_version,
     find_compiler,
+    no_compiler,
     sources_digest,
     write_library,
 )
@@ -26,13 +29,16 @@ from resnexus.architectures.network import Network
 
 DIRECT = "direct"
 
+_log = logging.getLogger("resnexus")
+
 
 @final
 class NativeBackend(Backend):
     """Option `products`: `"direct"` for convolutions that save no multiplications; by default they do where it pays.
 
-    Needs a C++ compiler when a network is built, not when it is opened. Logits repeat to the last bit for one number of
-    threads; another may pair other pixels in Strassen's products and round differently.
+    Plans count the C++ compiler among the versions, so it must also be there where what it built is opened. Logits
+    repeat to the last bit for one number of threads; another may pair other pixels in Strassen's products and round
+    differently.
     """
 
     name = "native"
@@ -43,8 +49,12 @@ class NativeBackend(Backend):
 
         The kernels are right on any other processor, and slow: their tiles fill the registers of AVX-512.
         """
-        able = device == "cpu" and sys.platform != "win32" and "avx512f" in processor().split()
-        return ("fp32",) if able and find_compiler() else ()
+        if device != "cpu" or sys.platform == "win32" or "avx512f" not in processor().split():
+            return ()
+        if find_compiler() is None:
+            _log_missing_compiler()
+            return ()
+        return ("fp32",)
 
     def versions(self, precision: Precision) -> dict[str, str]:
         """Return what the kernels are and what compiles them, too."""
@@ -68,6 +78,11 @@ class NativeBackend(Backend):
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Read the layers and load the kernels."""
         return Program(folder, folder / LIBRARY, job.threads, _parts(job))
+
+
+@cache
+def _log_missing_compiler() -> None:
+    _log.warning("our own kernels, often the fastest in fp32 here, are left out: %s", no_compiler())
 
 
 def _parts(job: Job) -> int:

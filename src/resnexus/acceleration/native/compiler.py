@@ -29,6 +29,14 @@ def find_compiler() -> str | None:
     return shutil.which(named) if named else next(filter(None, map(shutil.which, _COMPILERS)), None)
 
 
+def no_compiler() -> str:
+    """Return why `find_compiler` finds none, and what to do."""
+    named = os.environ.get("CXX")
+    if named:
+        return f"CXX={named!r} is no program here: let it name a C++ compiler alone, or unset it"
+    return "there is no C++ compiler: install g++ or clang++, or name one in CXX"
+
+
 @cache
 def compiler_version(compiler: str) -> str:
     """Return the first line of what a compiler says of itself."""
@@ -53,7 +61,7 @@ def write_library(folder: Path) -> None:
     """
     compiler = find_compiler()
     if compiler is None:
-        raise BackendError("the native kernels need a C++ compiler: install g++ or clang++, or name one in CXX")
+        raise BackendError(f"the native kernels cannot be compiled: {no_compiler()}")
     # Never in place: a process may have the file there mapped as its code.
     write_bytes(_compiled(compiler), folder / LIBRARY)
 
