@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -89,6 +90,20 @@ def test_candidates_read_as_sentences():
     candidate = Candidate("openvino", ("fold_batch_norm", "pack_groups_16"), {"parts": "2"})
     assert str(candidate) == "openvino(parts=2) on fold_batch_norm + pack_groups_16"
     assert str(Candidate("torch", (), {"mode": "plain"})) == "torch(mode=plain) on the network as it is"
+
+
+def test_a_package_counts_under_every_name_that_it_comes_under(monkeypatch):
+    def version(name):
+        if name != "onnxruntime-gpu":
+            raise PackageNotFoundError(name)
+        return "9.9"
+
+    monkeypatch.setattr(backends, "version", version)
+    assert backends.is_installed("onnxruntime")
+    assert backends.installed_version("onnxruntime") == "9.9"
+    assert not backends.is_installed("openvino")
+    with pytest.raises(BackendError, match="openvino is not installed"):
+        backends.installed_version("openvino")
 
 
 def test_importing_loads_nothing_optional():

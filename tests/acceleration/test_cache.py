@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -120,6 +121,15 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     cache = Cache(tmp_path / "file" / "engines")
     with pytest.raises(ResnexusError, match=r"cannot write to .*engines.*: Not a directory; give another cache_dir"):
         cache.write_plan(KEY, PLAN)
+
+
+def test_a_built_network_that_cannot_be_kept(cache, monkeypatch):
+    def full(*names):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("resnexus.acceleration.cache.os.replace", full)
+    with pytest.raises(ResnexusError, match=r"cannot write to .*built: No space left on device; give"):
+        _build(cache)
 
 
 def test_the_default_folder_follows_the_environment(tmp_path, monkeypatch):

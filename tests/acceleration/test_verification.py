@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,20 @@ def test_bfloat16_is_measured_against_pytorchs_own(tiny):
     referee.judge(_off_by(tiny, 0.9 * referee.tolerance))
     with pytest.raises(DisagreementError, match=r"the bf16 logits differ"):
         referee.judge(_off_by(tiny, 1.1 * referee.tolerance))
+
+
+def test_float16_is_measured_against_pytorchs_own(tiny):
+    referee = Referee(tiny, _job("fp16"))
+    assert 1e-5 < referee.tolerance < Referee(tiny, _job("bf16")).tolerance / 2
+    with pytest.raises(DisagreementError, match=r"the fp16 logits differ"):
+        referee.judge(_off_by(tiny, 1.1 * referee.tolerance))
+
+
+def test_a_gpu_may_round_the_factors_of_float32(tiny):
+    job = replace(_job(), device="cuda")
+    Referee(tiny, job).judge(_off_by(tiny, 9e-3))
+    with pytest.raises(DisagreementError, match=r"the fp32 logits differ by 1.10e-02 of the largest, 1.00e-02 is"):
+        Referee(tiny, job).judge(_off_by(tiny, 1.1e-2))
 
 
 def test_int8_must_not_come_apart(tiny, tiny_images):

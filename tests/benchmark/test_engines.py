@@ -6,7 +6,8 @@ import torch
 from resnexus import Architecture, ResnexusError, architecture, complexity, create_model
 from resnexus.acceleration.backends import BackendError, Job, backend
 from resnexus.acceleration.native import product
-from resnexus.benchmark.engines import ENGINES, TIMM, engine, quick_engines
+from resnexus.benchmark.engines import ENGINES, engine, quick_engines
+from resnexus.benchmark.openers import TIMM
 from resnexus.benchmark.peaks import Peak, floor_ms, peak
 from resnexus.benchmark.subject import Subject, formula_network
 from resnexus.evaluation.agreement import agreement

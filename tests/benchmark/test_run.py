@@ -31,7 +31,8 @@ def tiny(_row):
 
 
 @pytest.fixture
-def quick_peaks(monkeypatch):
+def quick_peaks(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path_factory.mktemp("home")))
     measured = []
 
     def peak(device, precision, threads):
@@ -73,6 +74,13 @@ def test_a_cell_of_ours_says_what_was_chosen(quick_peaks, tmp_path):
     assert cell.plan == str(Plan.from_json(kept.read_text()).candidate)
     write_json(record, tmp_path / "bench.json")
     assert read_json(Bench, tmp_path / "bench.json") == record
+
+
+def test_back_ends_that_do_not_run_a_precision_are_named(quick_peaks, tmp_path):
+    settings = replace(SETTINGS, batch_sizes=(1,), engines=("resnexus",), plan_backends=("onnxruntime",))
+    *_, record = run.run([NAME], replace(settings, precisions=("bf16",)), create=tiny, cache_dir=tmp_path)
+    assert [entry.reason for entry in record.left_out] == ["BackendError: none of onnxruntime runs bf16 on cpu"]
+    assert [path.name for path in tmp_path.iterdir()] == []  # what engines build is removed
 
 
 def test_an_engine_that_computes_something_else_is_left_out_and_not_timed(quick_peaks, monkeypatch, caplog):

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from resnexus import Architecture, architecture, create_model
+from resnexus import Architecture, ResnexusError, architecture, create_model
 from resnexus.acceleration.rewrites import REWRITES, applicable
 from resnexus.benchmark import worth
 from resnexus.benchmark.records import read_json, write_json
@@ -11,6 +12,11 @@ def test_every_rewrite_is_measured_on_a_network_it_applies_to():
     assert set(NETWORKS) == set(REWRITES)
     for name, model in NETWORKS.items():
         assert name in applicable(architecture(model)), name
+
+
+def test_unknown_rewrites_are_said_before_anything_is_measured():
+    with pytest.raises(ResnexusError, match="unknown rewrite 'fold_batchnorm': did you mean 'fold_batch_norm'"):
+        next(measure_worth((1,), rounds=1, threads=1, rewrites=("fold_batch_norm", "fold_batchnorm")))
 
 
 def test_with_and_without_take_turns_in_every_back_end(monkeypatch, tmp_path):

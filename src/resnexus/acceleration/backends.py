@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -214,6 +214,15 @@ def usable_backends(device: str, precision: Precision, names: Iterable[str] | No
     return found
 
 
+DISTRIBUTIONS = MappingProxyType(
+    {
+        "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+        "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    }
+)
+"""Packages that are installed under one of several names; the first that is there counts."""
+
+
 def required(package: str) -> Any:
     """Import an optional package.
 
@@ -234,17 +243,17 @@ def installed_version(package: str) -> str:
     Raises:
         BackendError: it is not installed; the message names the extra.
     """
-    try:
-        return version(package)
-    except PackageNotFoundError as error:
-        raise BackendError(f"{package} is not installed: pip install 'resnexus[export]'") from error
+    for name in DISTRIBUTIONS.get(package, (package,)):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    raise BackendError(f"{package} is not installed: pip install 'resnexus[export]'")
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package is installed."""
+    """Whether a package is installed, under any of the names that it comes under."""
     try:
-        version(package)
-    except PackageNotFoundError:
+        installed_version(package)
+    except BackendError:
         return False
     return True
 

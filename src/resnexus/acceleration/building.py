@@ -84,17 +84,17 @@ class Builder:
 
     def load(self, candidate: Candidate, job: Job, folder: Path) -> Runner:
         """Return a runner for a built network."""
-        with _libraries_quiet(), memory_errors(job):
+        with libraries_quiet(), memory_errors(job):
             return backend(candidate.backend).load(folder, job, candidate.options)
 
     def _build(self, candidate: Candidate, job: Job, folder: Path) -> None:
-        with _libraries_quiet(), memory_errors(job):
+        with libraries_quiet(), memory_errors(job):
             network = rewritten(self.network, candidate.rewrites)
             backend(candidate.backend).build(network, job, candidate.options, folder, self.calibration)
 
 
 @contextmanager
-def _libraries_quiet() -> Iterator[None]:
+def libraries_quiet() -> Iterator[None]:
     """Hide the warnings that compilers and exporters have for their own developers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -113,15 +113,19 @@ class Cache:
             yield temporary
 
     def keep_build(self, key: Mapping[str, Any], built: Path) -> Path:
-        """Move a built network from a scratch folder to its place; the one that is there already wins."""
+        """Move a built network from a scratch folder to its place; the one that is there already wins.
+
+        Raises:
+            ResnexusError: the folder cannot be written.
+        """
         target = self._build_path(key)
-        (built / _MANIFEST).write_text(json.dumps(_digests(built)), encoding="utf-8")
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            (built / _MANIFEST).write_text(json.dumps(_digests(built)), encoding="utf-8")
+            target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(built, target)
-        except OSError:  # another process was first: a folder with files is not replaced
-            if not target.is_dir():
-                raise
+        except OSError as error:
+            if not target.is_dir():  # otherwise another process was first: a folder with files is not replaced
+                raise _unwritable(target.parent, error) from error
         return target
 
     def _plan_path(self, key: Mapping[str, Any]) -> Path:
@@ -145,9 +149,7 @@ class Cache:
             folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
         except OSError as error:
-            raise ResnexusError(
-                f"cannot write to {folder}: {error.strerror}; give another cache_dir or set RESNEXUS_HOME"
-            ) from error
+            raise _unwritable(folder, error) from error
         try:
             yield temporary
         finally:
@@ -156,6 +158,10 @@ class Cache:
     @staticmethod
     def _warn(message: str) -> None:
         warnings.warn(message, CacheWarning, stacklevel=5)
+
+
+def _unwritable(folder: Path, error: OSError) -> ResnexusError:
+    return ResnexusError(f"cannot write to {folder}: {error.strerror}; give another cache_dir or set RESNEXUS_HOME")
 
 
 def digest(key: Mapping[str, Any]) -> str:

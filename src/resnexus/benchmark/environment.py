@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 
 import torch
 
+from resnexus.acceleration.backends import DISTRIBUTIONS
 from resnexus.acceleration.machine import processor_name, usable_cores
 
 PACKAGES = (
@@ -18,6 +21,7 @@ PACKAGES = (
     "numpy",
     "timm",
     "onnxruntime",
+    "tensorrt",
     "openvino",
     "nncf",
     "paddlepaddle",
@@ -70,11 +74,9 @@ def environment() -> Environment:
 
 def _versions(names: tuple[str, ...]) -> dict[str, str]:
     found = {}
-    for name in names:
-        try:
+    for name in chain.from_iterable(DISTRIBUTIONS.get(name, (name,)) for name in names):
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

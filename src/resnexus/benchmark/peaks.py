@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -87,8 +88,20 @@ def _tflops(device: str, precision: str, wait: Callable[[], object]) -> float | 
         left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
         # One of the two layouts of the second matrix suits the library better.
         products = [lambda: torch.mm(left, right), lambda: F.linear(left, right)]
-    with torch.inference_mode():
+    with torch.inference_mode(), _convolutions_rounding(device):
         return 2 * side**3 / min(_fastest(product, wait) for product in products) / 1e12
+
+
+@contextmanager
+def _convolutions_rounding(device: str) -> Iterator[None]:
+    """On a GPU, let float32 products round their factors as PyTorch's convolutions do there by default (TF32)."""
+    before = torch.get_float32_matmul_precision()
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _own_tflops(device: str, precision: str, threads: int) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends import Job, Precision, Runner
+from resnexus.acceleration.cache import Cache
 from resnexus.acceleration.engine import Engine
 from resnexus.acceleration.timing import interleaved
 from resnexus.acceleration.verification import Referee, probe_images
@@ -87,10 +87,10 @@ def run(
     record = before or Bench(environment=here, settings=settings, peaks=_peaks(settings, watch))
     yield record
     for name, of_one in groupby(missing, key=lambda group: group[0]):
-        with tempfile.TemporaryDirectory(prefix="resnexus-bench-") as scratch:
+        with Cache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
             subject = Subject(
                 create(architecture(name)),
-                Path(scratch),
+                scratch,
                 calibration=_calibration(settings),
                 cache_dir=cache_dir,
                 backends=settings.plan_backends,

@@ -22,6 +22,7 @@ from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.ratios import Ratio, ratio_of_times
 from resnexus.benchmark.subject import Subject, formula_network
+from resnexus.errors import unknown
 
 # One network for each rewrite: of 50 layers, and of the kind that the rewrite is for.
 NETWORKS = MappingProxyType(
@@ -105,6 +106,9 @@ def measure_worth(
     Raises:
         ResnexusError: an unknown rewrite.
     """
+    for name in rewrites:
+        if name not in NETWORKS:
+            raise unknown("rewrite", name, NETWORKS)
     record = Worths(environment=environment())
     for model, names in groupby(rewrites, key=NETWORKS.__getitem__):
         with tempfile.TemporaryDirectory(prefix="resnexus-worth-") as scratch:
@@ -120,7 +124,8 @@ def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> l
     without: tuple[str, ...] = () if name == "fold_batch_norm" else ("fold_batch_norm",)
     runners: dict[tuple[str, Precision, bool], Runner] = {}
     for backend, precision in WAYS:
-        if back_end(backend).missing(precision):
+        entry = back_end(backend)
+        if entry.missing(precision) or precision not in entry.precisions(job.device):
             continue
         own = replace(job, precision=precision)
         referee = Referee(subject.network, own)

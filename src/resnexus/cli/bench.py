@@ -28,7 +28,7 @@ def bench(
     ] = "quick",
     rounds: Annotated[int, typer.Option(help="Rounds in which the engines take turns.")] = 10,
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
     plan_backends: Annotated[
         str | None, typer.Option(help=f"What our own engine may use, {_COMMA}; all that is installed if left out.")
     ] = None,

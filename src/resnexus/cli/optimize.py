@@ -18,7 +18,7 @@ def optimize(
     batch_sizes: Annotated[str, typer.Option(help="Batch sizes to plan for, separated by commas.")] = "1",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
     replan: Annotated[bool, typer.Option("--replan", help="Search even if there is a plan.")] = False,
 ) -> None:
     """Find the fastest form of a network on this machine, check that it computes the same, and keep the plan.
