@@ -52,8 +52,7 @@ def siblings():
 def test_the_pages_are_written_from_the_records():
     benches = records(Bench, "bench_cpu_*.json")
     compilers, worths = records(Bench, "compilers_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
-    deep = records(Bench, "deep_cpu_*.json")
-    found = sections(benches, compilers, deep, worths) | {"siblings": siblings()}
+    found = sections(benches, compilers, worths) | {"siblings": siblings()}
     assert benches
     marked = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
     names = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from resnexus.benchmark.records import Cell
 from resnexus.errors import ResnexusError
-from resnexus.report.printing import decimals_for, number
+from resnexus.report.printing import decimals_for, file_name, number
 from resnexus.report.table import Column, Entry, Table, missing
 
 
@@ -29,7 +28,7 @@ class Setting:
     @property
     def file_name(self) -> str:
         """The setting as part of a file's name, e.g. `"cpu_eager_fp32"`."""
-        return re.sub(r"[^a-z0-9]+", "_", f"{self.device} {self.engine} {self.precision}".lower()).strip("_")
+        return file_name(self.device, self.engine, self.precision)
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,23 @@ _ROW_HEIGHT = 21
 _WIDTH = 430
 
 
-def penalty_chart(cells: Sequence[Cell], place: Place) -> str | None:
+def penalty_chart(cells: Sequence[Cell], place: Place, processor: str) -> str | None:
     """Return as SVG the penalty of every network in plain PyTorch (hollow) and in our engine (filled).
 
     A diamond marks our engine's time per FLOP over that of the baseline in plain PyTorch.
 
     None where the baseline, plain PyTorch or our engine was not timed.
 
+    Args:
+        cells: of one record.
+        place: device, precision and batch size.
+        processor: what computed, for the title.
+
     Raises:
         ResnexusError: vl-convert is not installed.
     """
     rows = penalty_rows(cells, place)
-    return render(_specification(rows, place)) if rows else None
+    return render(_specification(rows, place, processor)) if rows else None
 
 
 def penalty_rows(cells: Sequence[Cell], place: Place) -> list[dict[str, Any]]:
@@ -52,7 +57,7 @@ def penalty_rows(cells: Sequence[Cell], place: Place) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["before"])
 
 
-def _specification(rows: list[dict[str, Any]], place: Place) -> dict[str, Any]:
+def _specification(rows: list[dict[str, Any]], place: Place, processor: str) -> dict[str, Any]:
     families = [family for family in COLOURS if any(row["family"] == family for row in rows)]
     scale = {"domain": families, "range": [COLOURS[family] for family in families]}
     # A fill that follows the family as the outline does, for the points after.
@@ -95,6 +100,7 @@ def _specification(rows: list[dict[str, Any]], place: Place) -> dict[str, Any]:
         "title": {
             "text": f"The series' penalty, {title(place)}",
             "subtitle": [
+                processor,
                 f"hollow: plain PyTorch; filled: resnexus; each over {BASELINE} in the same engine, which is 1",
                 f"diamond: resnexus over {BASELINE} in plain PyTorch",
             ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,6 +59,11 @@ def listed(names: Iterable[str]) -> str:
     """Join names as a sentence does: `a, b and c`."""
     found = list(names)
     return " and ".join(([", ".join(found[:-1])] if len(found) > 1 else []) + found[-1:])
+
+
+def file_name(*words: str) -> str:
+    """Return words as part of a file's name, in small letters and digits, e.g. `"cpu_eager_fp32"`."""
+    return re.sub(r"[^a-z0-9]+", "_", " ".join(words).lower()).strip("_")
 
 
 def counted(count: int, singular: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from resnexus.benchmark.bench import Bench
 from resnexus.benchmark.worth import WAYS, Worth, Worths
-from resnexus.report.printing import counted, number
+from resnexus.report.printing import counted, file_name, number
 from resnexus.report.speed import (
     Place,
     against_peers,
@@ -24,21 +23,17 @@ from resnexus.report.speed import (
 from resnexus.report.table import Column, Entry, Table, missing, to_markdown
 
 
-def sections(
-    benches: Sequence[Bench], compilers: Sequence[Bench], deep: Sequence[Bench], worths: Sequence[Worths]
-) -> dict[str, str]:
+def sections(benches: Sequence[Bench], compilers: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
     """Return name of a section -> its Markdown.
 
     Args:
         benches: records of `resnexus bench`; the tables of each stand for themselves.
         compilers: records with PyTorch's compilers in every mode, of few networks.
-        deep: records of networks with many layers, and some without.
         worths: records of what rewrites are worth.
     """
     return {
         "summary": _summary(benches),
         "compilers": _apart(compilers),
-        "deep": _apart(deep),
         "latency": "\n\n".join(_latency(bench) for bench in benches),
         "penalty": "\n\n".join(_penalty(bench) for bench in benches),
         "rewrites": "\n\n".join(_worth(record) for record in worths),
@@ -51,11 +46,11 @@ def charts(bench: Bench) -> dict[str, str]:
 
     found = {}
     for place in places(bench.cells):
-        chart = penalty_chart(bench.cells, place)
+        device, precision, batch_size = place
+        processor = _processor(bench, device)
+        chart = penalty_chart(bench.cells, place, processor)
         if chart is not None:
-            device, precision, batch_size = place
-            processor = re.sub(r"[^a-z0-9]+", "_", _processor(bench, device).lower()).strip("_")
-            found[f"penalty_{processor}_{precision}_{batch_size}.svg"] = chart
+            found[f"{file_name('penalty', processor, precision, str(batch_size))}.svg"] = chart
     return found
 
 
