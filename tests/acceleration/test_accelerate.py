@@ -64,8 +64,9 @@ def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_with_nothing_optional_installed_torch_still_wins_over_plain(tiny, tiny_images, tmp_path, monkeypatch):
+def test_with_nothing_optional_and_no_compiler_torch_still_wins_over_plain(tiny, tiny_images, tmp_path, monkeypatch):
     optional = {"openvino", "onnxruntime", "onnx", "onnxscript", "nncf"}
+    monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(backends, "is_installed", lambda package: package not in optional)
     engine = accelerate(tiny, image_size=16, batch_sizes=(4,), cache_dir=tmp_path, seconds=0.2)
     assert engine.plans[4].candidate.backend == "torch"
