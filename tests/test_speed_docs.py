@@ -51,8 +51,8 @@ def siblings():
 
 def test_the_pages_are_written_from_the_records():
     benches = records(Bench, "bench_cpu_*.json")
-    compilers, worths = records(Bench, "compilers_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
-    found = sections(benches, compilers, worths) | {"siblings": siblings()}
+    engines, worths = records(Bench, "engines_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
+    found = sections(benches, engines, worths) | {"siblings": siblings()}
     assert benches
     marked = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
     names = []

@@ -23,17 +23,17 @@ from resnexus.report.speed import (
 from resnexus.report.table import Column, Entry, Table, missing, to_markdown
 
 
-def sections(benches: Sequence[Bench], compilers: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
+def sections(benches: Sequence[Bench], engines: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
     """Return name of a section -> its Markdown.
 
     Args:
         benches: records of `resnexus bench`; the tables of each stand for themselves.
-        compilers: records with PyTorch's compilers in every mode, of few networks.
+        engines: records with every engine, of few networks.
         worths: records of what rewrites are worth.
     """
     return {
         "summary": _summary(benches),
-        "compilers": _apart(compilers),
+        "engines": _apart(engines),
         "latency": "\n\n".join(_latency(bench) for bench in benches),
         "penalty": "\n\n".join(_penalty(bench) for bench in benches),
         "rewrites": "\n\n".join(_worth(record) for record in worths),
