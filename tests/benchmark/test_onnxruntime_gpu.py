@@ -7,10 +7,10 @@ import torch
 
 from resnexus import Architecture, create_model
 from resnexus.acceleration.backends import BackendError, Job
+from resnexus.acceleration.building import built_once
 from resnexus.acceleration.verification import Referee
 from resnexus.benchmark.engines import ENGINES, engine
 from resnexus.benchmark.onnxruntime_gpu import build_onnx, check_provider, load_onnx
-from resnexus.benchmark.openers import built_once
 from resnexus.benchmark.subject import Subject
 from resnexus.evaluation.agreement import agreement
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
 
+import torch
 from torch import Tensor
 
 from resnexus.architectures.network import Network
@@ -20,6 +21,11 @@ from resnexus.errors import ResnexusError, unknown
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+)
+"""The precisions that PyTorch computes in as a whole."""
 
 
 class BackendError(ResnexusError):
@@ -137,6 +143,10 @@ class Backend(ABC):
         """
         return {package: installed_version(package) for package in self.needs(precision)}
 
+    def is_usable(self, device: str, precision: Precision) -> bool:
+        """Whether it is installed and computes in a precision on a device of this machine."""
+        return not self.missing(precision) and precision in self.precisions(device)
+
     def missing(self, precision: Precision) -> list[str]:
         """Return the packages that a precision needs and that are not installed."""
         return [package for package in self.needs(precision) if not is_installed(package)]
@@ -206,7 +216,7 @@ def usable_backends(device: str, precision: Precision, names: Iterable[str] | No
             raise BackendError(f"backends=(): name at least one of {', '.join(BACKENDS)}")
         return chosen
     everything = [backend(name) for name in BACKENDS]
-    found = [entry for entry in everything if not entry.missing(precision) and precision in entry.precisions(device)]
+    found = [entry for entry in everything if entry.is_usable(device, precision)]
     if not found:
         absent = sorted({package for entry in everything for package in entry.missing(precision)})
         fix = f"; not installed: {', '.join(absent)} (pip install 'resnexus[export]')" if absent else ""

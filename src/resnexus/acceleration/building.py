@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -70,31 +70,38 @@ class Builder:
         kept = self.cache.find_build(key)
         if kept is not None:
             return kept
-        folder = scratch / digest(key)
-        if not folder.exists():
-            self.progress(f"building {candidate} for a batch of {job.batch_size}")
-            unfinished = scratch / "unfinished"
-            unfinished.mkdir()
-            try:
-                self._build(candidate, job, unfinished)
-                unfinished.rename(folder)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
-        return folder
+        return built_once(scratch / digest(key), partial(self._build, candidate, job))
 
     def load(self, candidate: Candidate, job: Job, folder: Path) -> Runner:
         """Return a runner for a built network."""
-        with libraries_quiet(), memory_errors(job):
+        with _libraries_quiet(), memory_errors(job):
             return backend(candidate.backend).load(folder, job, candidate.options)
 
     def _build(self, candidate: Candidate, job: Job, folder: Path) -> None:
-        with libraries_quiet(), memory_errors(job):
+        self.progress(f"building {candidate} for a batch of {job.batch_size}")
+        with memory_errors(job):
             network = rewritten(self.network, candidate.rewrites)
             backend(candidate.backend).build(network, job, candidate.options, folder, self.calibration)
 
 
+def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Return `folder`; what is in it is built before unless it is there, and is whole.
+
+    Args:
+        folder: where it goes; the folder that holds it exists.
+        build: writes into an empty folder on the same disk.
+    """
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder.parent) as scratch, _libraries_quiet():
+            unfinished = Path(scratch, folder.name)
+            unfinished.mkdir()
+            build(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @contextmanager
-def libraries_quiet() -> Iterator[None]:
+def _libraries_quiet() -> Iterator[None]:
     """Hide the warnings that compilers and exporters have for their own developers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -8,12 +8,13 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from resnexus.acceleration.backends import Backend, Job, Precision, Runner, required
 from resnexus.acceleration.exporting import exported
 from resnexus.architectures.network import Network
 
-_MODEL = "model.onnx"
+MODEL = "model.onnx"
 
 
 @final
@@ -31,9 +32,7 @@ class OnnxRuntimeBackend(Backend):
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
     ) -> None:
         """Write an ONNX model for any batch size."""
-        required("onnxscript")
-        program = exported(network, job, any_batch=True)
-        torch.onnx.export(program, (), folder / _MODEL, dynamo=True, verbose=False)
+        write_model(exported(network, job, any_batch=True), folder)
 
     def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
         """Return nothing: the model takes any batch size."""
@@ -41,15 +40,34 @@ class OnnxRuntimeBackend(Backend):
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Open a session with the threads of the job."""
-        onnxruntime = required("onnxruntime")
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = job.threads
-        settings.inter_op_num_threads = 1
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        session = onnxruntime.InferenceSession(
-            str(folder / _MODEL), sess_options=settings, providers=["CPUExecutionProvider"]
+        session = required("onnxruntime").InferenceSession(
+            str(folder / MODEL), sess_options=session_options(job), providers=["CPUExecutionProvider"]
         )
         return _Runner(session)
+
+
+def write_model(program: ExportedProgram, folder: Path, opset: int | None = None) -> None:
+    """Write a program as an ONNX model, `model.onnx`, in the exporter's own version of the operators if None is given.
+
+    Raises:
+        BackendError: onnxscript is not installed.
+    """
+    required("onnxscript")
+    torch.onnx.export(program, (), folder / MODEL, dynamo=True, verbose=False, opset_version=opset)
+
+
+def session_options(job: Job) -> Any:
+    """Return the settings of a session: the threads of the job, every graph optimisation.
+
+    Raises:
+        BackendError: onnxruntime is not installed.
+    """
+    onnxruntime = required("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job.threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return options
 
 
 @final

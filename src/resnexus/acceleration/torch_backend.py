@@ -13,14 +13,13 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from resnexus.acceleration.backends import Backend, Job, Precision, Runner
+from resnexus.acceleration.backends import DTYPES, Backend, Job, Precision, Runner
 from resnexus.acceleration.exporting import Prepared, exported
 from resnexus.acceleration.folding import cast
 from resnexus.architectures.network import Network
 
 PLAIN, EAGER, COMPILED = "plain", "eager", "compiled"
 _PROGRAM, _PACKAGE = "program.pt2", "compiled.pt2"
-_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @final
@@ -44,7 +43,7 @@ class TorchBackend(Backend):
         mode = options["mode"]
         module: nn.Module = network
         if mode != PLAIN:
-            dtype = _DTYPES[job.precision]
+            dtype = DTYPES[job.precision]
             module = Prepared(cast(network, dtype), dtype, torch.channels_last).eval()
         program = exported(module, job, any_batch=mode != COMPILED)
         if mode != COMPILED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends import Job, Precision, Runner
+from resnexus.acceleration.backends import DTYPES, Job, Precision, Runner
 from resnexus.acceleration.folding import cast
 from resnexus.architectures.network import Network
 from resnexus.errors import ResnexusError
@@ -14,7 +14,7 @@ from resnexus.evaluation.golden import golden_images
 
 # A reordered sum may round differently, so a half-precision form may be this many times as far off as PyTorch's own.
 HALF_PRECISION_SLACK = 3.0
-_HALF_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_HALF_PRECISIONS = ("bf16", "fp16")
 # The processors of a GPU that multiply matrices keep 10 bits of float32, as those of its half precision.
 TF32_TOLERANCE = 1e-2
 # Quantisation is judged on data by whoever calibrates; this only refuses what has come apart.
@@ -39,12 +39,12 @@ class Referee:
         self.images = probe_images(job, calibration)
         with torch.inference_mode():
             self.logits = network(self.images)
-            dtype = _HALF_PRECISIONS.get(job.precision)
-            if dtype is None:
-                self.tolerance = FLOAT32_TOLERANCE if job.device == "cpu" else TF32_TOLERANCE
-            else:
+            if job.precision in _HALF_PRECISIONS:
+                dtype = DTYPES[job.precision]
                 own = cast(network, dtype)(self.images.to(dtype))
                 self.tolerance = HALF_PRECISION_SLACK * agreement(self.logits, own).max_rel
+            else:
+                self.tolerance = FLOAT32_TOLERANCE if job.device == "cpu" else TF32_TOLERANCE
 
     def judge(self, runner: Runner, precision: Precision | None = None) -> Agreement:
         """Return how closely a runner agrees.

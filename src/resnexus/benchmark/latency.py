@@ -9,12 +9,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from resnexus.acceleration.backends import DTYPES
 from resnexus.benchmark.records import Cell
 from resnexus.benchmark.timing import measure
 from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.agreement import agreement
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def time_networks(

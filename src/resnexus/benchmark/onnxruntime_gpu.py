@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends import BackendError, Job, Precision, Runner, required
+from resnexus.acceleration.backends import DTYPES, BackendError, Job, Precision, Runner, required
 from resnexus.acceleration.exporting import Prepared, exported
 from resnexus.acceleration.folding import cast, fold_batch_norm
+from resnexus.acceleration.onnxruntime_backend import MODEL, session_options, write_model
 from resnexus.architectures.network import Network
-from resnexus.benchmark.latency import DTYPES
 
 Provider = Literal["CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"]
 
@@ -31,7 +31,6 @@ PRECISIONS: Mapping[Provider, tuple[Precision, ...]] = MappingProxyType(
 )
 """What each provider of a GPU computes in."""
 
-_MODEL = "model.onnx"
 _FIRST_OPSET_WITH_BFLOAT16 = 22  # in convolutions and pools
 
 
@@ -64,14 +63,12 @@ def build_onnx(network: Network, job: Job, folder: Path) -> None:
     Raises:
         BackendError: onnxscript is not installed.
     """
-    required("onnxscript")
     dtype = DTYPES[job.precision]
     # The exporter folds batch normalisation, too, but in this precision, and in bfloat16 into weights of float32.
     folded = cast(fold_batch_norm(network), dtype)
     module = Prepared(folded, dtype, torch.contiguous_format).eval()
-    program = exported(module, job, any_batch=False)
     opset = _FIRST_OPSET_WITH_BFLOAT16 if job.precision == "bf16" else None
-    torch.onnx.export(program, (), folder / _MODEL, dynamo=True, verbose=False, opset_version=opset)
+    write_model(exported(module, job, any_batch=False), folder, opset)
 
 
 def load_onnx(folder: Path, job: Job, provider: Provider) -> Runner:
@@ -83,16 +80,13 @@ def load_onnx(folder: Path, job: Job, provider: Provider) -> Runner:
         BackendError: `check_provider` says so, or ONNX Runtime does not open the whole network with this provider.
     """
     check_provider(provider)
-    onnxruntime = required("onnxruntime")
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = job.threads
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options = session_options(job)
     if job.device != "cpu":  # no layer may fall back to it
-        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         # Without `enable_fallback=0` it would try the CPU and say so in print.
-        session = onnxruntime.InferenceSession(
-            str(folder / _MODEL), settings, providers=_providers(provider, job), enable_fallback=0
+        session = required("onnxruntime").InferenceSession(
+            str(folder / MODEL), options, providers=_providers(provider, job), enable_fallback=0
         )
     except Exception as error:  # its exceptions have no base of their own
         raise BackendError(

@@ -5,11 +5,9 @@ Each function takes the network as a `Subject` and what is to be run as a `Job`,
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from resnexus.acceleration import engine as accelerated
-from resnexus.acceleration.backends import BackendError, Candidate, Job, Runner, backend
-from resnexus.acceleration.building import libraries_quiet
+from resnexus.acceleration.backends import DTYPES, BackendError, Candidate, Job, Runner, backend
+from resnexus.acceleration.building import built_once
 from resnexus.acceleration.cache import Cache
 from resnexus.acceleration.exporting import Prepared
 from resnexus.acceleration.planner import Planner
 from resnexus.acceleration.torch_backend import using_threads
 from resnexus.benchmark import onnxruntime_gpu
-from resnexus.benchmark.latency import DTYPES
 from resnexus.benchmark.subject import Subject
 
 TIMM = MappingProxyType(
@@ -115,17 +112,6 @@ def onnxruntime_on_gpu(provider: onnxruntime_gpu.Provider, subject: Subject, job
     name = f"onnx_{job.precision}_{job.batch_size}"  # the same file for every provider
     folder = built_once(subject.scratch / name, partial(onnxruntime_gpu.build_onnx, subject.network, job))
     return onnxruntime_gpu.load_onnx(folder, job, provider)
-
-
-def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Return a folder of what was built, whole, or build it."""
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, libraries_quiet():
-            unfinished = Path(scratch, folder.name)
-            unfinished.mkdir()
-            build(unfinished)
-            unfinished.rename(folder)
-    return folder
 
 
 def timm(options: Mapping[str, Any] | None, subject: Subject, job: Job) -> Runner:

@@ -14,13 +14,12 @@ from statistics import median
 import torch
 from torch.nn import functional as F
 
-from resnexus.acceleration.backends import BackendError, backend
+from resnexus.acceleration.backends import DTYPES, BackendError, backend
 from resnexus.acceleration.native import product
 from resnexus.acceleration.torch_backend import using_threads
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture
-from resnexus.benchmark.latency import DTYPES
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 _COPIED = {"cpu": 2**28, "cuda": 2**31}

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from resnexus.acceleration.backends import Candidate, Job, Precision, Runner
 from resnexus.acceleration.backends import backend as back_end
-from resnexus.acceleration.rewrites import REWRITES
+from resnexus.acceleration.rewrites import REWRITES, rewrite
 from resnexus.acceleration.search import SETTLE_S
 from resnexus.acceleration.timing import interleaved
 from resnexus.acceleration.torch_backend import EAGER
@@ -22,7 +22,6 @@ from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.ratios import Ratio, ratio_of_times
 from resnexus.benchmark.subject import Subject, formula_network
-from resnexus.errors import unknown
 
 # One network for each rewrite: of 50 layers, and of the kind that the rewrite is for.
 NETWORKS = MappingProxyType(
@@ -107,8 +106,7 @@ def measure_worth(
         ResnexusError: an unknown rewrite.
     """
     for name in rewrites:
-        if name not in NETWORKS:
-            raise unknown("rewrite", name, NETWORKS)
+        rewrite(name)
     record = Worths(environment=environment())
     for model, names in groupby(rewrites, key=NETWORKS.__getitem__):
         with tempfile.TemporaryDirectory(prefix="resnexus-worth-") as scratch:
@@ -124,8 +122,7 @@ def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> l
     without: tuple[str, ...] = () if name == "fold_batch_norm" else ("fold_batch_norm",)
     runners: dict[tuple[str, Precision, bool], Runner] = {}
     for backend, precision in WAYS:
-        entry = back_end(backend)
-        if entry.missing(precision) or precision not in entry.precisions(job.device):
+        if not back_end(backend).is_usable(job.device, precision):
             continue
         own = replace(job, precision=precision)
         referee = Referee(subject.network, own)

@@ -36,11 +36,12 @@ public:
         const int n = index / row_tiles_, within = index % row_tiles_;
         const int y = paired_ ? 2 * within : within / per_row_;
         const int piece = paired_ ? 0 : within % per_row_;
-        const Slice columns = slice(out_.width, piece, paired_ ? 1 : per_row_);
+        const Slice columns = slice(out_.width, piece, per_row_);
         const int runs = paired_ && y + 1 < out_.height ? 2 : 1;
         const int64_t offset =
             int64_t(n) * in_.image + int64_t(y) * stride_ * in_.row + int64_t(columns.first) * stride_ * in_.pixel;
-        return {(n * out_.height + y) * out_.width + columns.first, columns.size(), runs, offset, int64_t(stride_) * in_.row};
+        const int first_pixel = (n * out_.height + y) * out_.width + columns.first;
+        return {first_pixel, columns.size(), runs, offset, int64_t(stride_) * in_.row};
     }
 
     int count = 0;
