@@ -18,8 +18,8 @@ import pytest
 
 from resnexus import architecture
 from resnexus.cli import app
-from resnexus.evaluation.golden import golden_weights
-from resnexus.evaluation.verify import paddle_shapes
+from resnexus.parity.golden import golden_weights
+from resnexus.parity.verify import paddle_shapes
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from resnexus.benchmark.bench import Bench
-from resnexus.benchmark.records import read_json
-from resnexus.benchmark.worth import Worths
-from resnexus.report.speed_page import charts, sections
+from resnexus.records import read_json
+from studies.speed_page import charts, sections
+from studies.worth import Worths
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "docs" / "speed.md", ROOT / "docs" / "latencies.md")

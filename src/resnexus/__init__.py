@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from resnexus.errors import ResnexusError as ResnexusError
     from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
-
-__version__ = "0.1.0"
+    from resnexus.version import __version__ as __version__
 
 _HOME = {
+    "__version__": "resnexus.version",
     "Architecture": "resnexus.architectures.spec",
     "Preprocess": "resnexus.data.preprocess",
     "ResnexusError": "resnexus.errors",
@@ -35,7 +35,7 @@ _HOME = {
     "list_models": "resnexus.architectures.catalog",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = [*_HOME]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

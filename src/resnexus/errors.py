@@ -30,3 +30,12 @@ def unknown(what: str, value: object, accepted: Iterable[str], see: str = "") ->
     elif see:
         message += f" {len(names)} names: {see}." if close else f": {len(names)} names, see {see}."
     return ResnexusError(message)
+
+
+def printable(text: object) -> str:
+    """Return text from outside, such as a path or a name in a file, as a terminal and a text file may show it.
+
+    Control characters and what is not Unicode (a file name may hold both) become escapes.
+    """
+    shown = str(text).encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)

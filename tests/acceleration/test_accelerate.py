@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import resnexus
-from resnexus.acceleration import backends
 from resnexus.acceleration.accelerate import accelerate
+from resnexus.acceleration.backends import contract
 from resnexus.errors import ResnexusError
 
 
@@ -67,7 +67,7 @@ def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
 def test_with_nothing_optional_and_no_compiler_torch_still_wins_over_plain(tiny, tiny_images, tmp_path, monkeypatch):
     optional = {"openvino", "onnxruntime", "onnx", "onnxscript", "nncf"}
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(backends, "is_installed", lambda package: package not in optional)
+    monkeypatch.setattr(contract, "is_installed", lambda package: package not in optional)
     engine = accelerate(tiny, image_size=16, batch_sizes=(4,), cache_dir=tmp_path, seconds=0.2)
     assert engine.plans[4].candidate.backend == "torch"
     assert engine.plans[4].ratio <= 1

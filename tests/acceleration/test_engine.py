@@ -13,7 +13,7 @@ import torch
 from resnexus.acceleration.accelerate import accelerate
 from resnexus.acceleration.engine import BatchSizeWarning
 from resnexus.errors import ResnexusError
-from resnexus.evaluation.agreement import agreement
+from resnexus.parity.agreement import agreement
 
 pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
 

@@ -10,7 +10,7 @@ from resnexus.architectures.siblings import SIBLINGS
 
 MEASURED = {
     entry["architecture"]: entry["measured"]
-    for entry in json.loads((files("resnexus.weights") / "series.json").read_text())["checkpoints"]
+    for entry in json.loads((files("resnexus.series") / "series.json").read_text())["checkpoints"]
 }
 
 

@@ -4,14 +4,15 @@ import pytest
 import torch
 
 from resnexus import Architecture, ResnexusError, architecture, complexity, create_model
-from resnexus.acceleration.backends import BackendError, Job, backend
+from resnexus.acceleration.backends.contract import BackendError, Job
+from resnexus.acceleration.backends.registry import backend
 from resnexus.acceleration.native import product
 from resnexus.benchmark.engines import ENGINES, engine, quick_engines
-from resnexus.benchmark.openers import TIMM
 from resnexus.benchmark.peaks import Peak, floor_ms, peak
+from resnexus.benchmark.peers.openers import TIMM
 from resnexus.benchmark.subject import Subject, formula_network
-from resnexus.evaluation.agreement import agreement
-from resnexus.evaluation.golden import golden, golden_images
+from resnexus.parity.agreement import agreement
+from resnexus.parity.golden import golden, golden_images
 
 ROW = Architecture(
     name="tiny", block="bottleneck", depths=(1,), width=8, out_width=32, stem="small", stem_width=16, se_reduction=4

@@ -1,8 +1,8 @@
 import pytest
 
 from resnexus import ResnexusError
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.ratios import best_peer, geometric_mean, ratio_of
-from resnexus.benchmark.records import Cell
 
 
 def cell(engine, rounds, **place):

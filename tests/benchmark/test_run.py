@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from resnexus import Architecture, ResnexusError, create_model
-from resnexus.acceleration.plan import Plan
+from resnexus.acceleration.planning.plan import Plan
 from resnexus.benchmark import engines, run
-from resnexus.benchmark.bench import Bench, Settings, steps
+from resnexus.benchmark.bench import Bench, BenchSettings, steps
 from resnexus.benchmark.peaks import Peak
 from resnexus.benchmark.ratios import ratio_of
-from resnexus.benchmark.records import read_json, write_json
+from resnexus.records import read_json, write_json
 
 NAME = "ResNet50_vd"
 ROW = Architecture(
     name="tiny", block="bottleneck", depths=(1,), width=8, out_width=32, stem="small", stem_width=16, shortcut="pool"
 )
-SETTINGS = Settings(
+SETTINGS = BenchSettings(
     precisions=("fp32", "bf16"),
     batch_sizes=(1, 2),
     engines=("eager", "channels_last", "timm"),

@@ -1,7 +1,7 @@
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.acceleration import timing
+from resnexus.acceleration.planning import timing
 from resnexus.benchmark.timing import measure
 
 

@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from resnexus import architecture, create_model
-from resnexus.evaluation.golden import golden_weights
-from resnexus.evaluation.verify import golden_network, paddle_shapes
+from resnexus.parity.golden import golden_weights
+from resnexus.parity.verify import golden_network, paddle_shapes
 
 NAME = "SE_ResNet18_vd"
 
 EXPORT = """
 import sys, torch
 from resnexus import architecture
-from resnexus.evaluation.verify import golden_network
+from resnexus.parity.verify import golden_network
 network = golden_network(architecture("SE_ResNet18_vd"))
 network.head.bias.data.add_(float(sys.argv[2]))
 torch.onnx.export(network, (torch.zeros(2, 3, 64, 64),), sys.argv[1], dynamo=True, verbose=False)

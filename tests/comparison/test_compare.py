@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from resnexus import Architecture, ResnexusError, compare, complexity
-from resnexus.benchmark.records import Comparison, read_json
 from resnexus.comparison import compare as module
 from resnexus.comparison.compare import Timing
 from resnexus.comparison.runs import Finished
+from resnexus.records import read_json
+from resnexus.report.record import Comparison
 from resnexus.training.settings import Settings
 from resnexus.weights.checkpoint_file import read_checkpoint
 

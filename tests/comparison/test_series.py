@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.benchmark.bench import Bench, Settings
+from resnexus.benchmark.bench import Bench, BenchSettings
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
-from resnexus.benchmark.records import Cell, write_json
 from resnexus.comparison.series import QUICK, benched_series, line_name, published_series
+from resnexus.records import write_json
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def cell(engine, image_size=224):
 def test_latencies_come_from_the_record_of_a_benchmark(tmp_path):
     bench = Bench(
         environment=replace(environment(), date="2026-01-01T00:00:00+00:00"),
-        settings=Settings(),
+        settings=BenchSettings(),
         cells=(cell("eager"), cell("openvino"), cell("resnexus"), cell("resnexus", image_size=64)),
     )
     write_json(bench, tmp_path / "bench.json")

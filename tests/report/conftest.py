@@ -10,12 +10,13 @@ import pytest
 
 from resnexus.architectures.catalog import BASELINES, architecture
 from resnexus.architectures.complexity import complexity
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import Environment
-from resnexus.benchmark.records import Cell, Comparison, Run, SeriesNetwork, TrainedNetwork, WrongCell
 from resnexus.report import write_report
-from resnexus.weights.checkpoints import checkpoints
-from resnexus.weights.errata import errata
-from resnexus.weights.published import published
+from resnexus.report.record import Comparison, Run, SeriesNetwork, TrainedNetwork, WrongCell
+from resnexus.series.checkpoints import checkpoints
+from resnexus.series.errata import errata
+from resnexus.series.published import published
 
 SIBLINGS = (
     # name, family, gflops, mparams, correct of 360 by seed, relative latency

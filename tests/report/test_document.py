@@ -5,10 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from resnexus.benchmark.records import Comparison, read_json
 from resnexus.errors import ResnexusError
+from resnexus.records import read_json
 from resnexus.report import write_report
 from resnexus.report.document import render, write_bytes
+from resnexus.report.record import Comparison
 
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
 

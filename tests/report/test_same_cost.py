@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from resnexus.benchmark.records import WrongCell
+from resnexus.report.record import WrongCell
 from resnexus.report.same_cost import answers, baseline, costs, same_cost, same_cost_table, slowdown
 
 

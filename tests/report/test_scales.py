@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from resnexus.report.figures import data_figures, series_figures
-from resnexus.report.scales import Layout, Scale, scales
+from resnexus.report.scales import Frame, Scale, scales
 
-LAYOUT = Layout(width=400, height=300, font_size=10, point_area=50)
+LAYOUT = Frame(width=400, height=300, font_size=10, point_area=50)
 
 
 def test_linear_and_logarithmic_pixels():

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 import resnexus
-from resnexus.benchmark.bench import Bench, LeftOut, Settings
+from resnexus.benchmark.bench import Bench, BenchSettings, LeftOut
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.peaks import Peak
-from resnexus.benchmark.records import Cell
 from resnexus.report.speed import against_peers, at, latency_table, left_out, page, penalties, penalty_tables, summary
 
 ENVIRONMENT = Environment(
@@ -58,7 +58,7 @@ def bench():
     ]
     return Bench(
         environment=ENVIRONMENT,
-        settings=Settings(batch_sizes=(1,), engines=tuple(FACTORS), threads=1, rounds=9),
+        settings=BenchSettings(batch_sizes=(1,), engines=tuple(FACTORS), threads=1, rounds=9),
         peaks=(
             Peak(device="cpu", precision="fp32", tflops=0.4, gbytes_s=20.0, call_us=2.0),
             Peak(device="cpu", precision="bf16", tflops=None, gbytes_s=20.0, call_us=2.0),

@@ -9,8 +9,8 @@ import torch
 
 from resnexus import ResnexusError, architecture, create_model
 from resnexus.architectures.siblings import SIBLINGS
-from resnexus.evaluation.agreement import FLOAT32_TOLERANCE, agreement
-from resnexus.evaluation.golden import golden, golden_images, golden_weights
+from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement
+from resnexus.parity.golden import golden, golden_images, golden_weights
 from resnexus.weights import to_paddle
 from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
 from resnexus.weights.mapping import to_timm

@@ -11,8 +11,8 @@ import torch
 from resnexus import ResnexusError, create_model
 from resnexus.architectures.siblings import SIBLINGS
 from resnexus.data.preprocess import Preprocess
+from resnexus.series.checkpoints import checkpoints, tags
 from resnexus.weights.checkpoint_file import read_provenance
-from resnexus.weights.checkpoints import checkpoints, tags
 from resnexus.weights.hub import from_pretrained, push_to_hub, read_preprocess, save_pretrained
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="the Hub needs it: pip install 'resnexus[hub]'")

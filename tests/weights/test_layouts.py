@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnexus import ResnexusError, architecture, create_model
-from resnexus.evaluation.agreement import agreement
+from resnexus.parity.agreement import agreement
 from resnexus.weights.detect import detect
 from resnexus.weights.mapping import from_timm, to_timm
 from resnexus.weights.pretrained import assign

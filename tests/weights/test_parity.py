@@ -11,9 +11,9 @@ import torch
 
 from resnexus import ResnexusError, architecture, create_model
 from resnexus.architectures.catalog import SERIES
-from resnexus.evaluation.golden import IMAGE_SIZES, golden, golden_images, golden_weights
-from resnexus.evaluation.traps import TRAPS
-from resnexus.evaluation.verify import golden_network, paddle_shapes, verify
+from resnexus.parity.golden import IMAGE_SIZES, golden, golden_images, golden_weights
+from resnexus.parity.traps import TRAPS
+from resnexus.parity.verify import golden_network, paddle_shapes, verify
 from resnexus.weights import from_paddle, to_paddle
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from resnexus import ResnexusError, architecture, create_model
-from resnexus.evaluation.agreement import FLOAT64_TOLERANCE, agreement
-from resnexus.evaluation.golden import golden, golden_images, golden_weights
+from resnexus.parity.agreement import FLOAT64_TOLERANCE, agreement
+from resnexus.parity.golden import golden, golden_images, golden_weights
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import from_paddle, names, to_paddle
 from resnexus.weights.pdparams import NAME_TABLE, SLICE_TABLE, PdparamsError, _latin1, read_pdparams

@@ -20,7 +20,8 @@ from safetensors import safe_open
 from server import FileServer
 
 from resnexus import Architecture, ResnexusError, create_model
-from resnexus.weights import checkpoints, from_paddle, store, to_paddle
+from resnexus.series import checkpoints
+from resnexus.weights import from_paddle, store, to_paddle
 from resnexus.weights.checkpoint_file import read_checkpoint, read_provenance
 from resnexus.weights.download import DownloadError, Patience, download
 from resnexus.weights.store import StoreError, cached, fetch, find_checkpoint
@@ -379,7 +380,7 @@ def test_a_file_of_a_mirror_stays_where_it_is_when_it_is_wrong(tmp_path, monkeyp
 def run(server, **arguments):
     code = f"""
 from resnexus import Architecture
-from resnexus.weights.checkpoints import checkpoints
+from resnexus.series.checkpoints import checkpoints
 from resnexus.weights.download import Patience
 from resnexus.weights.store import fetch
 from dataclasses import replace

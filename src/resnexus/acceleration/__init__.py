@@ -1,1 +1,1 @@
-"""The same function, faster: exact rewrites of a network, back ends that run it, and the choice between them."""
+"""The same function, faster: back ends that run a network, and the choice between them."""

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends import PRECISIONS, Job, Precision
-from resnexus.acceleration.cache import Cache
+from resnexus.acceleration.backends.contract import PRECISIONS, Job, Precision
 from resnexus.acceleration.engine import Array, Engine
-from resnexus.acceleration.machine import check_threads
-from resnexus.acceleration.planner import Planner
+from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.planner import Planner
 from resnexus.architectures.network import Network
 from resnexus.errors import ResnexusError, unknown
+from resnexus.machine import check_threads
 
 DEVICES = ("cpu",)
 MOST_CALIBRATION_IMAGES = 300

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends import Job, Runner, memory_errors
-from resnexus.acceleration.plan import Plan
+from resnexus.acceleration.backends.contract import Job, Runner
+from resnexus.acceleration.backends.memory import memory_errors
+from resnexus.acceleration.planning.plan import Plan
 from resnexus.errors import ResnexusError
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -7,22 +7,23 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from resnexus.acceleration.backends import BACKENDS, PRECISIONS
-from resnexus.acceleration.machine import check_threads
+from resnexus.acceleration.backends.contract import PRECISIONS
+from resnexus.acceleration.backends.registry import BACKENDS
 from resnexus.architectures.catalog import architecture
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine, quick_engines
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.latency import check_batch_sizes
 from resnexus.benchmark.peaks import Peak
-from resnexus.benchmark.records import Cell
 from resnexus.errors import ResnexusError, unknown
+from resnexus.machine import check_threads
 
 SCHEMA = 1
 DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class BenchSettings:
     """What is timed, and how.
 
     Attributes:
@@ -97,7 +98,7 @@ class Bench:
     """
 
     environment: Environment
-    settings: Settings
+    settings: BenchSettings
     peaks: tuple[Peak, ...] = ()
     cells: tuple[Cell, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -108,12 +109,12 @@ class Bench:
         entries: tuple[Cell | LeftOut, ...] = (*self.cells, *self.left_out)
         return any((entry.model, entry.device, entry.batch_size) == (model, device, batch_size) for entry in entries)
 
-    def continues(self, settings: Settings, here: Environment) -> bool:
+    def continues(self, settings: BenchSettings, here: Environment) -> bool:
         """Whether measurements with these settings, in this environment, belong into the same record."""
         return settings == self.settings and replace(here, date=self.environment.date) == self.environment
 
 
-def groups(models: Sequence[str], settings: Settings, before: Bench | None = None) -> list[tuple[str, str, int]]:
+def groups(models: Sequence[str], settings: BenchSettings, before: Bench | None = None) -> list[tuple[str, str, int]]:
     """Return network, device and batch size of what is to be timed together, in the order of measuring.
 
     Args:
@@ -134,6 +135,6 @@ def groups(models: Sequence[str], settings: Settings, before: Bench | None = Non
     return [group for group in wanted if before is None or not before.has(*group)]
 
 
-def steps(settings: Settings) -> int:
+def steps(settings: BenchSettings) -> int:
     """How often `run` reports a step in one group."""
     return len(settings.engines) * len(settings.precisions) + settings.rounds

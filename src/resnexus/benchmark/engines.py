@@ -12,15 +12,16 @@ from types import MappingProxyType
 
 import torch
 
-from resnexus.acceleration.backends import Job, Precision, Runner, is_installed
-from resnexus.acceleration.torch_backend import COMPILED
-from resnexus.benchmark import onnxruntime_gpu, openers
+from resnexus.acceleration.backends.contract import Job, Precision, Runner
+from resnexus.acceleration.backends.torch import COMPILED
+from resnexus.benchmark.peers import onnxruntime_gpu, openers
 from resnexus.benchmark.subject import Subject
 from resnexus.errors import unknown
+from resnexus.packages import is_installed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
+class EngineRow:
     """One way to run networks.
 
     Attributes:
@@ -60,61 +61,61 @@ _TORCH: Mapping[str, tuple[Precision, ...]] = MappingProxyType(
 )
 
 _ROWS = (
-    Engine(
+    EngineRow(
         name="eager",
         what="PyTorch as it is",
         precisions=_TORCH,
         open=partial(openers.plain, torch.contiguous_format),
     ),
-    Engine(
+    EngineRow(
         name="channels_last",
         what="PyTorch, channels last",
         precisions=_TORCH,
         open=partial(openers.plain, torch.channels_last),
     ),
-    Engine(
+    EngineRow(
         name="compile",
         what="torch.compile",
         precisions=_TORCH,
         quick=False,
         open=partial(openers.compiled, openers.DEFAULT, {}),
     ),
-    Engine(
+    EngineRow(
         name="compile_frozen",
         what="torch.compile with frozen weights",
         precisions={"cpu": ("fp32", "bf16")},
         quick=False,
         open=partial(openers.compiled, openers.DEFAULT, openers.FROZEN),
     ),
-    Engine(
+    EngineRow(
         name="compile_reduce_overhead",
         what="torch.compile, mode='reduce-overhead': CUDA graphs",
         precisions={"cuda": ("fp32", "bf16", "fp16")},
         quick=False,
         open=partial(openers.compiled, "reduce-overhead", {}),
     ),
-    Engine(
+    EngineRow(
         name="compile_max_autotune",
         what="torch.compile, mode='max-autotune'; with frozen weights on the CPU",
         precisions=_TORCH,
         quick=False,
         open=partial(openers.compiled, "max-autotune", {**openers.FROZEN, **openers.SILENT}),
     ),
-    Engine(
+    EngineRow(
         name="aotinductor",
         what="torch.export and AOTInductor with frozen weights",
         precisions={"cpu": ("fp32", "bf16")},
         quick=False,
         open=partial(openers.back_end, "torch", {"mode": COMPILED}),
     ),
-    Engine(
+    EngineRow(
         name="onnxruntime",
         what="ONNX Runtime, every graph optimisation; CUDA graphs on a GPU",
         precisions={"cpu": ("fp32",), "cuda": onnxruntime_gpu.PRECISIONS["CUDAExecutionProvider"]},
         packages=("onnxruntime", "onnx", "onnxscript"),
         open=openers.onnxruntime,
     ),
-    Engine(
+    EngineRow(
         name="tensorrt",
         what="TensorRT behind ONNX Runtime, with CUDA graphs",
         precisions={"cuda": onnxruntime_gpu.PRECISIONS["TensorrtExecutionProvider"]},
@@ -122,21 +123,21 @@ _ROWS = (
         quick=False,
         open=partial(openers.onnxruntime_on_gpu, "TensorrtExecutionProvider"),
     ),
-    Engine(
+    EngineRow(
         name="openvino",
         what="OpenVINO, set for latency; int8 with NNCF",
         precisions={"cpu": ("fp32", "bf16", "int8")},
         packages=("openvino",),
         open=partial(openers.back_end, "openvino", {}),
     ),
-    Engine(
+    EngineRow(
         name="paddle",
         what="Paddle Inference with oneDNN",
         precisions={"cpu": ("fp32", "bf16")},
         packages=("paddlepaddle",),
         open=openers.paddle,
     ),
-    Engine(
+    EngineRow(
         name="timm",
         what="timm's own network with the same weights, channels last",
         precisions=_TORCH,
@@ -144,7 +145,7 @@ _ROWS = (
         networks=openers.TIMM,
         open=partial(openers.timm, None),
     ),
-    Engine(
+    EngineRow(
         name="timm_frozen",
         what="timm's own network, torch.compile with frozen weights",
         precisions={"cpu": ("fp32", "bf16")},
@@ -153,7 +154,7 @@ _ROWS = (
         networks=openers.TIMM,
         open=partial(openers.timm, openers.FROZEN),
     ),
-    Engine(
+    EngineRow(
         name="resnexus",
         what="resnexus.accelerate",
         precisions={"cpu": ("fp32", "bf16", "int8")},
@@ -165,7 +166,7 @@ ENGINES = MappingProxyType({row.name: row for row in _ROWS})
 OURS = "resnexus"
 
 
-def engine(name: str) -> Engine:
+def engine(name: str) -> EngineRow:
     """Return the engine called `name`.
 
     Raises:

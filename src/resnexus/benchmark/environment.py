@@ -12,8 +12,8 @@ from itertools import chain
 
 import torch
 
-from resnexus.acceleration.backends import DISTRIBUTIONS
-from resnexus.acceleration.machine import processor_name, usable_cores
+from resnexus.machine import processor_name, usable_cores
+from resnexus.packages import distributions
 
 PACKAGES = (
     "torch",
@@ -74,7 +74,7 @@ def environment() -> Environment:
 
 def _versions(names: tuple[str, ...]) -> dict[str, str]:
     found = {}
-    for name in chain.from_iterable(DISTRIBUTIONS.get(name, (name,)) for name in names):
+    for name in chain.from_iterable(map(distributions, names)):
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found

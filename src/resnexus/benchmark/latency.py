@@ -9,11 +9,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from resnexus.acceleration.backends import DTYPES
-from resnexus.benchmark.records import Cell
+from resnexus.acceleration.backends.contract import DTYPES
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.timing import measure
 from resnexus.errors import ResnexusError, unknown
-from resnexus.evaluation.agreement import agreement
+from resnexus.parity.agreement import agreement
 
 
 def time_networks(

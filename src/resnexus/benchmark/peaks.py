@@ -14,9 +14,10 @@ from statistics import median
 import torch
 from torch.nn import functional as F
 
-from resnexus.acceleration.backends import DTYPES, BackendError, backend
+from resnexus.acceleration.backends.contract import DTYPES, BackendError
+from resnexus.acceleration.backends.registry import backend
+from resnexus.acceleration.backends.torch import using_threads
 from resnexus.acceleration.native import product
-from resnexus.acceleration.torch_backend import using_threads
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture

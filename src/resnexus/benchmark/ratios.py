@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import comb, exp, log
 from statistics import median
 
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
-from resnexus.benchmark.records import Cell
 from resnexus.errors import ResnexusError
 
 CONFIDENCE = 0.95

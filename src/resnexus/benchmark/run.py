@@ -13,23 +13,23 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends import Job, Precision, Runner
-from resnexus.acceleration.cache import Cache
+from resnexus.acceleration.backends.contract import Job, Precision, Runner
 from resnexus.acceleration.engine import Engine
-from resnexus.acceleration.timing import interleaved
-from resnexus.acceleration.verification import Referee, probe_images
+from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.judge import Referee, probe_images
+from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
-from resnexus.benchmark.bench import Bench, LeftOut, Settings, groups
+from resnexus.benchmark.bench import Bench, BenchSettings, LeftOut, groups
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine
 from resnexus.benchmark.environment import environment
 from resnexus.benchmark.peaks import Peak, peak
-from resnexus.benchmark.records import Cell
 from resnexus.benchmark.subject import Subject, formula_network
 from resnexus.benchmark.timing import summary
 from resnexus.errors import ResnexusError
-from resnexus.evaluation.agreement import Agreement
+from resnexus.parity.agreement import Agreement
 
 CALIBRATION_IMAGES = 16
 
@@ -56,7 +56,7 @@ class Watch:
 
 def run(
     models: Sequence[str],
-    settings: Settings,
+    settings: BenchSettings,
     *,
     before: Bench | None = None,
     create: Callable[[Architecture], Network] = formula_network,
@@ -104,14 +104,14 @@ def run(
                 yield record
 
 
-def _peaks(settings: Settings, watch: Watch) -> tuple[Peak, ...]:
+def _peaks(settings: BenchSettings, watch: Watch) -> tuple[Peak, ...]:
     watch.say("measuring what the machine can do")
     return tuple(
         peak(device, precision, settings.threads) for device in settings.devices for precision in settings.precisions
     )
 
 
-def _calibration(settings: Settings) -> Tensor | None:
+def _calibration(settings: BenchSettings) -> Tensor | None:
     if "int8" not in settings.precisions:
         return None
     return probe_images(Job(batch_size=CALIBRATION_IMAGES, image_size=(settings.image_size, settings.image_size)))
@@ -135,7 +135,7 @@ class _Group:
     model: str
     device: str
     batch_size: int
-    settings: Settings
+    settings: BenchSettings
     watch: Watch
 
     def timed(self) -> tuple[list[Cell], list[LeftOut]]:

@@ -9,12 +9,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.building import Builder
-from resnexus.acceleration.cache import Cache
+from resnexus.acceleration.planning.building import Builder
+from resnexus.acceleration.planning.cache import Cache
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
-from resnexus.evaluation.golden import golden_weights
-from resnexus.evaluation.verify import paddle_shapes
+from resnexus.parity.golden import golden_weights
+from resnexus.parity.verify import paddle_shapes
 from resnexus.weights.mapping import from_paddle
 from resnexus.weights.pretrained import assign
 

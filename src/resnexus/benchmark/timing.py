@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from resnexus.acceleration.timing import interleaved
+from resnexus.acceleration.planning.timing import interleaved
 
 
 @dataclass(frozen=True, kw_only=True)

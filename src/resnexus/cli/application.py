@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from resnexus import __version__
 from resnexus.cli import bench, compare, convert, fetch, info, list_models, optimize, verify
+from resnexus.version import __version__
 
 app = typer.Typer(
     help="ResNeXt, SENet and Res2Net for PyTorch: look up, compare, time and train the networks of the series.",

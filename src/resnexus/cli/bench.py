@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from resnexus.benchmark.bench import Bench, Settings
+    from resnexus.benchmark.bench import Bench, BenchSettings
 
 _COMMA = "separated by commas"
 
@@ -47,12 +47,12 @@ def bench(
     if list_engines:
         _list_engines()
         return
-    from resnexus.acceleration.machine import check_threads
-    from resnexus.benchmark.bench import Settings
-    from resnexus.benchmark.records import to_json
+    from resnexus.benchmark.bench import BenchSettings
     from resnexus.cli.compare import names, numbers
+    from resnexus.machine import check_threads
+    from resnexus.records import to_json
 
-    settings = Settings(
+    settings = BenchSettings(
         devices=tuple(names(devices)),
         precisions=tuple(names(precisions)),
         batch_sizes=tuple(numbers(batch_sizes)),
@@ -88,18 +88,18 @@ def _engines(text: str) -> tuple[str, ...]:
     return tuple({"quick": quick_engines(), "all": ENGINES}.get(text, names(text)))
 
 
-def _measured(models: list[str], settings: Settings, out: Path, *, quiet: bool) -> Bench:
+def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: bool) -> Bench:
     from resnexus.benchmark.bench import Bench, groups, steps
-    from resnexus.benchmark.records import read_json, write_json
     from resnexus.benchmark.run import Watch, run
-    from resnexus.comparison.progress import Bars, Silent
     from resnexus.files import write_text
+    from resnexus.progress import Shown, Silent
+    from resnexus.records import read_json, write_json
     from resnexus.report.speed import page
 
     path = out / "bench.json"
     before = record = read_json(Bench, path) if path.exists() else None
     missing = groups(models, settings, before)
-    progress = Silent() if quiet else Bars()
+    progress = Silent() if quiet else Shown()
     with progress.stage("bench", len(missing) * steps(settings)) as step:
         watch = Watch(
             begin=lambda model, device, size: progress.say(f"{model} on {device}, batch {size}"),

@@ -51,9 +51,9 @@ def compare(
 
     A training that OUT already holds, under the same conditions, is not done again.
     """
-    from resnexus.benchmark.records import to_json
     from resnexus.comparison import compare as job
-    from resnexus.comparison.progress import Bars, Silent
+    from resnexus.progress import Shown, Silent
+    from resnexus.records import to_json
     from resnexus.training.settings import Settings
 
     result = job.compare(
@@ -72,7 +72,7 @@ def compare(
         ),
         timing=job.Timing(precisions=tuple(names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
         series=Path(series) if series.endswith(".json") else series,  # type: ignore[arg-type]  # checked by compare
-        progress=Silent() if json_output else Bars(),
+        progress=Silent() if json_output else Shown(),
     )
     print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
 

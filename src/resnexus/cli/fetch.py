@@ -20,7 +20,7 @@ def fetch(
     RESNEXUS_HOME chooses the folder, RESNEXUS_MIRROR another server or folder (https, http or file).
     """
     from resnexus.errors import ResnexusError
-    from resnexus.weights.checkpoints import checkpoints
+    from resnexus.series.checkpoints import checkpoints
     from resnexus.weights.store import fetch as bring
     from resnexus.weights.store import find_checkpoint
 

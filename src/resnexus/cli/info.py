@@ -10,8 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from resnexus.architectures.complexity import Complexity
-    from resnexus.weights.errata import Erratum
-    from resnexus.weights.published import Published
+    from resnexus.series.errata import Erratum
+    from resnexus.series.published import Published
 
 _UNITS = {"gflops": "GFLOPs", "mparams": "M parameters", "v100_ms": "ms on V100"}
 
@@ -23,8 +23,8 @@ def info(
 ) -> None:
     """Show a network: its row, features, cost, published figures, and which of those are wrong."""
     import resnexus
-    from resnexus.weights.errata import errata
-    from resnexus.weights.published import checkpoint_entries, published
+    from resnexus.series.errata import errata
+    from resnexus.series.published import checkpoint_entries, published
 
     row = resnexus.architecture(name)
     cost = resnexus.complexity(row.name, image_size)

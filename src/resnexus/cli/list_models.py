@@ -42,7 +42,7 @@ def list_models(
 
 def _rows(family: str | None, pretrained: bool) -> list[dict[str, Any]]:
     import resnexus
-    from resnexus.weights.published import checkpoint_entries, published
+    from resnexus.series.published import checkpoint_entries, published
 
     names = resnexus.list_models(family)
     entries = [(name, name) for name in names]

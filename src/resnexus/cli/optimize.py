@@ -51,8 +51,8 @@ def optimize(
 
 
 def _explanations(name: str | None) -> list[str]:
-    from resnexus.acceleration.rewrites import REWRITES, applicable, explain
     from resnexus.architectures.catalog import CATALOG, architecture
+    from resnexus.rewrites.table import REWRITES, applicable, explain
 
     if name is None:
         return [explain(rewrite) for rewrite in REWRITES]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from resnexus.evaluation.agreement import Agreement
-    from resnexus.evaluation.verify import Check
+    from resnexus.parity.agreement import Agreement
+    from resnexus.parity.verify import Check
 
 _FAILED = 1
 
@@ -48,7 +48,7 @@ def verify(
 def _verify_network(name: str) -> bool:
     import torch
 
-    from resnexus.evaluation.verify import verify as check
+    from resnexus.parity.verify import verify as check
 
     checks = [result for dtype in (torch.float64, torch.float32) for result in check(name, dtype=dtype)]
     print(f"{name}, golden weights, against the original's recorded output")
@@ -75,9 +75,9 @@ def _identify(path: Path) -> str:
 
 
 def _verify_onnx(subject: str, weights: Path) -> bool:
-    from resnexus.evaluation.agreement import FLOAT32_TOLERANCE
-    from resnexus.evaluation.forms import OnnxNetwork, compare_forms
     from resnexus.models import create_model
+    from resnexus.parity.agreement import FLOAT32_TOLERANCE
+    from resnexus.parity.forms import OnnxNetwork, compare_forms
     from resnexus.weights.convert import load_state, ours
 
     form = OnnxNetwork(subject)

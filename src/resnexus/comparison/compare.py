@@ -13,18 +13,19 @@ import torch
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.siblings import SIBLINGS, find
 from resnexus.architectures.spec import Architecture
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.benchmark.latency import check_batch_sizes, check_precisions, steps, time_networks
-from resnexus.benchmark.records import Cell, Comparison, Run, TrainedNetwork
-from resnexus.comparison.progress import Progress, Silent
-from resnexus.comparison.runs import Job, finished, train, trained_network
+from resnexus.comparison.runs import Training, finished, train, trained_network
 from resnexus.comparison.series import benched_series, line_name, published_series, time_series
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, unknown
 from resnexus.files import write_text
+from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
+from resnexus.report.record import Comparison, Run, TrainedNetwork
 from resnexus.training.settings import Settings
 
 SeriesMode = Literal["quick", "full", "none"]
@@ -102,7 +103,7 @@ def compare(
     out = Path(out)
     rows = _rows(data, models)
     jobs = [
-        Job(row=row, weights=weights, seed=seed, data=splits, augment=augment, settings=settings)
+        Training(row=row, weights=weights, seed=seed, data=splits, augment=augment, settings=settings)
         for seed in range(seeds)
         for splits, augment in [_open(data, image_size, seed)]
         for row in rows
@@ -152,7 +153,7 @@ def _open(data: str | os.PathLike[str], image_size: int, seed: int) -> tuple[Spl
     return open_dataset(data, preprocess, Augment(), seed=seed), Augment()
 
 
-def _train_all(jobs: list[Job], out: Path, progress: Progress) -> list[tuple[Job, Run]]:
+def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tuple[Training, Run]]:
     runs = []
     for number, job in enumerate(jobs, start=1):
         run = finished(job, out)
@@ -168,7 +169,7 @@ def _train_all(jobs: list[Job], out: Path, progress: Progress) -> list[tuple[Job
     return runs
 
 
-def _time_trained(jobs: list[Job], out: Path, timing: Timing, progress: Progress) -> tuple[Cell, ...]:
+def _time_trained(jobs: list[Training], out: Path, timing: Timing, progress: Progress) -> tuple[Cell, ...]:
     networks = {job.row.name: trained_network(job, out) for job in jobs}
     total = steps(timing.precisions, timing.batch_sizes, timing.rounds)
     with progress.stage("timing the trained networks", total) as step:
@@ -192,7 +193,7 @@ def _time_series(timing: Timing, quick: bool, progress: Progress) -> tuple[Cell,
         return time_series(quick=quick, on_step=step, **options)
 
 
-def _trained(job: Job, runs: list[Run]) -> TrainedNetwork:
+def _trained(job: Training, runs: list[Run]) -> TrainedNetwork:
     preprocess = job.data.preprocess
     cost = complexity(job.row, preprocess.size, num_classes=len(job.data.classes), in_chans=preprocess.in_chans)
     return TrainedNetwork(
@@ -206,7 +207,7 @@ def _trained(job: Job, runs: list[Run]) -> TrainedNetwork:
     )
 
 
-def _settings(job: Job, seeds: int) -> dict[str, str | int | float | bool | None]:
+def _settings(job: Training, seeds: int) -> dict[str, str | int | float | bool | None]:
     augment = job.augment
     shown = {"crop": augment.crop_area is not None, "flip": augment.flip, "shift": augment.shift}
     return {

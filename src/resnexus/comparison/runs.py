@@ -16,18 +16,19 @@ import torch
 
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
-from resnexus.benchmark.records import Run, read_json, write_json
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import ImageArrays, ImageFiles, LabelledImages, Splits
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.models import create_model
+from resnexus.records import read_json, write_json
+from resnexus.report.record import Run
 from resnexus.training.fit import fit
 from resnexus.training.settings import Settings
 from resnexus.weights.checkpoint_file import Provenance, read_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Training:
     """One training to be done.
 
     Attributes:
@@ -84,7 +85,7 @@ class Finished:
     run: Run
 
 
-def finished(job: Job, out: Path) -> Run | None:
+def finished(job: Training, out: Path) -> Run | None:
     """Return the record of `job` if it was finished in `out` before, under the same conditions; else None."""
     path = _record_path(job, out)
     if not path.is_file() or not weights_path(job, out).is_file():
@@ -93,7 +94,7 @@ def finished(job: Job, out: Path) -> Run | None:
     return record.run if record.key == job.key else None
 
 
-def train(job: Job, out: Path, on_epoch: Callable[[], object] | None = None) -> Run:
+def train(job: Training, out: Path, on_epoch: Callable[[], object] | None = None) -> Run:
     """Train, evaluate, and keep weights and record in `out`.
 
     Raises:
@@ -119,7 +120,7 @@ def train(job: Job, out: Path, on_epoch: Callable[[], object] | None = None) -> 
     return run
 
 
-def trained_network(job: Job, out: Path) -> Network:
+def trained_network(job: Training, out: Path) -> Network:
     """Return the network that `train` left in `out`, in evaluation mode."""
     with torch.device("meta"):
         network = Network(job.row, num_classes=len(job.data.classes), in_chans=job.data.preprocess.in_chans)
@@ -127,12 +128,12 @@ def trained_network(job: Job, out: Path) -> Network:
     return network.eval()
 
 
-def weights_path(job: Job, out: Path) -> Path:
+def weights_path(job: Training, out: Path) -> Path:
     """Where the weights of a job are kept."""
     return out / "weights" / f"{job.name}.safetensors"
 
 
-def _record_path(job: Job, out: Path) -> Path:
+def _record_path(job: Training, out: Path) -> Path:
     return out / "runs" / f"{job.name}.json"
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from resnexus.architectures.catalog import BASELINES, CATALOG, architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import environment
 from resnexus.benchmark.latency import time_networks
-from resnexus.benchmark.records import Cell, SeriesNetwork, WrongCell, read_json
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
-from resnexus.weights.checkpoints import checkpoints
-from resnexus.weights.errata import errata
-from resnexus.weights.published import Published, published
+from resnexus.records import read_json
+from resnexus.report.record import SeriesNetwork, WrongCell
+from resnexus.series.checkpoints import checkpoints
+from resnexus.series.errata import errata
+from resnexus.series.published import Published, published
 
 QUICK = (
     "ResNet50_vd",

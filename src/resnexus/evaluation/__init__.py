@@ -1,1 +1,1 @@
-"""How good a network is, and whether two networks are the same."""
+"""How good a network is."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from resnexus.report.figures import Figure, Point
 from resnexus.report.placement import Label, place
-from resnexus.report.scales import Layout, Scale, scales
+from resnexus.report.scales import Frame, Scale, scales
 
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#dddddd"
@@ -38,7 +38,7 @@ _LONGEST_LABEL = 28
 Spec = dict[str, Any]
 
 
-def specification(figure: Figure, layout: Layout) -> Spec:
+def specification(figure: Figure, layout: Frame) -> Spec:
     """Return the figure as a Vega-Lite specification, data included."""
     x_scale, y_scale = scales(figure, layout)
     position = {"x": _x(figure.x_title, x_scale), "y": _y(figure.y_title, y_scale)}
@@ -61,7 +61,7 @@ def specification(figure: Figure, layout: Layout) -> Spec:
     return size | title | {"config": _config(layout), "layer": [layer for layer in layers if layer]}
 
 
-def label_rows(figure: Figure, layout: Layout) -> list[dict[str, Any]]:
+def label_rows(figure: Figure, layout: Frame) -> list[dict[str, Any]]:
     """Return the placed labels: text, position and lead in pixels; those without room are left out."""
     x_scale, y_scale = scales(figure, layout)
     centres = [(x_scale(point.x), layout.height - y_scale(point.y)) for point in figure.points]
@@ -89,7 +89,7 @@ def _bars(points: list[dict[str, Any]], along: str, position: Spec, families: Sp
     return _layer(rows, {"type": "rule", "strokeWidth": 1.5, "aria": False}, encoding)
 
 
-def _marks(points: list[dict[str, Any]], hollow: bool, layout: Layout, position: Spec, families: Spec) -> Spec | None:
+def _marks(points: list[dict[str, Any]], hollow: bool, layout: Frame, position: Spec, families: Spec) -> Spec | None:
     area = layout.point_area * (1.4 if hollow else 1)
     mark = {"type": "point", "filled": not hollow, "size": area, "opacity": 1, "strokeWidth": 1.8}
     encoding = position | families | {"description": {"field": "description"}}
@@ -109,7 +109,7 @@ def _leads(labels: list[dict[str, Any]]) -> Spec | None:
     )
 
 
-def _texts(labels: list[dict[str, Any]], align: str, layout: Layout) -> Spec | None:
+def _texts(labels: list[dict[str, Any]], align: str, layout: Frame) -> Spec | None:
     return _layer(
         (row for row in labels if row["align"] == align),
         {"type": "text", "align": align, "baseline": "middle", "fontSize": layout.font_size, "aria": False},
@@ -167,7 +167,7 @@ def _label_row(point: Point, text: str, centre: tuple[float, float], label: Labe
     return {"text": text, "colour": TEXTS.get(point.family, INK)} | position | {"lead_x": lead_x, "lead_y": lead_y}
 
 
-def _segments(figure: Figure, layout: Layout) -> list[tuple[float, float, float, float]]:
+def _segments(figure: Figure, layout: Frame) -> list[tuple[float, float, float, float]]:
     x_scale, y_scale = scales(figure, layout)
     lines: dict[str, list[tuple[float, float, float]]] = {}
     found = []
@@ -189,7 +189,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
 
 
-def _config(layout: Layout) -> Spec:
+def _config(layout: Frame) -> Spec:
     size = layout.font_size
     return {
         "font": FONT,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from resnexus.benchmark.records import Comparison
 from resnexus.report.printing import counted, listed, number
+from resnexus.report.record import Comparison
 
 
 def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:

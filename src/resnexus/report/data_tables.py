@@ -6,7 +6,6 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from resnexus.benchmark.records import Comparison, TrainedNetwork
 from resnexus.evaluation.metrics import Spread, spread
 from resnexus.report.findings import difference, reference
 from resnexus.report.latencies import Latencies, agreement_remarks, latencies, latency_table
@@ -20,6 +19,7 @@ from resnexus.report.printing import (
     percent,
     signed,
 )
+from resnexus.report.record import Comparison, TrainedNetwork
 from resnexus.report.table import Column, Entry, Table, missing
 
 

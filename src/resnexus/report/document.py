@@ -7,15 +7,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from resnexus.benchmark.records import Comparison, write_json
 from resnexus.errors import ResnexusError
 from resnexus.files import write_bytes, write_text
+from resnexus.records import write_json
 from resnexus.report.chart import DARK
 from resnexus.report.conditions import facts, quick_note, repeats, summary
 from resnexus.report.data_tables import accuracy_table, latency_files, latency_tables, run_table
 from resnexus.report.drawing import draw, for_page, narrow, rasterise, wide
 from resnexus.report.figures import Figure, data_figures, series_figures
 from resnexus.report.findings import caution, findings, skipped
+from resnexus.report.record import Comparison
 from resnexus.report.same_cost import answers, same_cost_table
 from resnexus.report.series_tables import series_accuracy_table, series_latency_table
 from resnexus.report.table import Table, to_csv, to_markdown

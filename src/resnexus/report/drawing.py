@@ -9,30 +9,30 @@ from xml.etree import ElementTree
 from resnexus.errors import ResnexusError
 from resnexus.report.chart import specification
 from resnexus.report.figures import Figure
-from resnexus.report.scales import Layout
+from resnexus.report.scales import Frame
 
 _MANY = 12  # points that need the larger sizes
-_WIDE = Layout(width=480, height=330, font_size=11, point_area=60, titled=True)
-_WIDE_MANY = Layout(width=940, height=560, font_size=12, point_area=70, titled=True)
-_NARROW = Layout(width=296, height=340, font_size=10, point_area=45)
-_NARROW_MANY = Layout(width=296, height=560, font_size=10, point_area=45)
+_WIDE = Frame(width=480, height=330, font_size=11, point_area=60, titled=True)
+_WIDE_MANY = Frame(width=940, height=560, font_size=12, point_area=70, titled=True)
+_NARROW = Frame(width=296, height=340, font_size=10, point_area=45)
+_NARROW_MANY = Frame(width=296, height=560, font_size=10, point_area=45)
 
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SVG = "http://www.w3.org/2000/svg"
 _SAME_NAMES = {"": _SVG, "xlink": "http://www.w3.org/1999/xlink"}
 
 
-def wide(figure: Figure) -> Layout:
+def wide(figure: Figure) -> Frame:
     """Return the size for a desk's screen and for files."""
     return _WIDE_MANY if len(figure.points) > _MANY else _WIDE
 
 
-def narrow(figure: Figure) -> Layout:
+def narrow(figure: Figure) -> Frame:
     """Return the size for a phone."""
     return _NARROW_MANY if len(figure.points) > _MANY else _NARROW
 
 
-def draw(figure: Figure, layout: Layout) -> str:
+def draw(figure: Figure, layout: Frame) -> str:
     """Return a figure as SVG.
 
     Raises:

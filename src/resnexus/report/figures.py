@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from resnexus.benchmark.records import Cell, Comparison, TrainedNetwork
+from resnexus.benchmark.cell import Cell
 from resnexus.evaluation.metrics import Spread, spread
 from resnexus.report.latencies import Setting, latencies
 from resnexus.report.printing import decimals_for, flops_unit, number, parameters_unit, percent
+from resnexus.report.record import Comparison, TrainedNetwork
 from resnexus.report.same_cost import Cost, costs
 from resnexus.report.series_tables import is_extra
 

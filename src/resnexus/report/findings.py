@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from resnexus.benchmark.records import Cell, Comparison, Run, TrainedNetwork
+from resnexus.benchmark.cell import Cell
 from resnexus.evaluation.metrics import PairedDifference, paired_interval
 from resnexus.report.latencies import Setting, latencies
 from resnexus.report.printing import counted, decimals_for, listed, number, percent, signed
+from resnexus.report.record import Comparison, Run, TrainedNetwork
 
 BETTER, WORSE, NO_DIFFERENCE, UNKNOWN = "better", "worse", "no difference shown", "unknown: one seed"
 

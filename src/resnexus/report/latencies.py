@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from resnexus.benchmark.records import Cell
+from resnexus.benchmark.cell import Cell
 from resnexus.errors import ResnexusError
 from resnexus.report.printing import decimals_for, file_name, number
 from resnexus.report.table import Column, Entry, Table, missing

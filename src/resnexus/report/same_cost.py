@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
-from resnexus.benchmark.records import Comparison, SeriesNetwork
 from resnexus.report.latencies import latencies
 from resnexus.report.printing import counted, listed, number, signed
+from resnexus.report.record import Comparison, SeriesNetwork
 from resnexus.report.series_tables import is_extra, wrong
 from resnexus.report.table import Column, Entry, Table, missing
 

@@ -11,7 +11,7 @@ _ENOUGH_TICKS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Frame:
     """The size of a drawing.
 
     Attributes:
@@ -63,7 +63,7 @@ class Scale:
         return found if len(found) > 1 else None
 
 
-def scales(figure: Figure, layout: Layout) -> tuple[Scale, Scale]:
+def scales(figure: Figure, layout: Frame) -> tuple[Scale, Scale]:
     """Return the horizontal and the vertical scale: the points and their bars, and a margin for the labels."""
     low, high = _ends([v for point in figure.points for v in (point.x, *(point.x_range or ()))])
     if figure.logarithmic:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from resnexus.benchmark.records import Comparison, SeriesNetwork, WrongCell
 from resnexus.report.latencies import Latencies, latencies, latency_columns, latency_entry
 from resnexus.report.printing import decimals_for, number, percent
+from resnexus.report.record import Comparison, SeriesNetwork, WrongCell
 from resnexus.report.table import Column, Entry, Table, missing
 
 

@@ -9,11 +9,11 @@ from itertools import groupby
 
 from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.peaks import Peak, floor_ms
 from resnexus.benchmark.ratios import Ratio, best_peer, geometric_mean, ratio_of
-from resnexus.benchmark.records import Cell
 from resnexus.report.latencies import latency_entry
 from resnexus.report.printing import counted, decimals_for, listed, number
 from resnexus.report.table import Column, Entry, Table, missing, to_markdown

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from resnexus import __version__
 from resnexus.architectures.spec import Architecture
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.files import replacing
+from resnexus.version import __version__
 
 
 class CheckpointFileError(ResnexusError):

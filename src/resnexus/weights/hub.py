@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 import torch
 
-from resnexus import __version__
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.files import replacing
+from resnexus.series.checkpoints import Checkpoint
+from resnexus.version import __version__
 from resnexus.weights.checkpoint_file import CheckpointFileError, Provenance, write_checkpoint
-from resnexus.weights.checkpoints import Checkpoint
 from resnexus.weights.convert import load_state, ours
 from resnexus.weights.pretrained import FIRST_CONV, assign
 

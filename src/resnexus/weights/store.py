@@ -12,22 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import platformdirs
-
 from resnexus.architectures.catalog import BASELINES, architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError, unknown
 from resnexus.files import replacing
+from resnexus.home import home
+from resnexus.series.checkpoints import Checkpoint, checkpoints, tags
 from resnexus.weights.checkpoint_file import CheckpointFileError, Provenance, sha256, write_checkpoint
-from resnexus.weights.checkpoints import Checkpoint, checkpoints, tags
 from resnexus.weights.download import DEFAULT_PATIENCE, Patience, download
 from resnexus.weights.mapping import from_paddle
 from resnexus.weights.pdparams import read_pdparams
 
 _log = logging.getLogger("resnexus")
 
-HOME_VARIABLE = "RESNEXUS_HOME"
 MIRROR_VARIABLE = "RESNEXUS_MIRROR"
 OFFLINE_VARIABLE = "RESNEXUS_OFFLINE"
 
@@ -58,12 +56,6 @@ class Receipt:
     sha256: str
     bytes: int
     fetched: str
-
-
-def home() -> Path:
-    """Return the folder that holds what Resnexus has fetched: RESNEXUS_HOME, or the system's place for caches."""
-    chosen = os.environ.get(HOME_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("resnexus", appauthor=False)
 
 
 def find_checkpoint(name: str) -> Checkpoint:

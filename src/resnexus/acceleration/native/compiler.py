@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from resnexus.acceleration.backends import BackendError
+from resnexus.acceleration.backends.contract import BackendError
 from resnexus.files import write_bytes
 
 LIBRARY = "kernels.so"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnexus.acceleration.backends import BackendError
+from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.native import packing
 from resnexus.acceleration.native.layout import Activations, blocked
 from resnexus.acceleration.native.packing import LANES, Numbers

@@ -7,7 +7,7 @@ from ctypes import POINTER, Structure, c_bool, c_float, c_int, c_int32, c_int64,
 from pathlib import Path
 from types import MappingProxyType
 
-from resnexus.acceleration.backends import BackendError
+from resnexus.acceleration.backends.contract import BackendError
 
 
 class Tensor(Structure):

@@ -6,16 +6,16 @@ from typing import Any
 
 from torch import nn
 
-from resnexus.acceleration.backends import BackendError, Job
-from resnexus.acceleration.cascade import Cascade, CascadeBranch, SummedProjection
-from resnexus.acceleration.folding import BiasedConv
-from resnexus.acceleration.gating import PregatedBlock
+from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.native.layers import Activation, Epilogue, Layers
 from resnexus.acceleration.native.layout import Activations, blocked, cells_of, planes
 from resnexus.acceleration.native.packing import Numbers
 from resnexus.architectures.blocks import BasicBranch, BottleneckBranch, Res2Branch, ResidualBlock, SqueezeExcite
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
+from resnexus.rewrites.cascade import Cascade, CascadeBranch, SummedProjection
+from resnexus.rewrites.folding import BiasedConv
+from resnexus.rewrites.gating import PregatedBlock
 
 # What leaves a stage for the images of one pass: the output of stage 1 for one image of 224x224. Larger passes would
 # drive the activations out of the caches.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends import BackendError
+from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.native import library
 from resnexus.acceleration.native.layers import Layer
 from resnexus.acceleration.native.layout import Activations

@@ -1,0 +1,145 @@
+"""What every back end offers: it builds a network into files, and runs those files on batches of one size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from resnexus.architectures.network import Network
+from resnexus.errors import ResnexusError
+from resnexus.packages import installed_version, is_installed
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+)
+"""The precisions that PyTorch computes in as a whole."""
+
+
+class BackendError(ResnexusError):
+    """A back end that is not installed or cannot do what it was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is to be run: everything that a plan depends on, except the network and the machine.
+
+    Attributes:
+        batch_size: images per call.
+        in_chans: channels of an image.
+        image_size: (height, width) in pixels.
+        precision: `"fp32"`, `"bf16"`, `"fp16"`, or `"int8"` for weights and activations of the convolutions.
+        device: where it runs.
+        threads: CPU threads.
+    """
+
+    batch_size: int
+    in_chans: int = 3
+    image_size: tuple[int, int] = (224, 224)
+    precision: Precision = "fp32"
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(batch_size, in_chans, height, width)."""
+        return (self.batch_size, self.in_chans, *self.image_size)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a network: a back end, the rewrites it gets, and the back end's own options."""
+
+    backend: str
+    rewrites: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.backend}({options}) on {' + '.join(self.rewrites) or 'the network as it is'}"
+
+    def __hash__(self) -> int:
+        return hash((self.backend, self.rewrites, tuple(self.options.items())))
+
+
+class Runner(Protocol):
+    """A network that is ready to run."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Return logits (batch_size, classes) float32 for contiguous images (batch_size, C, H, W) float32.
+
+        Returns when they are computed; they are the caller's own. Not for several threads at once.
+        """
+        ...
+
+
+class Backend(ABC):
+    """Something that runs networks.
+
+    Attributes:
+        name: how plans call it.
+        packages: what must be installed; those see `resnexus.packages`.
+        more_packages: what a precision needs besides.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    more_packages: Mapping[Precision, tuple[str, ...]] = MappingProxyType({})
+
+    @abstractmethod
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Return what it can compute in on this machine, once `needs` is installed."""
+
+    @abstractmethod
+    def build(
+        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+    ) -> None:
+        """Write what `load` needs into an empty folder.
+
+        Args:
+            network: float32, in evaluation mode, rewritten already; left as it is.
+            job: what it is for.
+            options: of the candidate.
+            folder: exists and is empty.
+            calibration: (K, C, H, W) float32 images, for int8.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
+        """Return a runner for files that `build` wrote for the same job and options, as far as they depend on them."""
+
+    @abstractmethod
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the files depend on besides the network and the sizes of an image.
+
+        Jobs and options for which it is the same share their files; all else matters to `load` alone.
+        """
+
+    def needs(self, precision: Precision) -> tuple[str, ...]:
+        """Return the packages that a precision needs."""
+        return (*self.packages, *self.more_packages.get(precision, ()))
+
+    def versions(self, precision: Precision) -> dict[str, str]:
+        """Return package -> version of what a precision needs.
+
+        Raises:
+            MissingPackageError: a package is not installed.
+        """
+        return {package: installed_version(package) for package in self.needs(precision)}
+
+    def is_usable(self, device: str, precision: Precision) -> bool:
+        """Whether it is installed and computes in a precision on a device of this machine."""
+        return not self.missing(precision) and precision in self.precisions(device)
+
+    def missing(self, precision: Precision) -> list[str]:
+        """Return the packages that a precision needs and that are not installed."""
+        return [package for package in self.needs(precision) if not is_installed(package)]

@@ -1,0 +1,127 @@
+"""OpenVINO on the CPU: float32, bfloat16, and int8 after calibration with NNCF."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from resnexus.acceleration.backends.contract import Backend, BackendError, Job, Precision, Runner
+from resnexus.acceleration.backends.exporting import exported
+from resnexus.architectures.network import Network
+from resnexus.packages import required
+
+_MODEL = "model.xml"
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+@final
+class OpenVinoBackend(Backend):
+    """Options, all of them optional.
+
+    `parts`: the batch is cut into as many equal parts, which run side by side on one thread each, or in turn.
+    `rest`: what an int8 network computes in where it is not quantised, `"f32"` or `"bf16"`.
+    """
+
+    name = "openvino"
+    packages = ("openvino",)
+    more_packages = MappingProxyType({"int8": ("nncf",)})
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """float32; bfloat16 where the processor has instructions for it; int8."""
+        if device != "cpu":
+            return ()
+        found: list[Precision] = ["fp32"]
+        if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            found.append("bf16")
+        return (*found, "int8")
+
+    def build(
+        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+    ) -> None:
+        """Write OpenVINO's own format, weights in float32, or in int8 after calibration."""
+        openvino = required("openvino")
+        model = openvino.convert_model(exported(network, job, any_batch=True))
+        if job.precision == "int8":
+            if calibration is None:
+                raise BackendError("int8 needs images to calibrate with: give calibration")
+            model.reshape([1, *job.shape[1:]])
+            model = _quantised(model, calibration)
+        model.reshape([-1, *job.shape[1:]])
+        openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """Weights are kept in float32 or int8; batch size and options are applied when the file is opened."""
+        return {"weights": "int8, ranges from the extremes" if job.precision == "int8" else "fp32"}
+
+    def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
+        """Compile the model for the batch size and the threads of the job."""
+        parts = int(options.get("parts", "1"))
+        size, rest = divmod(job.batch_size, parts)
+        if rest:
+            raise BackendError(f"a batch of {job.batch_size} cannot be cut into {parts} equal parts")
+        model = _core().read_model(folder / _MODEL)
+        model.reshape([size, *job.shape[1:]])
+        side_by_side = min(parts, job.threads)
+        settings = {
+            "INFERENCE_PRECISION_HINT": options.get("rest", _HINTS[job.precision]),
+            "INFERENCE_NUM_THREADS": job.threads,
+            "NUM_STREAMS": side_by_side,
+        }
+        compiled = _core().compile_model(model, "CPU", settings)
+        return _Runner([compiled.create_infer_request() for _ in range(side_by_side)], size)
+
+
+@final
+class _Runner:
+    """Runs parts of a batch on requests that take turns."""
+
+    def __init__(self, requests: list[Any], size: int) -> None:
+        self.requests, self.size = requests, size
+
+    def __call__(self, images: Tensor) -> Tensor:
+        arrays = [part.numpy() for part in torch.split(images, self.size)]
+        if len(arrays) == 1:
+            return _logits(self.requests[0].infer(arrays, share_inputs=True)[0])
+        outputs = []
+        for start in range(0, len(arrays), len(self.requests)):
+            running = list(zip(self.requests, arrays[start:], strict=False))
+            for request, array in running:
+                request.start_async([array], share_inputs=True)
+            for request, _ in running:
+                request.wait()
+                outputs.append(_logits(request.get_output_tensor(0).data))
+        return torch.cat(outputs)
+
+
+def _logits(array: Any) -> Tensor:
+    return torch.from_numpy(array).clone()  # the request writes its next output where this one is
+
+
+@cache
+def _core() -> Any:
+    return required("openvino").Core()
+
+
+def _quantised(model: Any, calibration: Tensor) -> Any:
+    nncf = required("nncf")
+    # By default an activation's range is the mean of the images' largest values, which clips every image above it.
+    ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
+    images = nncf.Dataset([image[None].numpy() for image in calibration])
+    with redirect_stdout(sys.stderr):  # its progress bar is no output of ours
+        return nncf.quantize(
+            model,
+            images,
+            subset_size=len(calibration),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
+        )
+
+
+BACKEND = OpenVinoBackend()

@@ -1,0 +1,123 @@
+"""PyTorch itself: as it is, with channels last, or compiled ahead of time with frozen weights."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from resnexus.acceleration.backends.contract import DTYPES, Backend, Job, Precision, Runner
+from resnexus.acceleration.backends.exporting import Prepared, exported
+from resnexus.architectures.network import Network
+from resnexus.rewrites.folding import cast
+
+PLAIN, EAGER, COMPILED = "plain", "eager", "compiled"
+_PROGRAM, _PACKAGE = "program.pt2", "compiled.pt2"
+
+
+@final
+class TorchBackend(Backend):
+    """Option `mode`: `"plain"` (contiguous, always float32), `"eager"` (channels last) or `"compiled"`.
+
+    Compiled means AOTInductor with frozen weights: they are prepacked for oneDNN, and the file loads in a moment.
+    """
+
+    name = "torch"
+    packages = ("torch",)
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """float32 and bfloat16 on the CPU."""
+        return ("fp32", "bf16") if device == "cpu" else ()
+
+    def build(
+        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+    ) -> None:
+        """Write an exported program, or a compiled package."""
+        mode = options["mode"]
+        module: nn.Module = network
+        if mode != PLAIN:
+            dtype = DTYPES[job.precision]
+            module = Prepared(cast(network, dtype), dtype, torch.channels_last).eval()
+        program = exported(module, job, any_batch=mode != COMPILED)
+        if mode != COMPILED:
+            torch.export.save(program, folder / _PROGRAM)
+            return
+        from torch._inductor import aoti_compile_and_package
+
+        # The number of threads is compiled in.
+        with torch.no_grad(), using_threads(job.threads), _compiling_in(folder.parent):
+            aoti_compile_and_package(program, package_path=str(folder / _PACKAGE), inductor_configs={"freezing": True})
+
+    def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
+        """A compiled package serves one batch size and number of threads; programs serve any."""
+        mode = options["mode"]
+        kept = {"mode": mode, "precision": "fp32" if mode == PLAIN else job.precision}
+        return kept | ({"batch_size": job.batch_size, "threads": job.threads} if mode == COMPILED else {})
+
+    def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
+        """Return the program or the compiled package."""
+        if options["mode"] == COMPILED:
+            from torch._inductor import aoti_load_package
+
+            return _Runner(aoti_load_package(str(folder / _PACKAGE)), job.threads)
+        module = torch.export.load(folder / _PROGRAM).module()
+        if options["mode"] == EAGER:
+            module = module.to(memory_format=torch.channels_last)
+        return _Runner(module, job.threads)
+
+
+@final
+class _Runner:
+    def __init__(self, module: object, threads: int) -> None:
+        if not callable(module):
+            raise TypeError(f"expected something to call, found {type(module).__name__}")
+        self.module, self.threads = module, threads
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.inference_mode(), using_threads(self.threads):
+            logits: Tensor = self.module(images)
+        return logits.clone()  # a tensor like any other, which those made in inference mode are not
+
+
+_process_lock = threading.RLock()
+_COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+
+
+@contextmanager
+def _compiling_in(folder: Path) -> Iterator[None]:
+    """Give the compiler a folder of its own, removed afterwards: it would keep the weights of every network."""
+    with _process_lock, tempfile.TemporaryDirectory(prefix="compiling-", dir=folder) as cache:
+        before = os.environ.get(_COMPILER_CACHE)
+        os.environ[_COMPILER_CACHE] = cache
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_COMPILER_CACHE]
+            else:
+                os.environ[_COMPILER_CACHE] = before
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Let PyTorch use `count` CPU threads meanwhile; the setting belongs to the whole process."""
+    before = torch.get_num_threads()
+    if count == before:
+        yield
+        return
+    with _process_lock:
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+BACKEND = TorchBackend()

@@ -1,0 +1,1 @@
+"""The choice of what runs a network: what is tried, judged, timed, chosen and kept."""

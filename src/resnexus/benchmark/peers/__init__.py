@@ -1,0 +1,1 @@
+"""Who we are compared with, and how each of them opens a network."""

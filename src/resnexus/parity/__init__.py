@@ -1,0 +1,1 @@
+"""Whether two networks are the same, and whether one is the original."""

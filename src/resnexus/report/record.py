@@ -1,0 +1,138 @@
+"""All that a comparison counted and measured: tables, figures and the page are built from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from resnexus.benchmark.cell import Cell
+from resnexus.benchmark.environment import Environment
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training of one network.
+
+    Attributes:
+        seed: of the initial weights, the order of the images and the augmentation.
+        top1: accuracy on the validation images after the last epoch, a fraction.
+        top5: as `top1`, or among all classes if there are fewer than five.
+        images: validation images evaluated.
+        skipped: validation images that could not be read, each with the reason.
+        epochs: passes over the training images.
+        seconds: of training.
+    """
+
+    seed: int
+    top1: float
+    top5: float
+    images: int
+    skipped: tuple[str, ...]
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
+    """What was counted and measured of one network on the user's data.
+
+    Attributes:
+        name: of the network.
+        family: `"ResNet"`, `"ResNeXt"`, `"SENet"` or `"Res2Net"`.
+        line: networks with the same line are joined in the figures.
+        image_size: pixels on a side.
+        gflops: 2 x multiply-adds / 1e9 per image, counted.
+        mparams: trainable parameters in millions, counted.
+        runs: one per seed.
+    """
+
+    name: str
+    family: str
+    line: str
+    image_size: int
+    gflops: float
+    mparams: float
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongCell:
+    """A published figure that is wrong, and why; `counted` is None if it cannot be counted."""
+
+    field: str
+    published: float
+    counted: float | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesNetwork:
+    """One network of the series: what was published beside what was counted.
+
+    Attributes:
+        name: of the checkpoint, e.g. `"Res2Net50_vd_26w_4s_ssld"`, or of the baseline.
+        architecture: the network's row.
+        family: as for `TrainedNetwork`.
+        line: as for `TrainedNetwork`.
+        top1: published, a fraction.
+        top5: published, a fraction.
+        reference_top1: the paper's, or None.
+        reference_top5: the paper's, or None.
+        published_gflops: as printed.
+        published_mparams: as printed.
+        gflops: counted.
+        mparams: counted.
+        v100_ms: published latency of one image on a V100 in fp32, or None.
+        t4_ms: published latencies on a T4, by `"fp16_bs1"` .. `"fp32_bs8"`; empty if there are none.
+        errata: the published cells that are wrong.
+    """
+
+    name: str
+    architecture: str
+    family: str
+    line: str
+    top1: float
+    top5: float
+    reference_top1: float | None
+    reference_top5: float | None
+    published_gflops: float
+    published_mparams: float
+    gflops: float
+    mparams: float
+    v100_ms: float | None
+    t4_ms: dict[str, float]
+    errata: tuple[WrongCell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All that `resnexus compare` counted and measured; the report is built from this alone.
+
+    Attributes:
+        data: name of the data set.
+        classes: how many.
+        train_images: how many.
+        val_images: how many.
+        settings: the training settings, name -> value, the same for every network.
+        environment: where it was measured.
+        networks: trained on the data, in the order in which they were asked for.
+        latency: of these networks, at their image size.
+        series: the published table beside what was counted.
+        series_latency: of the series at 224x224; not all networks if `quick`.
+        quick: whether the series was timed in the quick mode: few networks, few repeats.
+        schema: version of this layout.
+    """
+
+    data: str
+    classes: int
+    train_images: int
+    val_images: int
+    settings: dict[str, str | int | float | bool | None]
+    environment: Environment
+    networks: tuple[TrainedNetwork, ...]
+    latency: tuple[Cell, ...]
+    series: tuple[SeriesNetwork, ...]
+    series_latency: tuple[Cell, ...]
+    quick: bool
+    schema: int = field(default=SCHEMA)

@@ -1,0 +1,109 @@
+"""The 27 published checkpoints of the series.
+
+A row of `architectures.catalog` says what a network is; a record here says what was trained, by whom, and how good
+it is said to be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from resnexus.data.preprocess import Preprocess
+from resnexus.series.published import Published, checkpoint_entries, figures
+
+BASE_URL = "https://paddle-imagenet-models-name.bj.bcebos.com/"
+TAGS = ("imagenet", "ssld")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecipe:
+    """How a checkpoint was trained: SGD with momentum 0.9, batch 256, 224x224, L2 on every parameter.
+
+    Attributes:
+        epochs: passes over ImageNet-1k's training images.
+        schedule: `"cosine"` to 0, per step, or `"step"`: x 0.1 after 30, 60 and 90 epochs.
+        learning_rate: at the start.
+        weight_decay: L2, added to the gradient, normalisations and biases included.
+        label_smoothing: 0 for none.
+        mixup: alpha of the Beta distribution, 0 for none.
+    """
+
+    epochs: int
+    schedule: str
+    learning_rate: float = 0.1
+    weight_decay: float
+    label_smoothing: float
+    mixup: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One published file of weights.
+
+    Attributes:
+        name: as published, e.g. `"Res2Net50_vd_26w_4s_ssld"`.
+        architecture: the row it belongs to.
+        tag: `"imagenet"` or `"ssld"` (semi-supervised label distillation).
+        url: where it was published.
+        licence: SPDX identifier of the upstream project.
+        published: its row of the page.
+        preprocess: how its images are to be prepared.
+        recipe: how it was trained; None where that was not published.
+        sha256: of the published file; None, since no hash was published.
+    """
+
+    name: str
+    architecture: str
+    tag: str
+    url: str
+    licence: str
+    published: Published
+    preprocess: Preprocess
+    recipe: TrainingRecipe | None
+    sha256: str | None = None
+
+
+@cache
+def checkpoints() -> dict[str, Checkpoint]:
+    """Return the 27 checkpoints by published name, in the order of the page."""
+    return {entry["checkpoint"]: _checkpoint(entry) for entry in checkpoint_entries()}
+
+
+def tags(architecture: str) -> dict[str, Checkpoint]:
+    """Return the checkpoints of one network by tag; empty for a baseline."""
+    return {record.tag: record for record in checkpoints().values() if record.architecture == architecture}
+
+
+def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
+    name, architecture = entry["checkpoint"], entry["architecture"]
+    ssld = name.endswith("_ssld")
+    return Checkpoint(
+        name=name,
+        architecture=architecture,
+        tag="ssld" if ssld else "imagenet",
+        url=BASE_URL + entry["url_path"],
+        licence="Apache-2.0",
+        published=figures(entry),
+        preprocess=Preprocess(),
+        recipe=None if ssld else _recipe(architecture),
+    )
+
+
+_STEP_WEIGHT_DECAY = {
+    "ResNeXt50_32x4d": 1e-4,
+    "ResNeXt50_64x4d": 1e-4,
+    "ResNeXt101_32x4d": 1e-4,
+    "ResNeXt101_64x4d": 1.5e-4,
+    "ResNeXt152_32x4d": 1e-4,
+    "ResNeXt152_64x4d": 1.8e-4,
+}
+
+
+def _recipe(architecture: str) -> TrainingRecipe:
+    if architecture in _STEP_WEIGHT_DECAY:
+        decay = _STEP_WEIGHT_DECAY[architecture]
+        return TrainingRecipe(epochs=120, schedule="step", weight_decay=decay, label_smoothing=0.0, mixup=0.0)
+    decay = 7e-5 if architecture.startswith("SE") else 1e-4
+    return TrainingRecipe(epochs=200, schedule="cosine", weight_decay=decay, label_smoothing=0.1, mixup=0.2)

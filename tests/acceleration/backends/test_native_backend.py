@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import resnexus
+from resnexus.acceleration.backends import native as native_backend
+from resnexus.acceleration.backends.contract import BackendError, Job
+from resnexus.acceleration.backends.native import BACKEND
+from resnexus.acceleration.native import compiler, lowering
+from resnexus.acceleration.native.layers import Layers
+from resnexus.acceleration.native.lowering import lower
+from resnexus.architectures.network import Network
+from resnexus.parity.agreement import agreement
+from resnexus.rewrites.folding import fold_batch_norm
+from resnexus.rewrites.gating import gate_before_projection, has_gated_projection
+from resnexus.rewrites.table import rewritten
+
+pytestmark = pytest.mark.skipif(compiler.find_compiler() is None, reason="there is no C++ compiler")
+
+TOLERANCE = 1e-5
+
+_VD: dict[str, Any] = {"stem": "deep", "shortcut": "pool"}
+_SHAPES: dict[str, dict[str, Any]] = {
+    "basic": {"width": 24, "out_width": 24},
+    "bottleneck": {"width": 4, "groups": 8, "out_width": 64},
+    "res2": {"width": 26, "scale": 4, "out_width": 64},
+}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "basic": ("basic", {}),
+    "basic, small stem": ("basic", {"stem": "small"}),
+    "basic, gated, vd": ("basic", {"se_reduction": 4, **_VD}),
+    "bottleneck": ("bottleneck", {"groups": 1, "width": 24}),
+    "groups of 4": ("bottleneck", {"depths": (2, 1)}),
+    "groups of 8 and 16, vd": ("bottleneck", {"width": 8, **_VD}),
+    "groups of 16 and 32": ("bottleneck", {"width": 16}),
+    "groups of 64": ("bottleneck", {"width": 64, "groups": 2}),
+    "gated": ("bottleneck", {"se_reduction": 4}),
+    "gated, deep stem": ("bottleneck", {"se_reduction": 4, "stem": "deep"}),
+    "one stage": ("bottleneck", {"depths": (2,), "stem": "small"}),
+    "wide": ("bottleneck", {"groups": 1, "width": 256, "out_width": 256, "depths": (2,), "stem_width": 256}),
+    "res2": ("res2", {"depths": (2, 2)}),
+    "res2, 8 parts, vd": ("res2", {"width": 14, "scale": 8, **_VD}),
+    "res2, 2 parts": ("res2", {"scale": 2}),
+    "res2, gated": ("res2", {"se_reduction": 4}),
+    "res2, authors": ("res2", {"cascade": "authors"}),
+    "res2, three stages": ("res2", {"depths": (1, 1, 1)}),
+}
+
+
+def _network(random_network, kind: str, **options: Any) -> Network:
+    block, fields = KINDS[kind]
+    fields = {"depths": (1, 1), "stem_width": 16, **_SHAPES[block], **fields}
+    return random_network(resnexus.Architecture(name="tiny", block=block, **fields), dtype=torch.float32, **options)
+
+
+def _rewritten(network: Network) -> Network:
+    gated = has_gated_projection(network.architecture)
+    return gate_before_projection(network) if gated else fold_batch_norm(network)
+
+
+def _images(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(2))
+
+
+def _run(network, images, folder, *, threads=1, options=None):
+    folder.mkdir(exist_ok=True)
+    job = Job(batch_size=len(images), in_chans=images.shape[1], image_size=tuple(images.shape[2:]), threads=threads)
+    BACKEND.build(_rewritten(network), job, options or {}, folder, None)
+    return BACKEND.load(folder, job, options or {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_row_computes_the_same(kind, random_network, tmp_path):
+    network = _network(random_network, kind)
+    for number, (size, height, width) in enumerate([(1, 67, 45), (3, 32, 64), (2, 96, 96)]):
+        images = _images(size, 3, height, width)
+        runner = _run(network, images, tmp_path / str(number))
+        with torch.inference_mode():
+            expected = network(images)
+        logits = runner(images)
+        assert agreement(expected, logits).within(TOLERANCE), (size, height, width)
+        kept = logits.clone()
+        runner(-images)
+        assert torch.equal(logits, kept)  # they are the caller's own
+        assert torch.equal(runner(images), kept)  # and nothing is left from the call before
+
+
+@pytest.mark.parametrize("kind", ["basic", "wide", "res2"])
+def test_fewer_multiplications_or_all_of_them(kind, random_network, tmp_path):
+    network = _network(random_network, kind)
+    images = _images(2, 3, 96, 96)
+    job = Job(batch_size=len(images), image_size=(96, 96))
+    layers = Layers()
+    lower(_rewritten(network), job, layers)
+    kinds = {layer.kind for layer in layers.layers}
+    assert {"wide": "strassen"}.get(kind, "winograd") in kinds
+    exact = Layers(fast=False)
+    lower(_rewritten(network), job, exact)
+    assert not {layer.kind for layer in exact.layers} & {"strassen", "winograd"}
+    fast = _run(network, images, tmp_path / "fast")(images)
+    direct = _run(network, images, tmp_path / "direct", options={"products": "direct"})(images)
+    assert not torch.equal(fast, direct)
+    assert agreement(direct, fast).within(TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["basic, gated, vd", "groups of 4", "res2, gated", "basic, small stem"])
+@pytest.mark.parametrize("together", [1, 2])
+def test_images_that_do_not_fit_the_caches_go_in_passes(kind, together, random_network, tmp_path, monkeypatch):
+    network = _network(random_network, kind)
+    images = _images(5, 3, 67, 45)
+    with torch.inference_mode():
+        expected = network(images)
+    monkeypatch.setattr(lowering, "_passes", lambda row, job: [together] * len(row.depths))
+    assert agreement(expected, _run(network, images, tmp_path)(images)).within(TOLERANCE)
+
+
+def test_passes_are_as_large_as_the_caches_allow():
+    row = resnexus.architecture("ResNeXt50_32x4d")
+    assert lowering._passes(row, Job(batch_size=8)) == [1, 1, 2, 4]
+    assert lowering._passes(row, Job(batch_size=1)) == [1, 1, 1, 1]
+    assert lowering._passes(row, Job(batch_size=64, image_size=(32, 32))) == [26, 52, 64, 64]
+
+
+@pytest.mark.parametrize(("threads", "size"), [(2, 1), (3, 1), (2, 3), (3, 4)])
+def test_threads_that_share_a_batch_do_not_change_a_bit(threads, size, random_network, tmp_path):
+    images = _images(size, 3, 67, 45)
+    for kind in ("groups of 8 and 16, vd", "res2, gated", "basic, gated, vd", "wide"):
+        network = _network(random_network, kind)
+        one = _run(network, images, tmp_path / f"{kind} 1")(images)
+        assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), one)
+
+
+def test_more_threads_pair_pixels_differently_in_strassens_products_and_repeat_themselves(random_network, tmp_path):
+    images = _images(1, 3, 67, 45)
+    network = _network(random_network, "wide")
+    one = _run(network, images, tmp_path / "1")(images)
+    runner = _run(network, images, tmp_path / "9", threads=9)
+    many = runner(images)
+    assert agreement(one, many).within(1e-6)
+    assert all(torch.equal(runner(images), many) for _ in range(5))
+
+
+@pytest.mark.parametrize(("threads", "size"), [(2, 2), (2, 6), (3, 3)])
+def test_threads_with_a_part_of_the_batch_each_do_not_change_a_bit(threads, size, random_network, tmp_path):
+    images = _images(size, 3, 67, 45)
+    each = size // threads
+    for kind in ("groups of 8 and 16, vd", "res2, gated", "wide"):
+        network = _network(random_network, kind)
+        part = _run(network, images[:each], tmp_path / f"{kind} 1")
+        expected = torch.cat([part(some.contiguous()) for some in images.split(each)])
+        assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), expected)
+
+
+def test_other_channels_and_classes(random_network, tmp_path):
+    network = _network(random_network, "basic", in_chans=5, num_classes=50)
+    images = _images(2, 5, 40, 40)
+    with torch.inference_mode():
+        assert agreement(network(images), _run(network, images, tmp_path)(images)).within(TOLERANCE)
+
+
+def test_images_that_are_not_finite_come_out_as_such(random_network, tmp_path):
+    network = _network(random_network, "groups of 4")
+    images = _images(2, 3, 32, 32)
+    images[0, 0, 3, 3] = torch.nan
+    logits = _run(network, images, tmp_path)(images)
+    with torch.inference_mode():
+        assert torch.equal(logits.isnan(), network(images).isnan())
+
+
+@pytest.mark.parametrize(
+    ("rewrites", "message"),
+    [
+        ((), "need folded convolutions, and this network has a ConvNorm"),
+        (("pool_into_projection",), "do not know a shortcut|need folded convolutions"),
+        (("res2_without_copies",), "need folded convolutions, and this network has a SummedProjection"),
+        (("res2_separate_entries",), "take a Res2 block as it is, without rewrites of its own"),
+    ],
+)
+def test_networks_that_are_not_as_they_should_be(rewrites, message, random_network, tmp_path):
+    network = _network(random_network, "res2, 8 parts, vd")
+    with pytest.raises(BackendError, match=message):
+        BACKEND.build(rewritten(network, rewrites), Job(batch_size=1, image_size=(32, 32)), {}, tmp_path, None)
+
+
+def test_groups_without_a_kernel(random_network, tmp_path):
+    row = resnexus.Architecture(
+        name="tiny", block="bottleneck", depths=(1,), width=6, groups=4, out_width=64, stem_width=16
+    )
+    network = fold_batch_norm(random_network(row, dtype=torch.float32))
+    with pytest.raises(BackendError, match="have none for groups of 6 channels"):
+        BACKEND.build(network, Job(batch_size=1, image_size=(32, 32)), {}, tmp_path, None)
+
+
+def test_no_classifier(random_network, tmp_path):
+    network = fold_batch_norm(_network(random_network, "basic", num_classes=0))
+    with pytest.raises(BackendError, match="need a classifier"):
+        BACKEND.build(network, Job(batch_size=1, image_size=(32, 32)), {}, tmp_path, None)
+
+
+def test_without_a_compiler(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(native_backend, "processor", lambda: "some avx512f")
+    native_backend._log_missing_compiler.cache_clear()
+    assert compiler.find_compiler() is None
+    assert BACKEND.precisions("cpu") == BACKEND.precisions("cpu") == ()
+    (record,) = caplog.records
+    assert "are left out: CXX='no-such-compiler' is no program here" in record.message
+    with pytest.raises(BackendError, match="cannot be compiled: CXX='no-such-compiler' is no program here"):
+        compiler.write_library(tmp_path)
+    monkeypatch.delenv("CXX")
+    assert compiler.no_compiler() == "there is no C++ compiler: install g++ or clang++, or name one in CXX"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'kernels.cpp:1: error: no such instruction' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(BackendError, match=r"broken cannot compile the native kernels: .*no such instruction"):
+        compiler.write_library(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+def test_a_file_that_is_no_library(random_network, tmp_path):
+    job = Job(batch_size=1, image_size=(32, 32))
+    BACKEND.build(fold_batch_norm(_network(random_network, "basic")), job, {}, tmp_path, None)
+    (tmp_path / compiler.LIBRARY).write_text("nothing")
+    with pytest.raises(BackendError, match="the compiled kernels cannot be loaded"):
+        BACKEND.load(tmp_path, job, {})
+
+
+def test_a_portable_processor_computes_the_same(random_network, tmp_path, monkeypatch):
+    compiler_name = compiler.find_compiler()
+    assert compiler_name is not None
+    flags = subprocess.run([compiler_name, "-dumpmachine"], capture_output=True, text=True, check=True).stdout
+    if not flags.startswith("x86_64"):
+        pytest.skip("the plain instructions of x86-64 are tried")
+    monkeypatch.setattr(compiler, "_OPTIONS", ("-std=c++17", "-O1", "-march=x86-64", "-fPIC"))
+    compiler._compiled.cache_clear()
+    network = _network(random_network, "groups of 4")
+    images = _images(2, 3, 67, 45)
+    logits = _run(network, images, tmp_path)(images)
+    compiler._compiled.cache_clear()
+    with torch.inference_mode():
+        assert agreement(network(images), logits).within(TOLERANCE)
+
+
+def test_memory_does_not_grow_over_ten_thousand_calls(random_network, tmp_path):
+    images = _images(1, 3, 16, 16)
+    runner = _run(_network(random_network, "res2, gated"), images, tmp_path, threads=2)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    for _ in range(1000):
+        runner(images)
+    before = resident()
+    for _ in range(10_000):
+        runner(images)
+    assert resident() - before < 2 << 20
+
+
+def test_a_program_gives_its_memory_back(random_network, tmp_path):
+    images = _images(1, 3, 64, 64)
+    network = _network(random_network, "wide")
+    _run(network, images, tmp_path)
+    job = Job(batch_size=1, image_size=(64, 64), threads=2)
+
+    def opened() -> tuple[int, int]:
+        runner = BACKEND.load(tmp_path, job, {})
+        runner(images)
+        del runner
+        threads = len(list(Path("/proc/self/task").iterdir()))
+        return threads, int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    opened()
+    threads, before = opened()
+    for _ in range(20):
+        after = opened()
+    assert after[0] == threads
+    assert after[1] - before < 4 << 20
+
+
+_WITHOUT_MEMORY = """
+import ctypes, mmap, resource, sys
+from pathlib import Path
+
+import torch
+
+from resnexus.acceleration.backends.contract import Job
+from resnexus.acceleration.native import library
+from resnexus.acceleration.backends.native import BACKEND
+
+folder, threads, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+images = torch.ones(size, 3, 96, 96)
+runner = BACKEND.load(folder, Job(batch_size=size, image_size=(96, 96), threads=threads), {})
+kernels = library.open_library(folder / "kernels.so")
+c = ctypes.CDLL(None)
+c.malloc.restype, c.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+
+def attempt():
+    try:
+        return runner(images)
+    except MemoryError as error:
+        return str(error)
+
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+taken = []
+for chunk in (1 << 20, 1 << 16):  # what is free within the limit
+    while (memory := c.malloc(chunk)) is not None:
+        taken.append(memory)
+refused, started = attempt(), kernels.program_create(8, 1)
+for memory in taken:
+    c.free(memory)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert refused == "the kernels get no memory for what they compute on the way", refused
+assert started is None
+assert attempt().isfinite().all()
+print("went on")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is that of Linux")
+@pytest.mark.parametrize(("threads", "size"), [(1, 1), (2, 1), (2, 2)])
+def test_too_little_memory_is_an_error_and_not_the_end(threads, size, random_network, tmp_path):
+    job = Job(batch_size=size, image_size=(96, 96), threads=threads)
+    BACKEND.build(fold_batch_norm(_network(random_network, "wide")), job, {}, tmp_path, None)
+    command = [sys.executable, "-c", _WITHOUT_MEMORY, str(tmp_path), str(threads), str(size)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "went on\n"), found.stderr

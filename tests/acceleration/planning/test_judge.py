@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from resnexus.acceleration.backends.contract import Job
+from resnexus.acceleration.planning.judge import DisagreementError, Referee, probe_images
+
+
+def _job(precision="fp32", batch_size=4) -> Job:
+    return Job(batch_size=batch_size, image_size=(16, 16), precision=precision)
+
+
+def _off_by(network, relative: float):
+    def run(images):
+        with torch.inference_mode():
+            logits = network(images).clone()
+            logits[0, 0] += relative * logits.abs().max()
+        return logits
+
+    return run
+
+
+def test_float32_may_differ_by_a_ten_thousandth(tiny):
+    referee = Referee(tiny, _job())
+    assert referee.judge(_off_by(tiny, 0.0)).max_abs == 0
+    assert referee.judge(_off_by(tiny, 9e-5)).max_rel == pytest.approx(9e-5, rel=1e-2)
+    with pytest.raises(DisagreementError, match=r"the fp32 logits differ by 1.10e-04 of the largest, 1.00e-04 is"):
+        referee.judge(_off_by(tiny, 1.1e-4))
+    with pytest.raises(DisagreementError, match=r"differ by nan"):
+        referee.judge(_off_by(tiny, float("nan")))
+
+
+def test_bfloat16_is_measured_against_pytorchs_own(tiny):
+    referee = Referee(tiny, _job("bf16"))
+    assert 1e-4 < referee.tolerance < 0.2
+    referee.judge(_off_by(tiny, 0.9 * referee.tolerance))
+    with pytest.raises(DisagreementError, match=r"the bf16 logits differ"):
+        referee.judge(_off_by(tiny, 1.1 * referee.tolerance))
+
+
+def test_float16_is_measured_against_pytorchs_own(tiny):
+    referee = Referee(tiny, _job("fp16"))
+    assert 1e-5 < referee.tolerance < Referee(tiny, _job("bf16")).tolerance / 2
+    with pytest.raises(DisagreementError, match=r"the fp16 logits differ"):
+        referee.judge(_off_by(tiny, 1.1 * referee.tolerance))
+
+
+def test_a_gpu_may_round_the_factors_of_float32(tiny):
+    job = replace(_job(), device="cuda")
+    Referee(tiny, job).judge(_off_by(tiny, 9e-3))
+    with pytest.raises(DisagreementError, match=r"the fp32 logits differ by 1.10e-02 of the largest, 1.00e-02 is"):
+        Referee(tiny, job).judge(_off_by(tiny, 1.1e-2))
+
+
+def test_int8_must_not_come_apart(tiny, tiny_images):
+    referee = Referee(tiny, _job("int8"), tiny_images)
+    assert torch.equal(referee.images, tiny_images)
+    referee.judge(_off_by(tiny, 0.1))
+    with pytest.raises(DisagreementError, match=r"the int8 logits have a cosine of -1.000 .* calibrate with images"):
+        referee.judge(lambda images: -_off_by(tiny, 0.0)(images))
+    with pytest.raises(DisagreementError, match=r"the fp32 logits differ"):
+        referee.judge(_off_by(tiny, 0.1), "fp32")
+
+
+def test_images_are_as_many_as_asked_and_all_different():
+    images = probe_images(Job(batch_size=5, in_chans=4, image_size=(17, 23)))
+    assert images.shape == (5, 4, 17, 23)
+    assert images.is_contiguous()
+    for first in range(5):
+        for second in range(first):
+            assert not torch.equal(images[first], images[second])
+    assert torch.equal(images[:, 3], images[:, 0])
+
+
+def test_calibration_images_repeat_until_there_are_enough(tiny_images):
+    found = probe_images(_job(batch_size=6), tiny_images)
+    assert torch.equal(found, torch.cat([tiny_images, tiny_images[:2]]))

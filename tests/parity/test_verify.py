@@ -1,0 +1,84 @@
+"""The parity kit passes what is right, and says what is wrong with what is not."""
+
+import pytest
+import torch
+
+from resnexus import ResnexusError, accelerate, architecture
+from resnexus.parity.traps import TRAPS
+from resnexus.parity.verify import golden_network, verify
+
+SMALL = [(97, 131)]
+
+
+@pytest.mark.parametrize("name", ["SE_ResNet18_vd", "Res2Net50_26w_4s"])
+def test_our_network_passes(name):
+    (check,) = verify(name, image_sizes=SMALL)
+    assert check.passed
+    assert check.agreement.max_rel < 1e-11
+    assert (check.first_difference, check.trap) == (None, None)
+    (check,) = verify(name, dtype=torch.float32, image_sizes=SMALL)
+    assert check.passed
+    assert check.tolerance == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "trap", "stage"),
+    [
+        ("Res2Net50_26w_4s", TRAPS[0], "stage0"),
+        ("Res2Net50_26w_4s", TRAPS[1], "stage0"),
+        ("Res2Net50_26w_4s", TRAPS[2], "stage1"),
+        ("SE_ResNet18_vd", TRAPS[3], "stage0"),
+        ("SE_ResNet18_vd", TRAPS[4], "stage1"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_every_trap_is_noticed_and_named(name, trap, stage):
+    network = golden_network(architecture(name), torch.float64)
+    trap.fall(network)
+    (check,) = verify(name, network, image_sizes=SMALL)
+    assert not check.passed
+    assert check.agreement.max_rel > 1e-2
+    assert check.first_difference == stage
+    assert check.trap is trap
+
+
+def test_an_unknown_mistake_is_located_but_not_explained():
+    network = golden_network(architecture("SE_ResNet18_vd"), torch.float64)
+    with torch.no_grad():
+        network.stages[2][1].branch.conv1.conv.weight.mul_(1.01)
+    (check,) = verify("SE_ResNet18_vd", network, image_sizes=SMALL)
+    assert (check.passed, check.first_difference, check.trap) == (False, "stage2", None)
+    with torch.no_grad():
+        network.stages[2][1].branch.conv1.conv.weight.div_(1.01)
+        network.head.bias.add_(torch.linspace(0, 1, 1000))
+    (check,) = verify("SE_ResNet18_vd", network, image_sizes=SMALL)
+    assert check.first_difference == "head"
+
+
+def test_a_form_that_shows_only_logits():
+    network = golden_network(architecture("SE_ResNet18_vd"))
+    (check,) = verify("SE_ResNet18_vd", network.forward, dtype=torch.float32, image_sizes=SMALL)
+    assert check.passed
+    (check,) = verify("SE_ResNet18_vd", lambda x: network(x) * 1.001, dtype=torch.float32, image_sizes=SMALL)
+    assert not check.passed
+    assert check.first_difference is None
+
+
+def test_logits_of_another_shape():
+    with pytest.raises(ResnexusError, match=r"cannot compare logits of \(2, 1000\) with \(2, 10\)"):
+        verify("SE_ResNet18_vd", lambda x: torch.zeros(2, 10), image_sizes=SMALL)
+
+
+def test_a_compiled_network_and_an_engine_pass(tmp_path):
+    network = golden_network(architecture("SE_ResNet18_vd"))
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    engine = accelerate(
+        network, image_size=SMALL[0], batch_sizes=(2,), backends=["onnxruntime"], cache_dir=tmp_path, seconds=0.1
+    )
+    for form in (compiled, engine):
+        (check,) = verify("SE_ResNet18_vd", form, dtype=torch.float32, image_sizes=SMALL)
+        assert check.passed, form
+        assert check.agreement.top1 == 1

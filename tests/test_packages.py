@@ -1,0 +1,65 @@
+"""Optional packages: found under any of their names, and missed with the extra that brings them."""
+
+import tomllib
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from resnexus import packages
+from resnexus.packages import PACKAGES, MissingPackageError, how_to_install, required
+
+
+@pytest.mark.parametrize(
+    ("package", "fix"),
+    [
+        ("lightning", r"pip install 'resnexus\[train\]'"),
+        ("timm", r"pip install 'resnexus\[peers\]'"),
+        ("tensorrt", "pip install 'tensorrt'"),
+        ("no_such_package", "pip install 'no_such_package'"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(package, fix, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(packages, "import_module", absent)
+    with pytest.raises(MissingPackageError, match=f"^{package} is not installed: {fix}$"):
+        required(package)
+
+
+def test_an_import_that_fails_within_a_package_is_not_taken_for_its_absence(monkeypatch):
+    def broken(name):
+        raise ModuleNotFoundError("No module named 'inner'", name="inner")
+
+    monkeypatch.setattr(packages, "import_module", broken)
+    with pytest.raises(ModuleNotFoundError, match="inner"):
+        required("timm")
+
+
+def test_several_packages_of_one_extra_are_installed_once():
+    assert how_to_install("onnx", "openvino", "timm") == "pip install 'resnexus[export]' 'resnexus[peers]'"
+
+
+def test_every_extra_exists():
+
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for row in PACKAGES.values():
+        if row.extra is not None:
+            assert any(requirement.startswith(name) for name in row.distributions for requirement in extras[row.extra])
+
+
+def test_a_package_counts_under_every_name_that_it_comes_under(monkeypatch):
+    def version(name):
+        if name != "onnxruntime-gpu":
+            raise PackageNotFoundError(name)
+        return "9.9"
+
+    monkeypatch.setattr(packages, "version", version)
+    assert packages.is_installed("onnxruntime")
+    assert packages.installed_version("onnxruntime") == "9.9"
+    assert not packages.is_installed("openvino")
+    with pytest.raises(MissingPackageError, match="openvino is not installed"):
+        packages.installed_version("openvino")
