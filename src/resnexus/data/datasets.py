@@ -22,6 +22,7 @@ from resnexus.data import digits
 from resnexus.data.augment import Augment, shifted
 from resnexus.data.folders import find_images
 from resnexus.data.images import ImageError
+from resnexus.data.order import Draw, drawn
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, unknown
 
@@ -77,7 +78,11 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 class LabelledImages(Dataset[Item], ABC):
-    """Images with labels 0 .. len(classes) - 1; an item is (image, label) or a `BadImage`."""
+    """Images with labels 0 .. len(classes) - 1; an item is (image, label) or a `BadImage`.
+
+    An index is a number, or a `Draw`, whose augmentation follows from the seed and the draw alone, not from order,
+    batches or workers. A number stands for its draw in epoch 0.
+    """
 
     classes: tuple[str, ...]
 
@@ -85,14 +90,7 @@ class LabelledImages(Dataset[Item], ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def __getitem__(self, index: int) -> Item: ...
-
-    @abstractmethod
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of the augmentation; without one it has no effect.
-
-        They depend on seed, epoch and index alone, not on order, batches or workers. Running workers notice.
-        """
+    def __getitem__(self, index: int | Draw) -> Item: ...
 
 
 class ImageFiles(LabelledImages):
@@ -120,26 +118,22 @@ class ImageFiles(LabelledImages):
         self.paths, self.classes = tuple(paths), classes
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.preprocess, self.augment, self.seed = preprocess, augment, seed
-        self._epoch = _shared_epoch()
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Item:
-        path = self.paths[index]
+    def __getitem__(self, index: int | Draw) -> Item:
+        draw = drawn(index)
+        path = self.paths[draw.image]
         try:
             if self.augment is None:
                 image = self.preprocess(path)
             else:
-                random = np.random.default_rng((self.seed, int(self._epoch), index))
+                random = np.random.default_rng((self.seed, draw.epoch, draw.image, draw.repeat))
                 image = self.augment(path, self.preprocess, random)
         except ImageError as error:
             return BadImage(path, error.reason)
-        return image, int(self.labels[index])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of the augmentation."""
-        self._epoch.fill_(epoch)
+        return image, int(self.labels[draw.image])
 
 
 class ImageArrays(LabelledImages):
@@ -175,33 +169,24 @@ class ImageArrays(LabelledImages):
         self.pixels, self.classes = pixels, classes
         self.labels = torch.from_numpy(labels)
         self.preprocess, self.augment, self.seed = preprocess, augment, seed
-        self._epoch = _shared_epoch()
         self._prepared: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, index: int) -> Item:
-        return self.images()[index], int(self.labels[index])
+    def __getitem__(self, index: int | Draw) -> Item:
+        draw = drawn(index)
+        return self.images(draw.epoch)[draw.image], int(self.labels[draw.image])
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of the augmentation."""
-        self._epoch.fill_(epoch)
-
-    def images(self) -> Tensor:
-        """Return all images of the epoch, (N, C, H, W) float32; an epoch is prepared once, in one go."""
-        epoch = int(self._epoch) if self.augment else 0
+    def images(self, epoch: int = 0) -> Tensor:
+        """Return all images of an epoch, (N, C, H, W) float32; an epoch is prepared once, in one go."""
+        epoch = epoch if self.augment else 0
         if self._prepared is None or self._prepared[0] != epoch:
             pixels = self.pixels
             if self.augment:
                 pixels = shifted(pixels, self.augment.shift, np.random.default_rng((self.seed, epoch)))
             self._prepared = epoch, self.preprocess.normalise(pixels)
         return self._prepared[1]
-
-
-def _shared_epoch() -> Tensor:
-    """Return a counter that the workers of a DataLoader see change, even those that live on."""
-    return torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, kw_only=True)
