@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def train(
         keep: called after every epoch with weights, figures and `"last"`, and with `"best"` if they are.
         conditions: what else must be the same for a training to go on, such as the digest of the data; plain values.
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
-        devices: how many of them this process's machine has a share in; launchers such as torchrun set the rest.
+        devices: how many of them; under torchrun as many as it started, on every node.
         save_every_s: seconds between two checkpoints within an epoch.
         allow_bad_images: train past images that cannot be read.
         progress: where to report; nowhere if None.
@@ -107,38 +108,45 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out)
-    order = _order(len(train_images), recipe, processes=1)
-    loader = TrainingLoader(
-        train_images, order, collate=collate, workers=recipe.step.workers, pin=torch.cuda.is_available()
-    )
-    module = Classifier(
-        network,
-        len(train_images.classes),
-        recipe,
-        loader,
-        allow_bad_images=allow_bad_images,
-        out=out,
-    )
-    validation = Validation(val_images, keep or _drop, out / "metrics.csv", workers=recipe.step.workers)
     folder = out / "checkpoints"
-    saving = Saving(folder, every_s=save_every_s)
     resume = resume_path(folder)
-    if recipe.step.channels_last:
-        network.to(memory_format=torch.channels_last)
-    if recipe.step.grad_checkpointing:
-        _checkpoint_gradients(network)
-    with _quiet(), (progress or Silent()).stage("training", recipe.epochs * order.batches) as advance:
-        trainer = _trainer(recipe, [validation, saving, _advancing(advance)], accelerator, devices)
-        _fit(trainer, module, loader, resume)
+    validation = Validation(val_images, keep or _drop, out / "metrics.csv", workers=recipe.step.workers)
+    _prepare(network, recipe)
+    with _quiet():
+        trainer = _trainer(recipe, [validation, Saving(folder, every_s=save_every_s)], accelerator, devices)
+        order = _order(len(train_images), recipe, trainer.world_size)
+        loader = TrainingLoader(
+            train_images,
+            order,
+            process=trainer.global_rank,
+            collate=collate,
+            workers=recipe.step.workers,
+            pin=trainer.strategy.root_device.type == "cuda",
+        )
+        module = Classifier(
+            network, len(train_images.classes), recipe, loader, allow_bad_images=allow_bad_images, out=out
+        )
+        shown = progress if progress is not None and trainer.is_global_zero else Silent()
+        with shown.stage("training", recipe.epochs * order.batches) as advance:
+            trainer.callbacks.append(_advancing(advance))  # type: ignore[attr-defined]
+            _fit(trainer, module, loader, resume)
     network.cpu().eval()
     return Outcome(rows=tuple(validation.rows), waiting=validation.waiting.share)
 
 
-def _checkpoint_gradients(network: nn.Module) -> None:
-    enable = getattr(network, "set_grad_checkpointing", None)
-    if not callable(enable):
-        raise ResnexusError(f"grad_checkpointing=True: a {type(network).__name__} has no set_grad_checkpointing")
-    enable()
+def _prepare(network: nn.Module, recipe: Recipe) -> None:
+    """Set up a network as the recipe's steps are computed."""
+    from resnexus.training.synchronised import synchronise_batch_norm
+
+    if recipe.step.channels_last:
+        network.to(memory_format=torch.channels_last)
+    if recipe.step.grad_checkpointing:
+        enable = getattr(network, "set_grad_checkpointing", None)
+        if not callable(enable):
+            raise ResnexusError(f"grad_checkpointing=True: a {type(network).__name__} has no set_grad_checkpointing")
+        enable()
+    if recipe.step.sync_batch_norm:
+        synchronise_batch_norm(network)
 
 
 def _order(images: int, recipe: Recipe, processes: int) -> EpochOrder:
@@ -159,7 +167,7 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
 
     return lightning.Trainer(
         accelerator=accelerator,
-        devices=devices,
+        **_processes(devices),
         max_epochs=recipe.epochs,
         precision=_LIGHTNING_PRECISIONS[recipe.step.precision],  # type: ignore[arg-type]
         accumulate_grad_batches=recipe.step.accumulate,
@@ -172,6 +180,14 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
         use_distributed_sampler=False,
         callbacks=callbacks,
     )
+
+
+def _processes(devices: int) -> dict[str, int]:
+    """Return devices and nodes: what torchrun started, or what is asked for."""
+    here, everywhere = os.environ.get("LOCAL_WORLD_SIZE"), os.environ.get("WORLD_SIZE")
+    if here is None or everywhere is None:
+        return {"devices": devices}
+    return {"devices": int(here), "num_nodes": int(everywhere) // int(here)}
 
 
 def _advancing(advance: Any) -> lightning.Callback:

@@ -13,9 +13,11 @@ from typing import Any
 
 import lightning
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from resnexus.data.datasets import LabelledImages
+from resnexus.data.datasets import Item, LabelledImages
+from resnexus.data.order import Draw, drawn
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.files import write_text
 
@@ -127,8 +129,31 @@ class Validation(lightning.Callback):
         self._loss = torch.tensor(state_dict["loss"], dtype=torch.float64)
 
     def _accuracy(self, trainer: lightning.Trainer, network: torch.nn.Module) -> tuple[float, float, int]:
-        found = evaluate(network, self.dataset, device=trainer.strategy.root_device, workers=self.workers)
-        return found.top1, found.top5, found.images
+        """Return top-1, top-5 and images of the whole data set; every process evaluates a share of it."""
+        device, world = trainer.strategy.root_device, trainer.world_size
+        if world == 1:
+            found = evaluate(network, self.dataset, device=device, workers=self.workers)
+            return found.top1, found.top5, found.images
+        share = Share(self.dataset, trainer.global_rank, world)
+        own = evaluate(network, share, device=device, workers=self.workers) if len(share) else None
+        counts = (round(own.top1 * own.images), round(own.top5 * own.images), own.images) if own else (0, 0, 0)
+        total = torch.tensor(counts, device=device)
+        dist.all_reduce(total)
+        right, among, images = total.tolist()
+        return right / images, among / images, images
+
+
+class Share(LabelledImages):
+    """Every `of`-th image of a data set, from number `part` on."""
+
+    def __init__(self, dataset: LabelledImages, part: int, of: int) -> None:
+        self.dataset, self.part, self.of, self.classes = dataset, part, of, dataset.classes
+
+    def __len__(self) -> int:
+        return len(range(self.part, len(self.dataset), self.of))
+
+    def __getitem__(self, index: int | Draw) -> Item:
+        return self.dataset[self.part + drawn(index).image * self.of]
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
