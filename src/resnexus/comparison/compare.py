@@ -10,8 +10,9 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
-from resnexus.architectures.siblings import SIBLINGS, find
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
@@ -135,7 +136,7 @@ def compare(
 def _rows(data: str | os.PathLike[str], models: Sequence[str | Architecture] | None) -> list[Architecture]:
     if models is None:
         models = list(SIBLINGS.values()) if data in EMBEDDED else DEFAULT_MODELS
-    rows = [find(model) if isinstance(model, str) else model for model in models]
+    rows = [architecture(model) for model in models]
     names = [row.name for row in rows]
     if not rows:
         raise ResnexusError("no networks to compare: name at least one")
