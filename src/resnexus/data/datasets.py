@@ -21,8 +21,8 @@ from torch.utils.data import Dataset
 from resnexus.data import digits
 from resnexus.data.augment import Augment, shifted
 from resnexus.data.folders import find_images
-from resnexus.data.images import ImageError
 from resnexus.data.preprocess import Preprocess
+from resnexus.data.sources import ImageError
 from resnexus.errors import ResnexusError, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
