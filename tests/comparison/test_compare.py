@@ -30,7 +30,7 @@ QUICKLY = {
     "models": ROWS,
     "seeds": 2,
     "settings": Settings(epochs=1),
-    "timing": Timing(batch_sizes=(1, 2), precisions=("fp32",), rounds=1, repeats=1),
+    "timing": Timing(batch_sizes=(1, 2), precisions=("fp32",), rounds=1),
     "series": "none",
 }
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
-from resnexus.data.datasets import BadImage, LabelledImages, open_dataset
+from resnexus.data.batches import BadImage
+from resnexus.data.datasets import LabelledImages, open_dataset
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.evaluation.evaluate import evaluate
@@ -31,9 +32,6 @@ class Codes(LabelledImages):
         if self.numbers[index] is None:
             return BadImage(f"{index}.jpg", "damaged")
         return torch.full((1, 1, 1), float(self.numbers[index])), self.labels[index]
-
-    def set_epoch(self, epoch):
-        pass
 
 
 def descending(images):

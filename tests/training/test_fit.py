@@ -6,7 +6,8 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from resnexus import Architecture, ResnexusError, create_model
-from resnexus.data.datasets import BadImage, LabelledImages
+from resnexus.data.batches import BadImage
+from resnexus.data.datasets import LabelledImages
 from resnexus.training.fit import fit
 from resnexus.training.settings import Settings
 

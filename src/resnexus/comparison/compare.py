@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 
+from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
-from resnexus.architectures.siblings import SIBLINGS, find
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
+from resnexus.benchmark.bench import BenchSettings
 from resnexus.benchmark.cell import Cell
+from resnexus.benchmark.engines import engine
 from resnexus.benchmark.environment import environment
-from resnexus.benchmark.latency import check_batch_sizes, check_precisions, steps, time_networks
+from resnexus.benchmark.run import run
 from resnexus.comparison.runs import Training, finished, train, trained_network
-from resnexus.comparison.series import benched_series, line_name, published_series, time_series
+from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series, time_series
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, unknown
 from resnexus.files import write_text
-from resnexus.progress import Progress, Silent
+from resnexus.progress import Advance, Progress, Silent
 from resnexus.report.document import write_report
 from resnexus.report.record import Comparison, Run, TrainedNetwork
 from resnexus.training.settings import Settings
@@ -32,6 +36,9 @@ SeriesMode = Literal["quick", "full", "none"]
 
 DEFAULT_MODELS = ("ResNet50_vd", "ResNeXt50_32x4d", "SE_ResNet50_vd", "SE_ResNeXt50_32x4d", "Res2Net50_26w_4s")
 """What is compared on photographs if no networks are named: one of each kind, at 50 layers."""
+
+ENGINE = "eager"
+"""What latencies are those of: PyTorch as it is, as in the columns of that name of `resnexus bench`."""
 
 _EMBEDDED_AUGMENT = Augment(crop_area=None, flip=0.0, shift=1)
 
@@ -44,19 +51,34 @@ class Timing:
         precisions: of `"fp32"`, `"bf16"`, `"fp16"`.
         batch_sizes: images per call.
         device: `"cpu"` or `"cuda"`.
-        rounds: interleaved rounds over the networks.
-        repeats: timed calls of each in a round.
+        rounds: in how many rounds the networks take turns; each has one timed call in a round.
     """
 
     precisions: tuple[str, ...] = ("fp32", "bf16")
     batch_sizes: tuple[int, ...] = (1, 4, 8)
     device: str = "cpu"
-    rounds: int = 7
-    repeats: int = 3
+    rounds: int = 15
 
     def __post_init__(self) -> None:
-        check_precisions(self.precisions)
-        check_batch_sizes(self.batch_sizes)
+        settings = self.settings(image_size=1, together=1)
+        settings.check_here()
+        for precision in settings.precisions:
+            obstacle = engine(ENGINE).obstacle("", self.device, precision)
+            if obstacle:
+                raise ResnexusError(f"cannot time in {precision}: engine {ENGINE!r} {obstacle}")
+
+    def settings(self, image_size: int, together: int) -> BenchSettings:
+        """Return what `benchmark.run` is asked for, for images of some pixels on a side and networks in turns."""
+        return BenchSettings(
+            devices=(self.device,),
+            precisions=self.precisions,
+            batch_sizes=self.batch_sizes,
+            engines=(ENGINE,),
+            image_size=image_size,
+            rounds=self.rounds,
+            settle_s=0.0,  # all is PyTorch, on the same threads
+            together=together,
+        )
 
 
 def compare(
@@ -135,7 +157,7 @@ def compare(
 def _rows(data: str | os.PathLike[str], models: Sequence[str | Architecture] | None) -> list[Architecture]:
     if models is None:
         models = list(SIBLINGS.values()) if data in EMBEDDED else DEFAULT_MODELS
-    rows = [find(model) if isinstance(model, str) else model for model in models]
+    rows = [architecture(model) for model in models]
     names = [row.name for row in rows]
     if not rows:
         raise ResnexusError("no networks to compare: name at least one")
@@ -171,26 +193,31 @@ def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tupl
 
 def _time_trained(jobs: list[Training], out: Path, timing: Timing, progress: Progress) -> tuple[Cell, ...]:
     networks = {job.row.name: trained_network(job, out) for job in jobs}
-    total = steps(timing.precisions, timing.batch_sizes, timing.rounds)
-    with progress.stage("timing the trained networks", total) as step:
-        preprocess = jobs[0].data.preprocess
-        cells = time_networks(
-            networks,
-            image_size=preprocess.size,
-            in_chans=preprocess.in_chans,
-            on_step=step,
-            **asdict(timing),
-        )
-    return tuple(cells)
+    settings = timing.settings(jobs[0].data.preprocess.size, together=len(networks))
+    title = "timing the trained networks"
+    *_, record = run(networks, settings, with_peaks=False, title=title, progress=_Stages(progress))
+    return tuple(replace(cell, rounds_ms=()) for cell in record.cells)
 
 
 def _time_series(timing: Timing, quick: bool, progress: Progress) -> tuple[Cell, ...]:
-    options: dict[str, Any] = asdict(timing)
+    settings = timing.settings(IMAGE_SIZE, together=len(QUICK))
     if quick:
-        options |= {"rounds": 3, "repeats": 1}
-    label = "timing the series at 224x224" + (", quick mode" if quick else "")
-    with progress.stage(label, steps(timing.precisions, timing.batch_sizes, options["rounds"])) as step:
-        return time_series(quick=quick, on_step=step, **options)
+        settings = replace(settings, rounds=min(3, settings.rounds))
+    title = f"timing the series at {IMAGE_SIZE}x{IMAGE_SIZE}" + (", quick mode" if quick else "")
+    return time_series(settings, quick=quick, title=title, progress=_Stages(progress))
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """Reports the stages of a benchmark and drops its lines: which engine opens is no news where there is one."""
+
+    progress: Progress
+
+    def stage(self, description: str, total: int) -> AbstractContextManager[Advance]:
+        return self.progress.stage(description, total)
+
+    def say(self, message: str) -> None:
+        pass
 
 
 def _trained(job: Training, runs: list[Run]) -> TrainedNetwork:

@@ -73,7 +73,7 @@ class Training:
         torch.manual_seed(self.seed)
         options: dict[str, Any] = {"num_classes": len(self.data.classes), "in_chans": self.data.preprocess.in_chans}
         if self.weights is not None:
-            return create_model(self.row.name, pretrained=self.weights, **options)
+            return create_model(self.row, pretrained=self.weights, **options)
         return create_model(self.row, **options)
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from resnexus.data.datasets import LabelledImages, collate
+from resnexus.data.batches import collate
+from resnexus.data.datasets import LabelledImages
 from resnexus.errors import ResnexusError
 from resnexus.training.settings import Settings
 

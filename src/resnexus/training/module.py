@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from resnexus.data.datasets import Batch
+from resnexus.data.batches import Batch
 from resnexus.errors import ResnexusError
 from resnexus.training.averaging import MovingAverage
 from resnexus.training.loader import TrainingLoader
@@ -72,10 +72,7 @@ class Classifier(lightning.LightningModule):
         number, recipe = self.batches, self.recipe
         self.batches += 1
         if batch.bad and not self.allow_bad_images:
-            bad = batch.bad[0]
-            raise ResnexusError(
-                f"training image {bad.path}: {bad.reason}. Repair or remove it, or allow bad images to skip them"
-            )
+            raise ResnexusError(f"training image {batch.bad[0]}. Repair or remove it, or allow bad images to skip them")
         if len(batch.images) < 2:
             return None
         draws = np.random.default_rng((recipe.seed, number, self.global_rank, _MIXING))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from resnexus.data.datasets import LabelledImages, collate
+from resnexus.data.batches import collate
+from resnexus.data.datasets import LabelledImages
 from resnexus.data.order import EpochOrder
 from resnexus.errors import ResnexusError
 from resnexus.files import write_text
@@ -165,9 +166,11 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
 
     from resnexus.training.saving import SavingIO
 
+    here, nodes = _processes(devices)
     return lightning.Trainer(
         accelerator=accelerator,
-        **_processes(devices),
+        devices=here,
+        num_nodes=nodes,
         max_epochs=recipe.epochs,
         precision=_LIGHTNING_PRECISIONS[recipe.step.precision],  # type: ignore[arg-type]
         accumulate_grad_batches=recipe.step.accumulate,
@@ -182,12 +185,12 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
     )
 
 
-def _processes(devices: int) -> dict[str, int]:
-    """Return devices and nodes: what torchrun started, or what is asked for."""
+def _processes(devices: int) -> tuple[int, int]:
+    """Return devices of a node, and nodes: what torchrun started, or what is asked for on one."""
     here, everywhere = os.environ.get("LOCAL_WORLD_SIZE"), os.environ.get("WORLD_SIZE")
     if here is None or everywhere is None:
-        return {"devices": devices}
-    return {"devices": int(here), "num_nodes": int(everywhere) // int(here)}
+        return devices, 1
+    return int(here), int(everywhere) // int(here)
 
 
 def _advancing(advance: Any) -> lightning.Callback:
