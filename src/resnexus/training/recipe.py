@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_type_hints
 
+from resnexus.data.policies import Policy
 from resnexus.errors import ResnexusError, unknown
 from resnexus.records import from_plain
 
 Optimizer = Literal["sgd", "adamw", "lamb"]
 Schedule = Literal["cosine", "step"]
 Loss = Literal["cross_entropy", "binary_cross_entropy"]
-Policy = Literal["none", "rand_augment", "trivial_augment", "auto_augment"]
 Interpolation = Literal["bilinear", "bicubic"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Unscaled = Literal["none", "vectors"]

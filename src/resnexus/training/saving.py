@@ -16,16 +16,10 @@ from lightning.fabric.plugins import CheckpointIO
 
 from resnexus.errors import ResnexusError
 from resnexus.training.checkpoints import SavedTraining, newest_training, read_training, save_training
-
-STOPPED_EXIT_CODE = 143
-"""Of a training that was asked to stop by SIGTERM and kept where it was: 128 + SIGTERM."""
+from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
 ASK_EVERY = 8
 """Steps between two questions to the other processes whether one of them was asked to stop."""
-
-
-class Stopped(BaseException):
-    """The training was asked to stop, and was kept: start it again and it goes on."""
 
 
 class SavingIO(CheckpointIO):
