@@ -1,6 +1,8 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from resnexus import ResnexusError, complexity
 from resnexus.acceleration.backends.contract import BackendError
@@ -41,6 +43,15 @@ def test_a_peak_is_the_best_of_several_and_a_call_the_median(precision):
     assert found.tflops == pytest.approx(2 * SIDE**3 / 1e-3 / 1e12)
     assert found.gbytes_s == pytest.approx(2 * COPIED / 1e-3 / 1e9)
     assert found.call_us == pytest.approx(2000)
+
+
+def test_a_product_that_takes_long_is_not_repeated(monkeypatch):
+    clock = itertools.count(0, 3)  # seconds
+    monkeypatch.setattr(peaks, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    calls = []
+    monkeypatch.setattr(torch, "_int_mm", lambda *_: calls.append(1))
+    assert peak("cpu", "int8", 1).tflops == pytest.approx(2 * SIDE**3 / 3 / 1e12)
+    assert len(calls) == 1
 
 
 def test_the_peak_is_that_of_whoever_multiplies_faster(monkeypatch):
