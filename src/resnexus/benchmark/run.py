@@ -26,10 +26,11 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine
 from resnexus.benchmark.environment import environment
 from resnexus.benchmark.peaks import Peak, peak
-from resnexus.benchmark.subject import Subject, formula_network
+from resnexus.benchmark.subject import Subject
 from resnexus.benchmark.timing import summary
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
+from resnexus.parity.golden import golden_network
 
 CALIBRATION_IMAGES = 16
 
@@ -59,7 +60,7 @@ def run(
     settings: BenchSettings,
     *,
     before: Bench | None = None,
-    create: Callable[[Architecture], Network] = formula_network,
+    create: Callable[[Architecture], Network] = golden_network,
     cache_dir: Path | None = None,
     watch: Watch | None = None,
 ) -> Iterator[Bench]:
