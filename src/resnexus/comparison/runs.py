@@ -24,7 +24,7 @@ from resnexus.records import read_json, write_json
 from resnexus.report.record import Run
 from resnexus.training.fit import fit
 from resnexus.training.settings import Settings
-from resnexus.weights.checkpoint_file import Provenance, read_checkpoint, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, read_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +114,14 @@ def train(job: Training, out: Path, on_epoch: Callable[[], object] | None = None
         epochs=job.settings.epochs,
         seconds=seconds,
     )
-    provenance = Provenance(architecture=job.row, preprocess=job.data.preprocess)
-    write_checkpoint(network.state_dict(), weights_path(job, out), provenance)
+    record = CheckpointRecord(
+        architecture=job.row,
+        classes=tuple(job.data.classes),
+        preprocess=job.data.preprocess,
+        recipe=job.settings.to_dict(),
+        metrics={"top1": result.top1, "top5": result.top5},
+    )
+    write_checkpoint(network.state_dict(), weights_path(job, out), record)
     write_json(Finished(key=job.key, run=run), _record_path(job, out))
     return run
 
