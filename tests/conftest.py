@@ -6,7 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -19,6 +20,28 @@ from resnexus.architectures.network import Network
 @pytest.fixture(autouse=True)
 def _reproducible():
     torch.manual_seed(0)
+
+
+class Recorded:
+    """A `Progress` that keeps what it is told: stages as (description, total, steps of each call), and sentences."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, list[int]]] = []
+        self.said: list[str] = []
+
+    @contextmanager
+    def stage(self, description: str, total: int) -> Iterator[Callable[..., None]]:
+        steps: list[int] = []
+        self.stages.append((description, total, steps))
+        yield lambda count=1, /: steps.append(count)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
 
 
 @pytest.fixture(scope="session")
