@@ -8,7 +8,8 @@ import pytest
 from resnexus.errors import ResnexusError
 from resnexus.records import read_json
 from resnexus.report import write_report
-from resnexus.report.document import render, write_bytes
+from resnexus.report import document
+from resnexus.report.document import build_tables, is_report, render, write_bytes
 from resnexus.report.record import Comparison
 
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
@@ -59,6 +60,11 @@ def text(report):
 @pytest.fixture(scope="module")
 def reader(text):
     return Reader(text)
+
+
+def page_of(comparison):
+    """Return the page without its figures."""
+    return render(comparison, build_tables(comparison), [], [])
 
 
 def table(reader, first):
@@ -166,7 +172,7 @@ def test_names_are_escaped(comparison, tmp_path):
 @pytest.mark.parametrize("missing", ["networks", "latency", "series", "series_latency"])
 def test_missing_parts(comparison, missing):
     changed = replace(comparison, **{missing: ()})
-    text = render(changed, [], [])
+    text = page_of(changed)
     Reader(text)
     expected = {
         "networks": "No network was trained.",
@@ -186,7 +192,7 @@ def test_nothing_at_all_is_still_a_page(comparison, tmp_path):
 def test_skipped_images_are_shown_up_to_twenty(comparison):
     first = comparison.networks[0]
     runs = tuple(replace(run, skipped=tuple(f"{i}.jpg: truncated" for i in range(25))) for run in first.runs)
-    text = render(replace(comparison, networks=(replace(first, runs=runs),)), [], [])
+    text = page_of(replace(comparison, networks=(replace(first, runs=runs),)))
     assert "25 validation images could not be read" in text
     assert "19.jpg: truncated" in text
     assert "20.jpg: truncated" not in text
@@ -196,7 +202,7 @@ def test_skipped_images_are_shown_up_to_twenty(comparison):
 def test_one_precision_and_one_seed(comparison):
     networks = tuple(replace(network, runs=network.runs[:1]) for network in comparison.networks)
     cells = tuple(cell for cell in comparison.latency if cell.precision == "fp32")
-    text = render(replace(comparison, networks=networks, latency=cells), [], [])
+    text = page_of(replace(comparison, networks=networks, latency=cells))
     Reader(text)
     assert "One seed: the spread is unknown" in text
     assert "bf16" not in text
