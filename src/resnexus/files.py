@@ -35,6 +35,17 @@ def replacing(path: Path, error: type[ResnexusError] = ResnexusError) -> Iterato
             temporary.unlink()
 
 
+def check_writable(folder: Path) -> None:
+    """Make a folder if it is missing, and see whether a file can be written there: now, not after hours of work.
+
+    Raises:
+        ResnexusError: the system refuses; names the path and the system's reason.
+    """
+    with replacing(folder / ".writable") as temporary:
+        temporary.touch()
+    (folder / ".writable").unlink()
+
+
 def write_text(text: str, path: Path) -> None:
     """Write UTF-8 `text` to `path`, whole or not at all; errors as for `replacing`."""
     with replacing(path) as temporary:

@@ -139,7 +139,8 @@ def broken():
         signal.raise_signal(signal.SIGINT)
         for _ in range(1000):
             pass
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        interruption.add_note("the training is lost")
         raise RuntimeError("a worker is gone") from None
 
 application.app = broken
@@ -151,7 +152,7 @@ cli.main()
 def test_what_an_interruption_breaks_is_an_interruption():
     done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, timeout=50, check=False)
     assert (done.returncode, done.stdout) == (130, "tidied up\n")
-    assert done.stderr == "interrupted; what was finished is kept\n"
+    assert done.stderr == "interrupted; what was finished is kept; the training is lost\n"
 
 
 def test_other_errors_are_what_they_are(monkeypatch):

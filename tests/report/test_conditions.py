@@ -17,6 +17,7 @@ def test_facts_are_the_records(comparison):
         "amp": "no",
         "weights": "none",
     }
+    assert found["Engines"] == {"eager": "PyTorch as it is"}
 
 
 def test_what_the_system_does_not_say(comparison):

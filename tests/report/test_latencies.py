@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from resnexus.errors import ResnexusError
-from resnexus.report.latencies import Setting, agreement_remarks, latencies, latency_table
+from resnexus.report.latencies import BUSY, Setting, agreement_remarks, latencies, latency_table
 
 
 def test_every_cell_is_found_again(comparison):
@@ -18,7 +18,7 @@ def test_every_cell_is_found_again(comparison):
 def test_two_latencies_for_the_same_thing_are_an_error(comparison):
     cell = comparison.latency[0]
     with pytest.raises(ResnexusError, match=r"ResNet_small has two latencies for cpu, eager, fp32, batch size 1"):
-        latencies([cell, replace(cell, median_ms=1.0)])
+        latencies([cell, replace(cell, repeats=16)])
 
 
 def test_table_prints_the_records(comparison):
@@ -30,6 +30,15 @@ def test_table_prints_the_records(comparison):
     assert table.rows[0][3].detail == f"{cell.p10_ms:.3f}–{cell.p90_ms:.3f}"
     assert [column.group for column in table.columns] == ["", *["fp32"] * 3, *["bf16"] * 3]
     assert table.data[2]["throughput_img_s"] == pytest.approx(8e3 / cell.median_ms)
+
+
+def test_a_busy_machine_is_noted_for_each_network(comparison):
+    cells = comparison.latency
+    busy = tuple(replace(cell, p90_ms=2 * cell.p10_ms) for cell in cells[:2])
+    table = latency_table("latency", "", [], latencies((*busy, *cells[2:])))
+    assert [entry.notes for entry in table.rows[0]][:4] == [(), (1,), (1,), ()]
+    assert table.notes == (f"{BUSY}: ResNet_small.",)
+    assert latency_table("latency", "", [], latencies(cells)).notes == ()
 
 
 def test_file_name_has_no_odd_characters():

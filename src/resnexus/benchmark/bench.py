@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 
 from resnexus.acceleration.backends.contract import PRECISIONS
 from resnexus.acceleration.backends.registry import BACKENDS
-from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.cell import Cell
-from resnexus.benchmark.engines import engine, quick_engines
+from resnexus.benchmark.engines import ENGINES, quick_engines
 from resnexus.benchmark.environment import Environment
-from resnexus.benchmark.latency import check_batch_sizes
 from resnexus.benchmark.peaks import Peak
+from resnexus.benchmark.ranges import not_negative, whole
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
 
 SCHEMA = 1
 DEVICES = ("cpu", "cuda")
+
+SETTLE_S = 0.25
+"""Seconds of untimed calls before the timed one of a turn: longer than any neighbour's threads wait for work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,14 @@ class BenchSettings:
         batch_sizes: images per call.
         engines: names of `engines.ENGINES`.
         image_size: pixels on a side.
-        rounds: in how many rounds the engines take turns; each has one timed call in a round,
-            after a quarter of a second of calls that are not timed.
+        rounds: in how many rounds all take turns; each has one timed call in a round.
         threads: CPU threads of every engine.
         plan_backends: the back ends that our own engine considers; None for all that are installed.
         plan_seconds: of each round of planning of our own engine.
+        settle_s: seconds of untimed calls before each timed one, at least one call; 0 is enough where all engines
+            are PyTorch's own and share its threads.
+        together: how many networks take turns with each other, in all engines and precisions; each of them is in
+            memory as often. One at a time compares engines, several compare networks.
     """
 
     devices: tuple[str, ...] = ("cpu",)
@@ -48,26 +54,39 @@ class BenchSettings:
     threads: int = field(default_factory=lambda: check_threads(None))
     plan_backends: tuple[str, ...] | None = None
     plan_seconds: float = 10.0
+    settle_s: float = SETTLE_S
+    together: int = 1
 
     def __post_init__(self) -> None:
-        for kind, given, known in (
-            ("device", self.devices, DEVICES),
-            ("precision", self.precisions, PRECISIONS),
-            ("back end", self.plan_backends or (), BACKENDS),
-        ):
-            for name in given:
-                if name not in known:
-                    raise unknown(kind, name, known)
-        for name in self.engines:
-            engine(name)
-        check_batch_sizes(self.batch_sizes)
-        check_threads(self.threads)
-        if self.rounds < 1 or self.image_size < 1:
-            raise ResnexusError(f"rounds={self.rounds}, image_size={self.image_size}: expected at least 1")
+        _check_names("device", self.devices, DEVICES)
+        _check_names("precision", self.precisions, PRECISIONS)
+        _check_names("engine", self.engines, ENGINES)
+        _check_names("back end", self.plan_backends or (), BACKENDS)
+        for size in self.batch_sizes:
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ResnexusError(f"batch size {size!r}: expected a whole number of at least 1")
+        whole(image_size=self.image_size, rounds=self.rounds, threads=self.threads, together=self.together)
+        not_negative(plan_seconds=self.plan_seconds, settle_s=self.settle_s)
         if not (self.devices and self.precisions and self.batch_sizes and self.engines):
             raise ResnexusError("nothing to time: name a device, a precision, a batch size and an engine at least")
+
+    def check_here(self) -> None:
+        """Check that this machine can do it: a record may come from another one.
+
+        Raises:
+            ResnexusError: more threads than usable cores, or no GPU.
+        """
+        check_threads(self.threads)
         if "cuda" in self.devices and not torch.cuda.is_available():
             raise ResnexusError("device 'cuda': PyTorch sees no GPU here; use device 'cpu'")
+
+
+def _check_names(kind: str, given: Sequence[str], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise unknown(kind, name, known)
+        if given.count(name) > 1:
+            raise ResnexusError(f"{kind} {name!r} is named {given.count(name)} times: name each once")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +99,18 @@ class LeftOut:
     batch_size: int
     engine: str
     reason: str
+
+    def __post_init__(self) -> None:
+        whole(batch_size=self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """What is timed together: the calls of these networks, in all engines and precisions, take turns."""
+
+    models: tuple[str, ...]
+    device: str
+    batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,37 +135,67 @@ class Bench:
     left_out: tuple[LeftOut, ...] = ()
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ResnexusError(f"schema={self.schema}: expected {SCHEMA}; measure again with this version")
+
     def has(self, model: str, device: str, batch_size: int) -> bool:
         """Whether a network was timed on a device at a batch size, as far as it could be."""
         entries: tuple[Cell | LeftOut, ...] = (*self.cells, *self.left_out)
         return any((entry.model, entry.device, entry.batch_size) == (model, device, batch_size) for entry in entries)
 
-    def continues(self, settings: BenchSettings, here: Environment) -> bool:
-        """Whether measurements with these settings, in this environment, belong into the same record."""
-        return settings == self.settings and replace(here, date=self.environment.date) == self.environment
+    def differences(self, settings: BenchSettings, here: Environment) -> list[str]:
+        """Return what keeps measurements with these settings, in this environment, out of this record: in words."""
+        there = replace(self.environment, date=here.date)
+        found = [*_differences(self.settings, settings)]
+        found += [text for text in _differences(there, here) if not text.startswith("packages ")]
+        packages = dict.fromkeys([*there.packages, *here.packages])
+        found += [
+            f"{name} {there.packages.get(name, 'missing')} there, {here.packages.get(name, 'missing')} here"
+            for name in packages
+            if there.packages.get(name) != here.packages.get(name)
+        ]
+        return found
 
 
-def groups(models: Sequence[str], settings: BenchSettings, before: Bench | None = None) -> list[tuple[str, str, int]]:
-    """Return network, device and batch size of what is to be timed together, in the order of measuring.
+def _differences(there: Any, here: Any) -> list[str]:
+    pairs = {item.name: (getattr(there, item.name), getattr(here, item.name)) for item in fields(there)}
+    return [
+        f"{name} {_shown(values[0])} there, {_shown(values[1])} here"
+        for name, values in pairs.items()
+        if values[0] != values[1]
+    ]
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def groups(models: Sequence[str], settings: BenchSettings, before: Bench | None = None) -> list[Group]:
+    """Return what is to be timed together, in the order of measuring.
 
     Args:
-        models: names of networks.
+        models: names of networks, each once.
         settings: what is timed.
         before: what this record has is left out.
-
-    Raises:
-        ResnexusError: an unknown network.
     """
-    names = [architecture(model).name for model in models]
     wanted = [
-        (name, device, size)
-        for name in dict.fromkeys(names)
+        Group(
+            models=tuple(
+                model
+                for model in models[start : start + settings.together]
+                if before is None or not before.has(model, device, size)
+            ),
+            device=device,
+            batch_size=size,
+        )
+        for start in range(0, len(models), settings.together)
         for device in settings.devices
         for size in settings.batch_sizes
     ]
-    return [group for group in wanted if before is None or not before.has(*group)]
+    return [group for group in wanted if group.models]
 
 
-def steps(settings: BenchSettings) -> int:
-    """How often `run` reports a step in one group."""
-    return len(settings.engines) * len(settings.precisions) + settings.rounds
+def steps(group: Group, settings: BenchSettings) -> int:
+    """How often `run` reports a step in one group: for every network that is opened, and for every round."""
+    return len(group.models) * len(settings.engines) * len(settings.precisions) + settings.rounds

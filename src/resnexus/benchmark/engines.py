@@ -30,7 +30,7 @@ class EngineRow:
         precisions: device -> what it computes in there.
         packages: what must be installed.
         quick: whether it opens a network in seconds; those that compile for minutes run only if asked for.
-        networks: names of the networks it can run; None for every one.
+        networks: names of the architectures it can run; None for every one.
         open: returns what runs the subject's network; raises BackendError if it cannot.
     """
 
@@ -42,11 +42,11 @@ class EngineRow:
     networks: Mapping[str, str] | None = None
     open: Callable[[Subject, Job], Runner]
 
-    def obstacle(self, model: str, device: str, precision: str) -> str:
-        """Return why it cannot run a network in some precision on some device, or nothing if it can."""
+    def obstacle(self, architecture: str, device: str, precision: str) -> str:
+        """Return why it cannot run an architecture in some precision on some device, or nothing if it can."""
         if precision not in self.precisions.get(device, ()):
             return f"does not run {precision} on {device}"
-        if self.networks is not None and model not in self.networks:
+        if self.networks is not None and architecture not in self.networks:
             return "has no network that computes the same"
         missing = self.missing()
         return f"not installed: {', '.join(missing)}" if missing else ""

@@ -12,6 +12,7 @@ from itertools import chain
 
 import torch
 
+from resnexus.benchmark.ranges import positive, whole
 from resnexus.machine import processor_name, usable_cores
 from resnexus.packages import distributions
 
@@ -55,6 +56,11 @@ class Environment:
     system: str
     python: str
     packages: dict[str, str]
+
+    def __post_init__(self) -> None:
+        whole(cores=self.cores, threads=self.threads)
+        if self.memory_gib is not None:
+            positive(memory_gib=self.memory_gib)
 
 
 def environment() -> Environment:

@@ -21,6 +21,7 @@ from resnexus.acceleration.native import product
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture
+from resnexus.benchmark.ranges import not_negative, positive
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 _COPIED = {"cpu": 2**28, "cuda": 2**31}
@@ -48,6 +49,12 @@ class Peak:
     tflops: float | None
     gbytes_s: float
     call_us: float
+
+    def __post_init__(self) -> None:
+        if self.tflops is not None:
+            positive(tflops=self.tflops)
+        positive(gbytes_s=self.gbytes_s)
+        not_negative(call_us=self.call_us)
 
 
 def peak(device: str, precision: str, threads: int) -> Peak:

@@ -9,6 +9,7 @@ from statistics import median
 
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
+from resnexus.benchmark.ranges import positive, rising
 from resnexus.errors import ResnexusError
 
 CONFIDENCE = 0.95
@@ -29,6 +30,12 @@ class Ratio:
     low: float
     high: float
     confidence: float
+
+    def __post_init__(self) -> None:
+        positive(low=self.low, median=self.median, high=self.high)
+        rising(low=self.low, median=self.median, high=self.high)
+        if not 0 <= self.confidence <= 1:
+            raise ResnexusError(f"confidence={self.confidence}: expected 0 to 1")
 
 
 def ratio_of(cell: Cell, reference: Cell) -> Ratio:

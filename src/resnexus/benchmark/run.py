@@ -1,15 +1,17 @@
-"""Time networks in many engines: each checked against the plain network first, then all of them in turns."""
+"""Time networks in many engines, the only way there is: each checked against the plain network, then all in turns."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,107 +22,134 @@ from resnexus.acceleration.planning.judge import Referee, probe_images
 from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import Network
-from resnexus.architectures.spec import Architecture
-from resnexus.benchmark.bench import Bench, BenchSettings, LeftOut, groups
+from resnexus.benchmark.bench import Bench, BenchSettings, Group, LeftOut, groups, steps
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine
-from resnexus.benchmark.environment import environment
+from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.peaks import Peak, peak
 from resnexus.benchmark.subject import Subject, formula_network
-from resnexus.benchmark.timing import summary
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
+from resnexus.progress import Advance, Progress, Silent
 
 CALIBRATION_IMAGES = 16
-
-SETTLE_S = 0.25
-"""Seconds of untimed calls before the timed one of a turn: longer than any neighbour's threads wait for work."""
 
 _log = logging.getLogger("resnexus")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """Who is told how far a benchmark is.
-
-    Attributes:
-        begin: called with network, device and batch size before they are timed together.
-        step: called `bench.steps(settings)` times for each of those.
-        say: called with a sentence before every step that takes long.
-    """
-
-    begin: Callable[[str, str, int], object] = lambda model, device, batch_size: None
-    step: Callable[[], object] = lambda: None
-    say: Callable[[str], None] = lambda sentence: None
-
-
 def run(
-    models: Sequence[str],
+    networks: Sequence[str] | Mapping[str, Network],
     settings: BenchSettings,
     *,
     before: Bench | None = None,
-    create: Callable[[Architecture], Network] = formula_network,
+    with_peaks: bool = True,
     cache_dir: Path | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
+    title: str = "timing",
 ) -> Iterator[Bench]:
-    """Yield the record as it grows: once with the peaks, and again after each network, device and batch size.
+    """Yield the record as it grows: once with the peaks, and again after each group that was timed together.
 
     Args:
-        models: names of networks.
+        networks: names of networks, which get weights from a formula; or name -> network, of any channels and
+            classes, which is left as it is.
         settings: what is timed, and how.
         before: a record to go on with; what it has is not timed again.
-        create: makes a network, in evaluation mode, from its row.
+        with_peaks: measure first what the machine itself can do, for the floor under every latency.
         cache_dir: where our own engine keeps plans; the usual place if None.
-        watch: is told how far it is.
+        progress: where to report; nowhere if None.
+        title: of the stage that is reported.
 
     Raises:
-        ResnexusError: an unknown network, or `before` was measured with other settings or in another environment.
+        ResnexusError: an unknown network, something that this machine does not have, or `before` was measured with
+            other settings or in another environment; names what differs.
     """
-    watch = watch or Watch()
+    progress = Silent() if progress is None else progress
+    sources = _sources(networks)
+    settings.check_here()
     here = environment()
-    if before is not None and not before.continues(settings, here):
-        raise ResnexusError(
-            "the record that is there was measured with other settings, on another machine or with other versions: "
-            "give another folder"
-        )
-    missing = groups(models, settings, before)
-    record = before or Bench(environment=here, settings=settings, peaks=_peaks(settings, watch))
+    _check_before(before, settings, here)
+    missing = groups(list(sources), settings, before)
+    record = before or Bench(
+        environment=here, settings=settings, peaks=_peaks(settings, progress) if with_peaks else ()
+    )
     yield record
-    for name, of_one in groupby(missing, key=lambda group: group[0]):
-        with Cache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
-            subject = Subject(
-                create(architecture(name)),
-                scratch,
-                calibration=_calibration(settings),
-                cache_dir=cache_dir,
-                backends=settings.plan_backends,
-                seconds=settings.plan_seconds,
-                progress=watch.say,
-            )
-            for _, device, batch_size in of_one:
-                watch.begin(name, device, batch_size)
-                cells, left_out = _Group(subject, name, device, batch_size, settings, watch).timed()
-                record = replace(record, cells=(*record.cells, *cells), left_out=(*record.left_out, *left_out))
-                yield record
+    if not missing:
+        return
+    with progress.stage(title, sum(steps(group, settings) for group in missing)) as step:
+        for models, of_these in groupby(missing, key=lambda group: group.models):
+            chosen = {model: sources[model] for model in models}
+            with _subjects(chosen, settings, cache_dir, progress.say) as subjects:
+                for group in of_these:
+                    progress.say(f"{', '.join(models)} on {group.device}, batch {group.batch_size}")
+                    cells, left_out = _Timed(subjects, group, settings, progress.say, step).run()
+                    record = replace(record, cells=(*record.cells, *cells), left_out=(*record.left_out, *left_out))
+                    yield record
 
 
-def _peaks(settings: BenchSettings, watch: Watch) -> tuple[Peak, ...]:
-    watch.say("measuring what the machine can do")
+def _sources(networks: Sequence[str] | Mapping[str, Network]) -> dict[str, Callable[[], Network]]:
+    """Return name -> what makes the network: one of the series is made only when its turn comes."""
+    if isinstance(networks, Mapping):
+        return {name: partial(_given, network) for name, network in networks.items()}
+    return {row.name: partial(formula_network, row) for row in map(architecture, networks)}
+
+
+def _given(network: Network) -> Network:
+    return network
+
+
+def _check_before(before: Bench | None, settings: BenchSettings, here: Environment) -> None:
+    differences = [] if before is None else before.differences(settings, here)
+    if differences:
+        raise ResnexusError(
+            f"the record that is there was measured with {'; '.join(differences)}: give another folder, or measure "
+            "as the record was"
+        )
+
+
+def _peaks(settings: BenchSettings, progress: Progress) -> tuple[Peak, ...]:
+    progress.say("measuring what the machine can do")
     return tuple(
         peak(device, precision, settings.threads) for device in settings.devices for precision in settings.precisions
     )
 
 
-def _calibration(settings: BenchSettings) -> Tensor | None:
+@contextmanager
+def _subjects(
+    sources: Mapping[str, Callable[[], Network]],
+    settings: BenchSettings,
+    cache_dir: Path | None,
+    say: Callable[[str], None],
+) -> Iterator[dict[str, Subject]]:
+    with Cache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
+        subjects = {}
+        for index, (name, create) in enumerate(sources.items()):
+            network = create()
+            folder = scratch / str(index)  # a name may hold what a path does not
+            folder.mkdir()
+            subjects[name] = Subject(
+                network,
+                folder,
+                calibration=_calibration(network, settings),
+                cache_dir=cache_dir,
+                backends=settings.plan_backends,
+                seconds=settings.plan_seconds,
+                progress=say,
+            )
+        yield subjects
+
+
+def _calibration(network: Network, settings: BenchSettings) -> Tensor | None:
     if "int8" not in settings.precisions:
         return None
-    return probe_images(Job(batch_size=CALIBRATION_IMAGES, image_size=(settings.image_size, settings.image_size)))
+    size = (settings.image_size, settings.image_size)
+    return probe_images(Job(batch_size=CALIBRATION_IMAGES, in_chans=network.in_chans, image_size=size))
 
 
 @dataclass(frozen=True)
 class _Opened:
     """What runs a network in one engine and precision, and how closely it agrees with the plain network."""
 
+    model: str
     engine: str
     precision: Precision
     runner: Runner
@@ -128,99 +157,101 @@ class _Opened:
 
 
 @dataclass(frozen=True)
-class _Group:
-    """One network on one device at one batch size: all engines and precisions, timed together."""
+class _Timed:
+    """Opens the networks of one group in all engines and precisions, and times them together."""
 
-    subject: Subject
-    model: str
-    device: str
-    batch_size: int
+    subjects: Mapping[str, Subject]
+    group: Group
     settings: BenchSettings
-    watch: Watch
+    say: Callable[[str], None]
+    step: Advance
 
-    def timed(self) -> tuple[list[Cell], list[LeftOut]]:
+    def run(self) -> tuple[list[Cell], list[LeftOut]]:
         opened: list[_Opened] = []
         left_out: list[LeftOut] = []
-        for precision in cast("tuple[Precision, ...]", self.settings.precisions):
-            found, missing = self._opened(precision)
-            opened += found
-            left_out += missing
+        for model in self.group.models:
+            for precision in cast("tuple[Precision, ...]", self.settings.precisions):
+                found, missing = self._opened(model, precision)
+                opened += found
+                left_out += missing
         if not opened:
+            self.step(self.settings.rounds)
             return [], left_out
-        images = self._images()
+        images = {model: self._images(model) for model in self.group.models}
         times = interleaved(
-            {index: partial(entry.runner, images) for index, entry in enumerate(opened)},
+            {index: partial(entry.runner, images[entry.model]) for index, entry in enumerate(opened)},
             rounds=self.settings.rounds,
-            settle=SETTLE_S,
-            synchronise=torch.cuda.synchronize if self.device == "cuda" else None,
-            on_round=self.watch.step,
+            settle=self.settings.settle_s,
+            synchronise=torch.cuda.synchronize if self.group.device == "cuda" else None,
+            on_round=self.step,
         )
         return [self._cell(entry, times[index]) for index, entry in enumerate(opened)], left_out
 
-    def _opened(self, precision: Precision) -> tuple[list[_Opened], list[LeftOut]]:
-        job = self._job(precision)
-        referee = Referee(self.subject.network, job, self.subject.calibration if precision == "int8" else None)
+    def _opened(self, model: str, precision: Precision) -> tuple[list[_Opened], list[LeftOut]]:
+        subject, job = self.subjects[model], self._job(model, precision)
+        referee = Referee(subject.network, job, subject.calibration if precision == "int8" else None)
         found, missing = [], []
         for name in self.settings.engines:
-            reason = engine(name).obstacle(self.model, self.device, precision)
+            reason = engine(name).obstacle(subject.network.architecture.name, self.group.device, precision)
             if not reason:
-                self.watch.say(f"opening {name} in {precision}")
+                self.say(f"  opening {name} in {precision}")
                 try:
-                    runner = engine(name).open(self.subject, job)
-                    agreement = referee.judge(self._at_home(runner))
-                    found.append(_Opened(name, precision, runner, agreement))
+                    runner = engine(name).open(subject, job)
+                    found.append(_Opened(model, name, precision, runner, referee.judge(self._at_home(runner))))
                 except Exception as error:  # compilers and libraries fail in any way; the others still run
                     reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                    _log.warning("%s is left out for %s in %s: %s", name, self.model, precision, reason)
+                    _log.warning("%s is left out for %s in %s: %s", name, model, precision, reason)
             if reason:
                 missing.append(
                     LeftOut(
-                        model=self.model,
-                        device=self.device,
+                        model=model,
+                        device=self.group.device,
                         precision=precision,
-                        batch_size=self.batch_size,
+                        batch_size=self.group.batch_size,
                         engine=name,
                         reason=reason,
                     )
                 )
-            self.watch.step()
+            self.step()
         return found, missing
 
     def _at_home(self, runner: Runner) -> Runner:
         """Let a runner on a device take and give tensors of the CPU."""
-        if self.device == "cpu":
+        device = self.group.device
+        if device == "cpu":
             return runner
-        return lambda images: runner(images.to(self.device)).cpu()
+        return lambda images: runner(images.to(device)).cpu()
 
-    def _images(self) -> Tensor:
-        return probe_images(self._job("fp32")).to(self.device)
+    def _images(self, model: str) -> Tensor:
+        return probe_images(self._job(model, "fp32")).to(self.group.device)
 
-    def _job(self, precision: Precision) -> Job:
+    def _job(self, model: str, precision: Precision) -> Job:
         side = self.settings.image_size
         return Job(
-            batch_size=self.batch_size,
-            in_chans=self.subject.network.in_chans,
+            batch_size=self.group.batch_size,
+            in_chans=self.subjects[model].network.in_chans,
             image_size=(side, side),
             precision=precision,
-            device=self.device,
+            device=self.group.device,
             threads=self.settings.threads,
         )
 
     def _cell(self, entry: _Opened, milliseconds: list[float]) -> Cell:
-        timing = summary(milliseconds)
+        p10, median, p90 = np.percentile(milliseconds, (10, 50, 90)).tolist()
+        size = self.group.batch_size
         return Cell(
-            model=self.model,
-            device=self.device,
+            model=entry.model,
+            device=self.group.device,
             precision=entry.precision,
-            batch_size=self.batch_size,
+            batch_size=size,
             engine=entry.engine,
             image_size=self.settings.image_size,
-            median_ms=timing.median_ms,
-            p10_ms=timing.p10_ms,
-            p90_ms=timing.p90_ms,
-            repeats=timing.repeats,
+            median_ms=median,
+            p10_ms=p10,
+            p90_ms=p90,
+            repeats=len(milliseconds),
             agreement=entry.agreement.max_rel,
             cosine=entry.agreement.cosine,
-            plan=str(entry.runner.plans[self.batch_size].candidate) if isinstance(entry.runner, Engine) else None,
+            plan=str(entry.runner.plans[size].candidate) if isinstance(entry.runner, Engine) else None,
             rounds_ms=tuple(milliseconds),
         )

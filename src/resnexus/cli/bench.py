@@ -63,22 +63,25 @@ def bench(
         plan_backends=None if plan_backends is None else tuple(names(plan_backends)),
         plan_seconds=plan_seconds,
     )
-    record = _measured(_models(models), settings, out, quiet=json_output)
+    record, was_there = _measured(_models(models), settings, out, quiet=json_output)
     if json_output:
         print(to_json(record))
         return
     from resnexus.report.speed import summary
 
     print(summary(record))
-    print(f"wrote {out / 'bench.json'} and {out / 'bench.md'}")
+    if was_there:
+        print(f"{out / 'bench.json'} has all of this already: nothing was measured")
+    else:
+        print(f"wrote {out / 'bench.json'} and {out / 'bench.md'}")
 
 
 def _models(text: str) -> list[str]:
-    from resnexus.architectures.catalog import CATALOG
+    from resnexus.architectures.catalog import CATALOG, architecture
     from resnexus.cli.compare import names
     from resnexus.comparison.series import QUICK
 
-    return list({"quick": QUICK, "all": CATALOG}.get(text, names(text)))
+    return [architecture(name).name for name in {"quick": QUICK, "all": CATALOG}.get(text, names(text))]
 
 
 def _engines(text: str) -> tuple[str, ...]:
@@ -88,30 +91,28 @@ def _engines(text: str) -> tuple[str, ...]:
     return tuple({"quick": quick_engines(), "all": ENGINES}.get(text, names(text)))
 
 
-def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: bool) -> Bench:
-    from resnexus.benchmark.bench import Bench, groups, steps
-    from resnexus.benchmark.run import Watch, run
-    from resnexus.files import write_text
+def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: bool) -> tuple[Bench, bool]:
+    """Return the record, and whether it was there before."""
+    from resnexus.benchmark.bench import Bench
+    from resnexus.benchmark.run import run
+    from resnexus.errors import ResnexusError
+    from resnexus.files import check_writable, write_text
     from resnexus.progress import Shown, Silent
     from resnexus.records import read_json, write_json
     from resnexus.report.speed import page
 
-    path = out / "bench.json"
-    before = record = read_json(Bench, path) if path.exists() else None
-    missing = groups(models, settings, before)
-    progress = Silent() if quiet else Shown()
-    with progress.stage("bench", len(missing) * steps(settings)) as step:
-        watch = Watch(
-            begin=lambda model, device, size: progress.say(f"{model} on {device}, batch {size}"),
-            step=step,
-            say=lambda sentence: progress.say(f"  {sentence}"),
+    path, page_path = out / "bench.json", out / "bench.md"
+    if page_path.exists() and not path.exists():
+        raise ResnexusError(
+            f"{page_path} has no bench.json beside it, so it is not ours to replace: give another folder"
         )
-        for record in run(models, settings, before=before, watch=watch):
-            write_json(record, path)
-            write_text(page(record), out / "bench.md")
-    if record is None:  # run yields at least once
-        raise RuntimeError("nothing was measured")
-    return record
+    before = read_json(Bench, path) if path.exists() else None
+    settings.check_here()
+    check_writable(out)
+    for record in run(models, settings, before=before, progress=Silent() if quiet else Shown(), title="bench"):
+        write_json(record, path)
+        write_text(page(record), page_path)
+    return record, record == before
 
 
 def _list_engines() -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import NoReturn
 
@@ -99,17 +100,27 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def end_process() -> NoReturn:
+def end_process(error: BaseException) -> NoReturn:
     """End the process as interrupted, with what is registered for its end.
 
     The interpreter is not taken apart: with PyTorch loaded that takes more than a second of computing.
+
+    Args:
+        error: what the interruption became; its notes say what is lost.
     """
-    print(SENTENCE, file=sys.stderr)
+    print("; ".join([SENTENCE, *dict.fromkeys(_notes(error))]), file=sys.stderr)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # a pipe whose reader is gone
             stream.flush()
     os._exit(EXIT_CODE)
+
+
+def _notes(error: BaseException | None) -> Iterator[str]:
+    """Yield the notes of an error and of those it came from: a second signal replaces what the first one raised."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__cause__ or error.__context__
 
 
 def _end_process_here() -> NoReturn:

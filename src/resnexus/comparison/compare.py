@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 
+from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
-from resnexus.benchmark.latency import check_batch_sizes, check_precisions, steps, time_networks
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
 from resnexus.comparison.folder import claimed
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train
-from resnexus.comparison.series import benched_series, line_name, published_series, time_series
+from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
+from resnexus.comparison.stopwatch import Timing, timed
 from resnexus.errors import printable, unknown
 from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
@@ -30,28 +31,6 @@ from resnexus.training.hardware import hardware
 from resnexus.training.settings import Settings
 
 SeriesMode = Literal["quick", "full", "none"]
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """How latency is measured.
-
-    Attributes:
-        precisions: of `"fp32"`, `"bf16"`, `"fp16"`.
-        batch_sizes: images per call.
-        device: `"cpu"` or `"cuda"`.
-        rounds: interleaved rounds over the networks.
-        repeats: timed calls of each in a round.
-    """
-
-    precisions: tuple[str, ...] = ("fp32", "bf16")
-    batch_sizes: tuple[int, ...] = (1, 4, 8)
-    device: str = "cpu"
-    rounds: int = 7
-    repeats: int = 3
-
-    def __post_init__(self) -> None:
-        check_precisions(self.precisions)
-        check_batch_sizes(self.batch_sizes)
 
 
 def compare(
@@ -139,47 +118,40 @@ def _say_ignored(job: Training, progress: Progress) -> None:
 
 
 def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tuple[Training, Run]]:
-    runs = []
+    runs, said = [], set[str]()
     for number, job in enumerate(jobs, start=1):
         run = finished(job, out)
         if run is None:
             try:
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-            except KeyboardInterrupt as interruption:
-                interruption.add_note(f"the training of {job.title} is lost and begins anew")
+            except BaseException as error:  # an interruption may surface as another one
+                error.add_note(f"the training of {job.title} is lost and begins anew")
                 raise
         else:
             progress.say(f"{job.title}: finished before, kept")
-        for skipped in run.skipped_in_training:
-            progress.say(f"skipped in training: {skipped}")
-        for skipped in run.skipped:
-            progress.say(f"skipped in evaluation: {skipped}")
+        skipped = [f"skipped in training: {entry}" for entry in run.skipped_in_training]
+        skipped += [f"skipped in evaluation: {entry}" for entry in run.skipped]
+        for sentence in skipped:
+            if sentence not in said:
+                progress.say(sentence)
+        said.update(skipped)
         runs.append((job, run))
     return runs
 
 
 def _time_trained(jobs: list[Training], out: Path, timing: Timing, progress: Progress) -> tuple[Cell, ...]:
     networks = {job.row.name: trained_network(job, out) for job in jobs}
-    total = steps(timing.precisions, timing.batch_sizes, timing.rounds)
-    with progress.stage("timing the trained networks", total) as step:
-        preprocess = jobs[0].data.splits.preprocess
-        cells = time_networks(
-            networks,
-            image_size=preprocess.size,
-            in_chans=preprocess.in_chans,
-            on_step=step,
-            **asdict(timing),
-        )
-    return tuple(cells)
+    settings = timing.settings(jobs[0].data.splits.preprocess.size, together=len(networks))
+    return timed(networks, settings, title="timing the trained networks", progress=progress)
 
 
 def _time_series(timing: Timing, quick: bool, progress: Progress) -> tuple[Cell, ...]:
-    options: dict[str, Any] = asdict(timing)
+    settings = timing.settings(IMAGE_SIZE, together=len(QUICK))
     if quick:
-        options |= {"rounds": 3, "repeats": 1}
-    label = "timing the series at 224x224" + (", quick mode" if quick else "")
-    with progress.stage(label, steps(timing.precisions, timing.batch_sizes, options["rounds"])) as step:
-        return time_series(quick=quick, on_step=step, **options)
+        settings = replace(settings, rounds=min(3, settings.rounds))
+    # With weights from a formula: the values of weights do not change the time.
+    title = f"timing the series at {IMAGE_SIZE}x{IMAGE_SIZE}" + (", quick mode" if quick else "")
+    return timed(QUICK if quick else tuple(CATALOG), settings, title=title, progress=progress)
 
 
 def _trained(job: Training, runs: list[Run]) -> TrainedNetwork:

@@ -50,5 +50,5 @@ def _check_page(out: Path) -> None:
     page = out / "index.html"
     if page.exists() and not is_report(page):
         raise ResnexusError(
-            f"{printable(page)} is there and no report of ours: it is not overwritten. Choose another folder, or move it"
+            f"{printable(page)} is no report of ours and is not overwritten: choose another folder, or move it away"
         )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from resnexus.architectures.catalog import BASELINES, CATALOG, architecture
+from resnexus.architectures.catalog import BASELINES, architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.bench import Bench
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import environment
-from resnexus.benchmark.latency import time_networks
 from resnexus.errors import ResnexusError
-from resnexus.models import create_model
 from resnexus.records import read_json
 from resnexus.report.record import SeriesNetwork, WrongCell
 from resnexus.series.checkpoints import checkpoints
@@ -46,42 +43,6 @@ def published_series() -> tuple[SeriesNetwork, ...]:
     rows = [(record.name, record.architecture, record.published) for record in checkpoints().values()]
     rows += [(row.name, row.name, published(row.name)) for row in BASELINES]
     return tuple(_series_network(*row) for row in rows)
-
-
-def time_series(
-    *,
-    quick: bool,
-    precisions: Sequence[str],
-    batch_sizes: Sequence[int],
-    device: str,
-    rounds: int,
-    repeats: int,
-    on_step: Callable[[], object] | None = None,
-) -> tuple[Cell, ...]:
-    """Time the series at 224x224, with random weights: the values of weights do not change the time.
-
-    Args:
-        quick: only the networks of `QUICK`.
-        precisions: as for `time_networks`.
-        batch_sizes: as for `time_networks`.
-        device: as for `time_networks`.
-        rounds: as for `time_networks`.
-        repeats: as for `time_networks`.
-        on_step: as for `time_networks`.
-    """
-    networks = {name: create_model(name).eval() for name in (QUICK if quick else CATALOG)}
-    return tuple(
-        time_networks(
-            networks,
-            image_size=IMAGE_SIZE,
-            precisions=precisions,
-            batch_sizes=batch_sizes,
-            device=device,
-            rounds=rounds,
-            repeats=repeats,
-            on_step=on_step,
-        )
-    )
 
 
 def benched_series(path: Path) -> tuple[Cell, ...]:

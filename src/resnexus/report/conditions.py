@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from resnexus.benchmark.engines import ENGINES
 from resnexus.report.printing import counted, listed, number, percent
 from resnexus.report.record import Comparison
 
 
 def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
-    """Return heading -> (term, value) for the data, the machine, the versions and the settings."""
+    """Return heading -> (term, value) for data, machine, versions, settings, and what ran the networks."""
     environment = comparison.environment
     memory = "unknown" if environment.memory_gib is None else f"{number(environment.memory_gib, 1)} GiB"
+    engines = dict.fromkeys(cell.engine for cell in (*comparison.latency, *comparison.series_latency))
     return {
         "Data": [
             ("Name", comparison.data),
@@ -29,6 +31,7 @@ def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
         ],
         "Versions": [("Python", environment.python), *sorted(environment.packages.items())],
         "Settings": [(name.replace("_", " "), _setting(value)) for name, value in comparison.settings.items()],
+        "Engines": [(name, ENGINES[name].what) for name in engines if name in ENGINES],
     }
 
 

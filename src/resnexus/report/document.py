@@ -21,7 +21,6 @@ from resnexus.report.same_cost import answers, same_cost_table
 from resnexus.report.series_tables import series_accuracy_table, series_latency_table
 from resnexus.report.table import Table, to_csv, to_markdown
 
-
 GENERATOR = "resnexus"
 """By which a page is known as ours."""
 

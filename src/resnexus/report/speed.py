@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from resnexus.architectures.complexity import complexity
-from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.bench import SETTLE_S, Bench
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import Environment
@@ -35,8 +35,9 @@ def page(bench: Bench) -> str:
     for place in places(bench.cells):
         parts.append(f"## {title(place)}")
         parts.append(to_markdown(latency_table(bench, place)))
-    parts.append("## Milliseconds per GFLOP")
-    parts += [to_markdown(table) for table in penalty_tables(bench.cells)]
+    penalty = penalty_tables(bench.cells)
+    if penalty:
+        parts += ["## Milliseconds per GFLOP", *map(to_markdown, penalty)]
     if bench.left_out:
         parts.append("## Left out")
         parts.append(left_out(bench))
@@ -68,14 +69,22 @@ def machine(environment: Environment) -> str:
 def how(bench: Bench) -> str:
     """Return how it was measured, and what the machine itself can do."""
     settings = bench.settings
-    peaks = listed(_peak(found) for found in bench.peaks)
+    peaks = f" Peaks: {listed(_peak(found) for found in bench.peaks)}." if bench.peaks else ""
+    networks = "a network" if settings.together == 1 else f"{settings.together} networks"
     return (
         f"{settings.image_size}x{settings.image_size} pixels, {counted(settings.threads, 'thread')}, weights from the "
-        f"formula of the golden logits. All engines and precisions of a network and batch size took turns in "
-        f"{counted(settings.rounds, 'round')}, one timed call in each after a quarter of a second of untimed ones, or "
-        f"a pause as long where one takes longer; a figure is the median, the range below it the tenth to ninetieth "
-        f"percentile. Images and logits are contiguous float32 on the device. Peaks: {peaks}."
+        f"formula of the golden logits. All engines and precisions of {networks} and batch size took turns in "
+        f"{counted(settings.rounds, 'round')}, one timed call in each after {_settling(settings.settle_s)}; a figure "
+        f"is the median, the range below it the tenth to ninetieth percentile. Images and logits are contiguous "
+        f"float32 on the device.{peaks}"
     )
+
+
+def _settling(seconds: float) -> str:
+    if seconds == 0:
+        return "an untimed one"
+    span = "a quarter of a second" if seconds == SETTLE_S else f"{seconds:g} s"
+    return f"{span} of untimed ones, or a pause as long where one takes longer"
 
 
 def _peak(found: Peak) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from resnexus.errors import printable
 from resnexus.report.printing import MISSING
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 """What begins a formula in a spreadsheet."""
 
 
@@ -116,7 +117,7 @@ def to_markdown(table: Table) -> str:
 def to_csv(table: Table) -> str:
     """Return the unrounded values as CSV, units in the column names; empty where there is none.
 
-    Text that a spreadsheet would compute gets an apostrophe in front.
+    Text that a spreadsheet would compute gets an apostrophe in front; control characters become escapes.
     """
     stream = io.StringIO()
     names = list(dict.fromkeys(name for line in table.data for name in line))
@@ -151,7 +152,10 @@ def missing() -> Entry:
 def _csv(value: Any) -> Any:
     if value is None:
         return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _title(column: Column) -> str:

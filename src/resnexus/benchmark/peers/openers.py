@@ -121,7 +121,11 @@ def timm(options: Mapping[str, Any] | None, subject: Subject, job: Job) -> Runne
 
     from resnexus.weights.mapping import to_timm
 
-    network = timm.create_model(TIMM[subject.network.architecture.name], num_classes=subject.network.num_classes)
+    network = timm.create_model(
+        TIMM[subject.network.architecture.name],
+        num_classes=subject.network.num_classes,
+        in_chans=subject.network.in_chans,
+    )
     state = to_timm(subject.network.architecture, subject.network.state_dict())
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     network.load_state_dict(state | counters)

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from resnexus import ResnexusError
+from resnexus.benchmark import bench as module
+from resnexus.benchmark.bench import Bench, BenchSettings, Group, LeftOut, groups, steps
+from resnexus.benchmark.environment import environment
+from resnexus.machine import usable_cores
+from resnexus.records import read_json, write_json
+
+SETTINGS = BenchSettings(precisions=("fp32", "bf16"), batch_sizes=(1, 2), engines=("eager", "channels_last"), rounds=3)
+
+
+def left_out(model, size):
+    return LeftOut(model=model, device="cpu", precision="fp32", batch_size=size, engine="eager", reason="")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engines": ("tensorflow",)}, "unknown engine 'tensorflow'"),
+        ({"engines": ("eager", "eager")}, "engine 'eager' is named 2 times: name each once"),
+        ({"precisions": ("fp8",)}, "unknown precision 'fp8'"),
+        ({"devices": ("tpu",)}, "unknown device 'tpu'"),
+        ({"batch_sizes": (0,)}, "batch size 0: expected a whole number of at least 1"),
+        ({"batch_sizes": (True,)}, "batch size True: expected a whole number of at least 1"),
+        ({"plan_backends": ("tvm",)}, "unknown back end 'tvm'"),
+        ({"plan_seconds": float("nan")}, "plan_seconds=nan: expected at least 0"),
+        ({"settle_s": -1.0}, "settle_s=-1.0: expected at least 0"),
+        ({"rounds": 0}, "rounds=0: expected a whole number of at least 1"),
+        ({"threads": 0}, "threads=0: expected a whole number of at least 1"),
+        ({"together": 0}, "together=0: expected a whole number of at least 1"),
+        ({"image_size": 0}, "image_size=0: expected a whole number of at least 1"),
+        ({"engines": ()}, "nothing to time"),
+    ],
+)
+def test_bad_settings(options, message):
+    with pytest.raises(ResnexusError, match=message):
+        replace(SETTINGS, **options)
+
+
+def test_a_record_of_a_larger_machine_can_be_read_but_not_measured_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    there = Bench(environment=environment(), settings=replace(SETTINGS, devices=("cuda",), threads=4096))
+    write_json(there, tmp_path / "bench.json")
+    assert read_json(Bench, tmp_path / "bench.json") == there
+    with pytest.raises(ResnexusError, match=f"threads=4096: .* from 1 to the {usable_cores()} usable cores"):
+        there.settings.check_here()
+    with pytest.raises(ResnexusError, match="device 'cuda': PyTorch sees no GPU here; use device 'cpu'"):
+        replace(there.settings, threads=1).check_here()
+
+
+def test_a_record_of_another_layout_is_not_read():
+    with pytest.raises(ResnexusError, match="schema=2: expected 1; measure again"):
+        Bench(environment=environment(), settings=SETTINGS, schema=2)
+
+
+def test_groups_are_what_is_missing_in_the_order_of_measuring():
+    found = groups(["a", "b"], SETTINGS)
+    assert [(group.models, group.batch_size) for group in found] == [(("a",), 1), (("a",), 2), (("b",), 1), (("b",), 2)]
+    together = replace(SETTINGS, together=2, devices=("cpu", "cuda"))
+    found = groups(["a", "b", "c"], together)
+    assert [group.models for group in found] == [("a", "b")] * 4 + [("c",)] * 4
+    assert [(group.device, group.batch_size) for group in found[:4]] == [
+        ("cpu", 1),
+        ("cpu", 2),
+        ("cuda", 1),
+        ("cuda", 2),
+    ]
+    before = Bench(environment=environment(), settings=together, left_out=(left_out("a", 1), left_out("c", 2)))
+    found = groups(["a", "b", "c"], replace(together, devices=("cpu",)), before)
+    assert [(group.models, group.batch_size) for group in found] == [(("b",), 1), (("a", "b"), 2), (("c",), 1)]
+
+
+def test_steps_count_what_is_opened_and_the_rounds():
+    assert steps(Group(models=("a", "b", "c"), device="cpu", batch_size=1), SETTINGS) == 3 * 2 * 2 + 3
+
+
+def test_differences_are_named(monkeypatch):
+    here = environment()
+    before = Bench(environment=replace(here, date="2020-01-01T00:00:00+00:00"), settings=SETTINGS)
+    assert before.differences(SETTINGS, here) == []
+    packages = {name: version for name, version in here.packages.items() if name != "numpy"} | {"torch": "9.9"}
+    assert before.differences(
+        replace(SETTINGS, rounds=4, precisions=("fp32",)), replace(here, cpu="another", packages=packages)
+    ) == [
+        "precisions fp32,bf16 there, fp32 here",
+        "rounds 3 there, 4 here",
+        f"cpu {here.cpu} there, another here",
+        f"torch {here.packages['torch']} there, 9.9 here",
+        f"numpy {here.packages['numpy']} there, missing here",
+    ]
+
+
+def test_the_default_settling_outlasts_a_neighbours_threads():
+    assert BenchSettings().settle_s == module.SETTLE_S >= 0.2
