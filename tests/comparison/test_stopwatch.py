@@ -74,11 +74,16 @@ def test_what_was_timed_together_is_timed_again_together(measured, recorded):
     assert recorded.said == []
 
 
+def test_all_that_is_to_be_timed_again_is_one_stage(measured):
+    calls, _ = measured({("b", 4, 0): 50.0, ("a", 1, 0): 2.0, ("c", 1, 1): 1.99})
+    assert [call[:2] for call in calls[2:]] == [(("a", "b"), (1, 4))]
+
+
 def test_a_machine_that_stays_busy_is_given_up_and_the_steadiest_counts(measured, recorded):
     calls, cells = measured({("a", 1, attempt): 10.0 - 3 * (attempt == 1) for attempt in range(9)}, names=("a",))
     assert len(calls) == TRIES == 3
     assert (cells["a", 1].p90_ms, cells["a", 1].median_ms) == (7.0, 1.01)
-    assert recorded.said == ["timing: the machine stayed busy; 1 measurement will be marked"]
+    assert recorded.said == ["timing: the machine stayed busy; 1 latency will be marked"]
 
 
 def test_it_is_called_by_the_engine_that_ran_it(rows, recorded):

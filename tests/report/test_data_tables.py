@@ -33,6 +33,8 @@ def test_one_seed_has_no_spread(comparison):
     row = accuracy_table(replace(comparison, networks=networks)).rows[1]
     assert (row[4].text, row[4].detail) == (f"{100 * networks[1].runs[0].top1:.2f}", "one seed")
     assert row[7].text == "too few seeds"
+    columns = accuracy_table(replace(comparison, networks=networks)).columns
+    assert [column.unit for column in columns if column.title == "Top-1 minus ResNet_small"] == ["points"]
 
 
 def test_a_network_at_chance_is_called_so(comparison):

@@ -45,6 +45,11 @@ def test_file_name_has_no_odd_characters():
     assert Setting(device="cuda", engine="torch.compile / x", precision="fp16").file_name == "cuda_torch_compile_x_fp16"
 
 
+def test_what_differs_by_nothing_is_not_remarked(comparison):
+    plain = [replace(cell, agreement=0.0) for cell in comparison.latency if cell.precision == "fp32"]
+    assert agreement_remarks(latencies(plain)) == []
+
+
 def test_agreement_is_the_largest(comparison):
     worst = max(cell.agreement for cell in comparison.latency if cell.agreement is not None)
     (remark,) = agreement_remarks(latencies(comparison.latency))

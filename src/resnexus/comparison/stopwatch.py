@@ -93,12 +93,15 @@ def timed(
             for size in sizes:
                 cells = tuple(replace(cell, rounds_ms=()) for cell in record.cells if cell.batch_size == size)
                 best[names, size] = min(best.get((names, size), cells), cells, key=_unrest)
-        busy = [group for group, cells in best.items() if any(map(is_unsteady, cells))]
-        if not busy:
-            break
-        waiting = [(names, (size,)) for names, size in busy]
-    if busy:
-        progress.say(f"{title}: the machine stayed busy; {counted(len(busy), 'measurement')} will be marked")
+        busy: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for (names, size), cells in best.items():
+            if any(map(is_unsteady, cells)):
+                busy[names] = (*busy.get(names, ()), size)
+        waiting = [*busy.items()]
+    unsteady = sum(is_unsteady(cell) for cells in best.values() for cell in cells)
+    if unsteady:
+        found = counted(unsteady, "latency", "latencies")
+        progress.say(f"{title}: the machine stayed busy; {found} will be marked")
     return tuple(cell for cells in best.values() for cell in cells)
 
 

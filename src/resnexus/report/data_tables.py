@@ -40,8 +40,9 @@ def accuracy_table(comparison: Comparison) -> Table:
     if has_top5(comparison):
         columns.append(Column(title="Top-5", unit="%, mean"))
     if other is not None:
+        known = any(found and found.interval for found in (difference(network, other) for network in networks))
         columns += [
-            Column(title=f"Top-1 minus {other.name}", unit="points, 95 % interval"),
+            Column(title=f"Top-1 minus {other.name}", unit="points, 95 % interval" if known else "points"),
             Column(title="Finding", text=True),
         ]
     columns.append(Column(title="Training", unit="s per run"))
