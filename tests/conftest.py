@@ -6,8 +6,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import io
+import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -15,11 +19,40 @@ from torch import nn
 
 import resnexus
 from resnexus.architectures.network import Network
+from resnexus.cli import main
 
 
 @pytest.fixture(autouse=True)
 def _reproducible():
     torch.manual_seed(0)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(monkeypatch) -> Callable[..., Done]:
+    """`resnexus` as a user types it, but in this process, which has PyTorch already."""
+
+    def run(*arguments, merged=False) -> Done:
+        out = io.StringIO()
+        err = out if merged else io.StringIO()
+        monkeypatch.setattr(sys, "argv", ["resnexus", *map(str, arguments)])
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("default")  # as for a user: a line on standard error
+            try:
+                main()
+            except SystemExit as end:
+                return Done(end.code or 0, out.getvalue(), "" if merged else err.getvalue())
+        raise AssertionError("the command line always exits")
+
+    return run
 
 
 class Recorded:

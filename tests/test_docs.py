@@ -10,8 +10,6 @@ import os
 import pickle
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,25 +62,22 @@ def place(tmp_path):
     return tmp_path
 
 
-def run(command, place):
-    arguments = shlex.split(command)
-    assert arguments[0] == "resnexus", command
-    program = [sys.executable, "-c", "from resnexus.cli import main; main()", *arguments[1:]]
-    variables = os.environ | {"RESNEXUS_HOME": "weights", "RESNEXUS_MIRROR": f"file://{place}/mirror"}
-    done = subprocess.run(
-        program, cwd=place, env=variables, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    return done.stdout
-
-
-def test_the_weights_page_shows_what_is_printed(place):
+def test_the_weights_page_shows_what_is_printed(place, command, monkeypatch):
     page = ROOT / "docs" / "weights.md"
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("RESNEXUS_HOME", "weights")
+    monkeypatch.setenv("RESNEXUS_MIRROR", f"file://{place}/mirror")
+
+    def printed(line):
+        name, *arguments = shlex.split(line)
+        assert name == "resnexus", line
+        return command(*arguments, merged=True).stdout
 
     def executed(match):
         if match["kind"] != "console":
             return match[0]
-        commands = [line[2:] for line in match["text"].splitlines() if line.startswith("$ ")]
-        shown = "".join(f"$ {command}\n{run(command, place)}" for command in commands)
+        lines = [line[2:] for line in match["text"].splitlines() if line.startswith("$ ")]
+        shown = "".join(f"$ {line}\n{printed(line)}" for line in lines)
         return f"```console\n{shown}```"
 
     written = BLOCK.sub(executed, page.read_text())

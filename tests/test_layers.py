@@ -32,6 +32,7 @@ GROUPS = (
     ("report",),
     ("comparison",),
     ("cli",),
+    ("__main__",),
 )
 RANK = {name: rank for rank, group in enumerate(GROUPS) for name in group}
 

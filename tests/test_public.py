@@ -1,9 +1,13 @@
 """The public surface: a change here is a change for users and belongs into CHANGELOG.md."""
 
+from dataclasses import replace
+
 import pytest
 
 import resnexus
 from resnexus import ResnexusError, architecture, list_models
+from resnexus.architectures.catalog import SERIES
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.errors import unknown
 
 
@@ -40,14 +44,38 @@ def test_list_models_has_the_series_and_the_baselines():
     assert list_models("res2net") == names[:5]
 
 
+def test_list_models_takes_patterns_over_every_name_there_is():
+    assert list_models("*152*") == [name for name in list_models() if "152" in name]
+    assert list_models("se_resnet?0_VD") == ["SE_ResNet50_vd"]
+    assert list_models("*_small") == list(SIBLINGS)
+    assert list_models("*") == [*list_models(), *SIBLINGS]
+    assert list_models("vgg*") == []
+
+
+def test_list_models_with_published_weights():
+    assert list_models(pretrained=True) == [row.name for row in SERIES]
+    assert list_models("ResNet", pretrained=True) == []
+    assert list_models("*200*", pretrained=True) == ["Res2Net200_vd_26w_4s"]
+
+
 def test_lookup_ignores_case():
     assert architecture("senet154_VD") is architecture("SENet154_vd")
+    assert architecture("res2net_SMALL") is SIBLINGS["Res2Net_small"]
+
+
+def test_lookup_returns_a_row_as_it_is():
+    row = replace(architecture("ResNet50_vd"), stem="small")
+    assert architecture(row) is row
 
 
 def test_unknown_names_are_told_the_nearest():
     with pytest.raises(ResnexusError, match=r"unknown architecture 'resnext50_32x4': did you mean 'ResNeXt50_32x4d'\?"):
         architecture("resnext50_32x4")
-    with pytest.raises(ResnexusError, match="28 names, see resnexus list"):
+    with pytest.raises(ResnexusError, match="unknown architecture 'ResNet_smal': did you mean 'ResNet_small'"):
+        architecture("ResNet_smal")
+    with pytest.raises(
+        ResnexusError, match=r"33 names, see resnexus list \(28\) and resnexus\.list_models\('\*_small'\) \(5\)"
+    ):
         architecture("vit")
     with pytest.raises(ResnexusError, match="unknown family 'vgg': accepted are Res2Net, ResNeXt, ResNet, SENet"):
         list_models("vgg")

@@ -30,6 +30,7 @@ def comparison():
         chance=0.2,
         train_images=20,
         val_images=10,
+        split="",
         ignored=(),
         settings={"epochs": 2, "weights": None},
         environment=environment(),

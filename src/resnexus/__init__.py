@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnexus.acceleration.accelerate import accelerate as accelerate
     from resnexus.architectures.catalog import architecture as architecture
-    from resnexus.architectures.catalog import list_models as list_models
     from resnexus.architectures.complexity import complexity as complexity
     from resnexus.architectures.spec import Architecture as Architecture
     from resnexus.comparison.compare import compare as compare
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from resnexus.errors import ResnexusError as ResnexusError
     from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
+    from resnexus.series.listing import list_models as list_models
     from resnexus.version import __version__ as __version__
 
 _HOME = {
@@ -32,7 +32,7 @@ _HOME = {
     "complexity": "resnexus.architectures.complexity",
     "create_model": "resnexus.models",
     "evaluate": "resnexus.evaluation.evaluate",
-    "list_models": "resnexus.architectures.catalog",
+    "list_models": "resnexus.series.listing",
 }
 
 __all__ = [*_HOME]  # noqa: PLE0604

@@ -1,26 +1,35 @@
 """`resnexus bench` as a user types it."""
 
 import json
-import subprocess
-import sys
+import os
 
 import pytest
+
+from resnexus.benchmark import run
+from resnexus.benchmark.peaks import Peak
 
 NAME = "SE_ResNet18_vd"
 
 
-def bench(*arguments, timeout=200):
-    command = [sys.executable, "-c", "from resnexus.cli import main; main()", "bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+@pytest.fixture
+def bench(command, tmp_path, monkeypatch):
+    """The command on one network and two engines, without measuring the machine."""
+
+    def peak(device, precision, threads):
+        return Peak(device=device, precision=precision, tflops=0.1, gbytes_s=10.0, call_us=2.0)
+
+    monkeypatch.setattr(run, "peak", peak)
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path / "home"))
+
+    def quick(*more, out=tmp_path / "out"):
+        options = ["--models", NAME, "--image-size", 32, "--batch-sizes", 1, "--rounds", 1, "--threads", 1]
+        return command("bench", *options, "--engines", "eager,channels_last", "--out", out, *more)
+
+    return quick
 
 
-def quick(out, *more):
-    options = ["--models", NAME, "--image-size", 32, "--batch-sizes", 1, "--rounds", 2, "--threads", 1]
-    return bench(*options, "--engines", "eager,channels_last", "--out", out, *more)
-
-
-def test_json_has_the_environment_and_the_cells(tmp_path):
-    done = quick(tmp_path / "out", "--precisions", "fp32", "--json")
+def test_json_has_the_environment_and_the_cells(bench, tmp_path):
+    done = bench("--precisions", "fp32", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["environment"]["threads"] >= 1
@@ -33,23 +42,52 @@ def test_json_has_the_environment_and_the_cells(tmp_path):
     assert record == json.loads((tmp_path / "out" / "bench.json").read_text())
     page = (tmp_path / "out" / "bench.md").read_text()
     assert f"| {NAME.replace('_', chr(92) + '_')} |" in page
+    assert "GFLOP\n" not in page  # the baseline of penalties was not timed, so there is no section on them
 
 
-def test_a_second_run_measures_only_what_is_missing(tmp_path):
-    assert quick(tmp_path, "--precisions", "fp32", "--json").returncode == 0
-    before = json.loads((tmp_path / "bench.json").read_text())
-    done = quick(tmp_path, "--precisions", "fp32")
-    assert done.returncode == 0, done.stderr
-    assert "opening" not in done.stderr
-    assert json.loads((tmp_path / "bench.json").read_text()) == before
-    done = quick(tmp_path, "--precisions", "bf16")
+def test_a_second_run_measures_only_what_is_missing(bench, tmp_path):
+    path = tmp_path / "out" / "bench.json"
+    first = bench("--precisions", "fp32")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr.splitlines()[:3] == [
+        "measuring what the machine can do",
+        "bench",
+        f"{NAME} on cpu, batch 1",
+    ]
+    assert first.stdout.endswith(f"wrote {path} and {path.with_suffix('.md')}\n")
+    before = path.read_text()
+    done = bench("--precisions", "fp32")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"2 cells measured\n{path} has all of this already: nothing was measured\n"
+    assert path.read_text() == before
+    done = bench("--precisions", "bf16", "--rounds", 2)
     assert done.returncode == 2
-    assert "measured with other settings, on another machine or with other versions: give another" in done.stderr
-    assert json.loads((tmp_path / "bench.json").read_text()) == before
+    assert "was measured with precisions fp32 there, bf16 here; rounds 1 there, 2 here: give another" in done.stderr
+    assert path.read_text() == before
 
 
-def test_the_engines_are_listed():
-    done = bench("--list-engines")
+def test_the_folder_is_looked_at_before_anything_is_measured(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "peak", lambda *_: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    done = bench(out=tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert f"error: cannot write {tmp_path / 'file' / 'out' / '.writable'}: Not a directory" in done.stderr
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "bench.md").write_text("My notes.")
+    done = bench(out=other)
+    assert done.returncode == 2
+    assert f"error: {other / 'bench.md'} has no bench.json beside it, so it is not ours to replace" in done.stderr
+    (other / "bench.json").write_text('{"mine": 1}')
+    done = bench(out=other)
+    assert done.returncode == 2
+    assert f"error: {other / 'bench.json'}: unknown field of Bench 'mine'" in done.stderr
+    assert sorted(os.listdir(other)) == ["bench.json", "bench.md"]
+    assert (other / "bench.md").read_text() == "My notes."
+
+
+def test_the_engines_are_listed(command):
+    done = command("bench", "--list-engines")
     assert done.returncode == 0
     names = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
     assert names[0] == "engine"
@@ -67,8 +105,8 @@ def test_the_engines_are_listed():
         (("--rounds", "0"), "rounds=0"),
     ],
 )
-def test_a_mistake_is_one_sentence(options, message, tmp_path):
-    done = bench(*options, "--out", tmp_path / "out")
+def test_a_mistake_is_one_sentence(command, options, message, tmp_path):
+    done = command("bench", *options, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert message in done.stderr

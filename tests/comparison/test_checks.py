@@ -30,7 +30,7 @@ def test_images_that_cannot_be_opened(jobs, folder, kind):
     else:
         image.mkdir()
         (image / "x.jpg").symlink_to("nowhere.jpg")
-    reason = "it is no ordinary file" if kind == "pipe" else "No such file or directory"
+    reason = "it is a named pipe" if kind == "pipe" else "a link to nowhere.jpg, which is missing"
     with pytest.raises(ResnexusError, match=rf"training image .*red/1.jpg.*: {reason}. Repair or remove it, or allow"):
         check_images(jobs()[0])
     check_images(jobs(settings=Settings(epochs=1, allow_bad_images=True))[0])

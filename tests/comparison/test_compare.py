@@ -241,7 +241,7 @@ def test_each_thing_is_said_once(run, unwritten, folder, recorded):
     for name in ("a.heic", "b.HEIC", "c"):
         (folder / "train" / "red" / name).write_text("no picture")
     run(progress=recorded)
-    assert recorded.said[0] == "ignored 3 files among the images: 2 with .heic and 1 with no suffix"
+    assert recorded.said[0].startswith("ignored 2 .heic, 1 without suffix; images are in class folders and end in ")
     assert [text.partition(": ")[0] for text in recorded.said[1:]].count("skipped in evaluation") == 1
     run(progress=recorded)
     assert "split, seed 1: finished before, kept" in recorded.said
@@ -270,7 +270,7 @@ def test_everything_is_checked_before_the_first_step(run, rows, folder, tmp_path
         run(out=tmp_path / "other", weights="imagenet")
     (folder / "train" / "red" / "0.jpg").unlink()
     (folder / "train" / "red" / "0.jpg").symlink_to("nowhere.jpg")
-    with pytest.raises(ResnexusError, match=r"red/0.jpg: No such file or directory"):
+    with pytest.raises(ResnexusError, match=r"red/0.jpg: a link to nowhere.jpg, which is missing"):
         run()
 
 
@@ -304,6 +304,17 @@ def test_data_that_cannot_be_compared(run, tmp_path, data, message):
     with pytest.raises(ResnexusError, match=message):
         run(data=tmp_path / data)
     assert not (tmp_path / "out").exists()
+
+
+def test_how_a_folder_was_divided_is_on_the_page(run, folder, tmp_path, recorded):
+    for path in (folder / "val").glob("*/*.jpg"):
+        path.rename(folder / "train" / path.parent.name / f"other-{path.name}")
+    result = run(data=folder / "train", progress=recorded)
+    assert (result.train_images, result.val_images) == (16, 4)
+    assert result.split
+    assert result.split in recorded.said
+    assert result.split in (tmp_path / "out" / "index.html").read_text()
+    assert {run.images for network in result.networks for run in network.runs} == {4}
 
 
 def test_json_for_machines(tmp_path, folder):

@@ -73,6 +73,7 @@ def build() -> Comparison:
         chance=37 / 360,
         train_images=1437,
         val_images=360,
+        split="",
         ignored=(),
         settings={"epochs": 60, "batch_size": 64, "learning_rate": 0.1, "mixup": 0.2, "amp": False, "weights": None},
         environment=Environment(

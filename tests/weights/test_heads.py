@@ -105,6 +105,19 @@ def test_published_weights_fit_the_published_network_only():
     create_model(NAME, pretrained=True, stem="deep")  # as it is
 
 
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_a_sibling_is_created_by_name_from_what_compare_learned(name, tmp_path):
+    learned = create_model(name.upper(), num_classes=10, in_chans=1)
+    assert learned.architecture is SIBLINGS[name]
+    path = tmp_path / f"{name}-seed0.safetensors"
+    write_checkpoint(learned.state_dict(), path, Provenance(architecture=SIBLINGS[name]))
+    loaded = create_model(name, path)
+    assert (loaded.num_classes, loaded.in_chans) == (10, 1)
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in learned.state_dict().items())
+    with pytest.raises(ResnexusError, match=f"{name} has no published weights"):
+        create_model(name, pretrained=True)
+
+
 def test_arguments_are_told_before_anything_is_fetched(monkeypatch):
     monkeypatch.setenv("RESNEXUS_MIRROR", "file:///nowhere")
     for arguments, message in (
@@ -122,6 +135,7 @@ def test_a_head_is_replaced_when_asked_for_and_said(messages):
     whole = create_model(NAME, pretrained=True)
     network = create_model(NAME, pretrained=True, num_classes=10)
     assert messages.messages == [f"{NAME}: head of 1000 classes replaced by a fresh one of 10"]
+    assert messages.records[0].levelno == logging.WARNING
     assert network.head.weight.shape == (10, 512)
     assert network.num_classes == 10
     assert network.head.weight.std() > 0
@@ -182,8 +196,9 @@ def test_only_weights_for_colour_are_folded(tmp_path):
     path = tmp_path / "five.safetensors"
     write_checkpoint(create_model(ROW, in_chans=5).state_dict(), path, Provenance())
     assert create_model(ROW, pretrained=path, in_chans=5).in_chans == 5
+    assert create_model(ROW, pretrained=path).in_chans == 5
     with pytest.raises(ResnexusError, match="in_chans=3: the weights are for 5 image channels, and only those for 3"):
-        create_model(ROW, pretrained=path)
+        create_model(ROW, pretrained=path, in_chans=3)
 
 
 def test_feature_maps_of_trained_weights(messages):

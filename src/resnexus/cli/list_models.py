@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLUMNS = {
     "name": "network",
@@ -17,6 +21,10 @@ COLUMNS = {
     "t4_fp16_bs4": "T4 fp16 bs4 ms",
     "t4_fp32_bs4": "T4 fp32 bs4 ms",
 }
+NARROW = ("t4_fp32_bs4", "t4_fp16_bs4", "top5", "family", "mparams", "gflops", "top1")
+"""What a narrow terminal does without, the first one first."""
+
+_TITLE_WIDTH = 6  # of the lines of a title where it has no room in one
 
 
 def list_models(
@@ -31,13 +39,18 @@ def list_models(
     """List the networks: published accuracy and T4 latency, counted GFLOPs (2 x multiply-adds) and parameters."""
     rows = _rows(family, pretrained)
     if pattern is not None:
-        rows = [row for row in rows if _matches(row["name"], pattern)]
+        rows = [row for row in rows if matches(row["name"], pattern)]
     if sort is not None:
         rows = _sorted(rows, sort)
     if json_output:
         print(json.dumps(rows, indent=1))
         return
-    _print(rows)
+    if not rows:
+        asked = {"pattern": pattern, "family": family, "--pretrained": "yes" if pretrained else None}
+        shown = ", ".join(f"{name} {value!r}" for name, value in asked.items() if value is not None)
+        print(f"nothing matches {shown}: see `resnexus list` for all", file=sys.stderr)
+        return
+    _print(rows, keep=sort)
 
 
 def _rows(family: str | None, pretrained: bool) -> list[dict[str, Any]]:
@@ -64,7 +77,8 @@ def _rows(family: str | None, pretrained: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name holds a pattern or, where that has *, ? or [, is of its form; any case."""
     from fnmatch import fnmatchcase
 
     name, pattern = name.lower(), pattern.lower()
@@ -79,20 +93,55 @@ def _sorted(rows: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row[column] is None, row[column]))
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
-    import sys
-
+def _print(rows: list[dict[str, Any]], keep: str | None) -> None:
     from rich.console import Console
+
+    # A pipe has no width to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table, left_out = fitting(rows, console.width, keep)
+    console.print(table)
+    if left_out:
+        print(f"no room for {', '.join(left_out)}; --json has all", file=sys.stderr)
+
+
+def fitting(rows: list[dict[str, Any]], width: int, keep: str | None = None) -> tuple[Table, list[str]]:
+    """Return a table of whole figures for a terminal, and the titles of the columns that it has no room for.
+
+    Args:
+        rows: column -> value.
+        width: characters in a line.
+        keep: a column to keep besides the names.
+    """
+    columns = [*COLUMNS]
+    table = _table(rows, columns, title_width=width)
+    for column in (None, *NARROW):
+        if _width(table) <= width:
+            break
+        if column is not None and column != keep:
+            columns.remove(column)
+        table = _table(rows, columns, title_width=_TITLE_WIDTH)
+    return table, [title for column, title in COLUMNS.items() if column not in columns]
+
+
+def _table(rows: list[dict[str, Any]], columns: list[str], title_width: int) -> Table:
+    from textwrap import wrap
+
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column, title in COLUMNS.items():
-        text = column in ("name", "family")
-        table.add_column(title, justify="left" if text else "right", no_wrap=text)
+    for column in columns:
+        title = "\n".join(wrap(COLUMNS[column], title_width, break_long_words=False))
+        table.add_column(title, justify="left" if column in ("name", "family") else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in COLUMNS))
-    # A pipe has no width to fit into.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+        table.add_row(*(_cell(column, row[column]) for column in columns))
+    return table
+
+
+def _width(table: Table) -> int:
+    from rich.console import Console
+
+    console = Console()
+    return table.__rich_measure__(console, console.options.update(width=10**6)).maximum
 
 
 def _cell(column: str, value: Any) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from resnexus.architectures.complexity import Complexity, complexity
 from resnexus.comparison.jobs import Training
 from resnexus.comparison.kept import finished
+from resnexus.data.batches import BadImage
 from resnexus.data.datasets import ImageFiles
-from resnexus.errors import ResnexusError, printable
+from resnexus.data.sources import ImageError, opened
+from resnexus.errors import ResnexusError
 from resnexus.packages import installed_version
 
 PACKAGES = ("lightning", "jinja2", "vl_convert")
@@ -60,18 +60,11 @@ def check_images(job: Training) -> None:
     if job.settings.allow_bad_images or not isinstance(train, ImageFiles):
         return
     for path in train.paths:
-        reason = _obstacle(path)
-        if reason:
+        try:
+            with opened(path):
+                pass
+        except ImageError as error:
+            bad = BadImage(path, error.reason)
             raise ResnexusError(
-                f"training image {printable(path)}: {reason}. Repair or remove it, or allow bad images to skip them"
-            )
-
-
-def _obstacle(path: str) -> str:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        return error.strerror or str(error)
-    if not stat.S_ISREG(mode):
-        return "it is no ordinary file"
-    return "" if os.access(path, os.R_OK) else "it may not be read"
+                f"training image {bad}. Repair or remove it, or allow bad images to skip them"
+            ) from error

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -22,10 +21,10 @@ from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train
 from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
 from resnexus.comparison.stopwatch import Timing, timed
+from resnexus.data.folders import ignored_note
 from resnexus.errors import printable, unknown
 from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
-from resnexus.report.printing import counted, listed
 from resnexus.report.record import Comparison, Run, TrainedNetwork
 from resnexus.training.hardware import hardware
 from resnexus.training.settings import Settings
@@ -81,18 +80,21 @@ def compare(
     for job in jobs:
         cost(job)
     check_images(jobs[0])
+    splits = jobs[0].data.splits
     with claimed(out, progress):
         check_weights(jobs, out)
-        _say_ignored(jobs[0], progress)
+        for sentence in (splits.split, ignored_note(splits.ignored) if splits.ignored else ""):
+            if sentence:
+                progress.say(sentence)
         runs = _train_all(jobs, out, progress)
         first = [job for job in jobs if job.seed == jobs[0].seed]
-        splits = jobs[0].data.splits
         comparison = Comparison(
-            data=printable(splits.name),
+            data=splits.name,
             classes=len(splits.classes),
             chance=jobs[0].data.chance,
             train_images=len(splits.train),
             val_images=len(splits.val),
+            split=splits.split,
             ignored=tuple(map(printable, splits.ignored)),
             settings=_settings(jobs[0], seeds),
             environment=environment(),
@@ -106,15 +108,6 @@ def compare(
             write_report(comparison, out)
             step()
     return comparison
-
-
-def _say_ignored(job: Training, progress: Progress) -> None:
-    ignored = job.data.splits.ignored
-    if not ignored:
-        return
-    suffixes = Counter(PurePath(path).suffix.lower() or "no suffix" for path in ignored)
-    kinds = listed(f"{count:,} with {suffix}" for suffix, count in suffixes.most_common())
-    progress.say(f"ignored {counted(len(ignored), 'file')} among the images: {printable(kinds)}")
 
 
 def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tuple[Training, Run]]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
+from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import Network
-from resnexus.architectures.siblings import SIBLINGS, find
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, ImageArrays, ImageFiles, LabelledImages, Splits, open_dataset
@@ -153,7 +154,7 @@ def trainings(
 def _rows(data: str | os.PathLike[str], models: Sequence[str | Architecture] | None) -> list[Architecture]:
     if models is None:
         models = list(SIBLINGS.values()) if data in EMBEDDED else DEFAULT_MODELS
-    rows = [find(model) if isinstance(model, str) else model for model in models]
+    rows = [architecture(model) for model in models]
     names = [row.name for row in rows]
     if not rows:
         raise ResnexusError("no networks to compare: name at least one")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from resnexus.comparison.jobs import Training
 from resnexus.comparison.kept import keep
-from resnexus.data.datasets import BadImage
-from resnexus.errors import printable
+from resnexus.data.batches import BadImage
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.progress import Progress
 from resnexus.report.record import Run
@@ -31,7 +30,7 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
     """
     network, splits, device = job.network(), job.data.splits, hardware().device
     start = time.perf_counter()
-    fitted = fit(
+    fit(
         network,
         splits.train,
         len(splits.classes),
@@ -55,7 +54,7 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
         top5=result.top5,
         images=result.images,
         skipped=_sentences(result.skipped),
-        skipped_in_training=_sentences(fitted.skipped),
+        skipped_in_training=_sentences(splits.train.bad_images()),
         epochs=job.settings.epochs,
         seconds=seconds,
     )
@@ -64,4 +63,4 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
 
 
 def _sentences(images: Iterable[BadImage]) -> tuple[str, ...]:
-    return tuple(printable(f"{bad.path}: {bad.reason}") for bad in images)
+    return tuple(map(str, images))

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from resnexus.data.datasets import BadImage, Batch, LabelledImages, collate
-from resnexus.errors import ResnexusError, printable, unknown
+from resnexus.data.batches import BadImage, Batch, collate
+from resnexus.data.datasets import LabelledImages
+from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.metrics import top_k_correct
 from resnexus.progress import Progress, Silent
 
@@ -94,10 +95,7 @@ def evaluate(
             step(len(batch.labels) + len(batch.bad))
     top1, top5, broken = counts.tolist()
     if not images:
-        raise ResnexusError(
-            f"none of {len(skipped)} files could be decoded; the first, {printable(skipped[0].path)}: "
-            f"{skipped[0].reason}"
-        )
+        raise ResnexusError(f"none of {len(skipped)} files could be decoded; the first, {skipped[0]}")
     if broken:
         raise ResnexusError(
             f"the logits of {broken} of {images} images are not finite: the network overflows or diverged"

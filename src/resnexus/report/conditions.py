@@ -19,6 +19,7 @@ def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
             ("Chance, the largest class", f"{percent(comparison.chance)} %"),
             ("Training images", number(comparison.train_images, 0)),
             ("Validation images", number(comparison.val_images, 0)),
+            *([("Split", comparison.split)] if comparison.split else []),
             *([("Ignored files", number(len(comparison.ignored), 0))] if comparison.ignored else []),
         ],
         "Machine": [

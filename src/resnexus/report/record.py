@@ -117,7 +117,8 @@ class Comparison:
         chance: top-1 of always naming the class with the most validation images, a fraction.
         train_images: how many.
         val_images: how many.
-        ignored: files among the images whose suffix is no image's.
+        split: how images without train/ and val/ were divided, in a sentence; empty if they were not.
+        ignored: files among the images that are none.
         settings: the training settings, name -> value, the same for every network.
         environment: where it was measured.
         networks: trained on the data, in the order in which they were asked for.
@@ -133,6 +134,7 @@ class Comparison:
     chance: float
     train_images: int
     val_images: int
+    split: str
     ignored: tuple[str, ...]
     settings: dict[str, str | int | float | bool | None]
     environment: Environment

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnexus.data.datasets import BadImage, Batch
-from resnexus.errors import ResnexusError, printable
+from resnexus.data.batches import Batch
+from resnexus.errors import ResnexusError
 from resnexus.training.losses import mixup, soft_cross_entropy, soft_targets
 from resnexus.training.settings import Settings
 
@@ -21,9 +21,6 @@ class Classifier(lightning.LightningModule):
         num_classes: of the logits.
         settings: of the run.
         seed: of mixup.
-
-    Attributes:
-        skipped: path -> the training image that could not be read.
     """
 
     def __init__(self, network: nn.Module, num_classes: int, settings: Settings, seed: int = 0) -> None:
@@ -32,17 +29,11 @@ class Classifier(lightning.LightningModule):
         self.num_classes = num_classes
         self.settings = settings
         self.random = np.random.default_rng(seed)
-        self.skipped: dict[str, BadImage] = {}
 
     def training_step(self, batch: Batch, _index: int) -> Tensor | None:
         """Return the loss of one batch; None, which skips the step, if fewer than two of its images can be read."""
         if batch.bad and not self.settings.allow_bad_images:
-            bad = batch.bad[0]
-            raise ResnexusError(
-                f"training image {printable(bad.path)}: {bad.reason}. Repair or remove it, or allow bad images to skip "
-                "them"
-            )
-        self.skipped |= {bad.path: bad for bad in batch.bad}
+            raise ResnexusError(f"training image {batch.bad[0]}. Repair or remove it, or allow bad images to skip them")
         if len(batch.images) < 2:
             return None
         targets = soft_targets(batch.labels, self.num_classes)

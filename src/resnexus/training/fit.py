@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from resnexus.data.datasets import BadImage, LabelledImages, collate
+from resnexus.data.batches import collate
+from resnexus.data.datasets import LabelledImages
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.training.hardware import hardware
@@ -31,19 +31,6 @@ _EXPECTED_WARNINGS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """What a training leaves behind.
-
-    Attributes:
-        network: the trained network, in evaluation mode, on the CPU.
-        skipped: training images that could not be read, each once, by path.
-    """
-
-    network: nn.Module
-    skipped: tuple[BadImage, ...]
-
-
 def fit(
     network: nn.Module,
     dataset: LabelledImages,
@@ -53,8 +40,8 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
     label: str = "training",
-) -> Fitted:
-    """Train `network` in place; afterwards it is in evaluation mode, on the CPU.
+) -> nn.Module:
+    """Train `network` in place and return it in evaluation mode, on the CPU.
 
     It runs where `hardware` says: on the first GPU, or else on the CPU.
 
@@ -88,7 +75,6 @@ def fit(
     )
     network.to(memory_format=torch.channels_last)
     here = hardware()
-    module = Classifier(network, num_classes, settings, seed)
     progress = Silent() if progress is None else progress
     with warnings.catch_warnings(), progress.stage(label, settings.epochs * len(loader)) as step:
         for message in _EXPECTED_WARNINGS:
@@ -104,9 +90,8 @@ def fit(
             enable_model_summary=False,
             callbacks=[Steps(step), Epochs(dataset)],
         )
-        _fit(trainer, module, loader)
-    skipped = tuple(module.skipped[path] for path in sorted(module.skipped))
-    return Fitted(network=network.cpu().eval(), skipped=skipped)
+        _fit(trainer, Classifier(network, num_classes, settings, seed), loader)
+    return network.cpu().eval()
 
 
 def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, loader: DataLoader[Any]) -> None:

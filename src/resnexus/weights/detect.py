@@ -9,9 +9,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Literal, Protocol, TypeAlias
 
+from resnexus.architectures import catalog
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.complexity import complexity, layers
-from resnexus.architectures.siblings import SIBLINGS, find
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
 from resnexus.weights.layouts import PADDLE, TIMM
@@ -98,10 +99,7 @@ def detect(entries: Mapping[str, HasShape], architecture: str | Architecture | N
             that differ.
     """
     state = _described({name: tuple(entry.shape) for name, entry in entries.items() if not name.endswith(_COUNTER)})
-    if architecture is None:
-        rows = _known(state.layout)
-    else:
-        rows = [find(architecture) if isinstance(architecture, str) else architecture]
+    rows = _known(state.layout) if architecture is None else [catalog.architecture(architecture)]
     fitting = _fitting(rows, state)
     if not fitting:
         raise _no_known_fit(state) if architecture is None else _no_fit(rows[0], state)

@@ -102,7 +102,7 @@ def _translate(layout: Layout, row: Architecture, name: str) -> tuple[str, Stora
 
 
 def _from(layout: Layout, model: str | Architecture, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
-    row = _row(model)
+    row = architecture(model)
     table = names(layout, row)
     _check_names(f"{layout.name} entries for {row.name}", arrays, [theirs for theirs, _ in table.values()])
     state = {
@@ -117,7 +117,7 @@ def _from(layout: Layout, model: str | Architecture, arrays: Mapping[str, Array]
 
 
 def _to(layout: Layout, model: str | Architecture, state: Mapping[str, Tensor]) -> dict[str, Array]:
-    row = _row(model)
+    row = architecture(model)
     table = names(layout, row)
     stored = [name for name in state if not name.endswith(_COUNTER)]
     _check_names(f"entries for {row.name}", stored, table)
@@ -144,12 +144,8 @@ def _ours_stored_as(array: Array, storage: Storage) -> Array:
     return array
 
 
-def _row(model: str | Architecture) -> Architecture:
-    return architecture(model) if isinstance(model, str) else model
-
-
 def _same_function_as_timm(model: str | Architecture) -> Architecture:
-    row = _row(model)
+    row = architecture(model)
     if row.block == "res2" and row.cascade == "paddle":
         raise ResnexusError(
             f"{row.name} computes another function than timm's Res2Net of the same shapes: it chains the splits of "
