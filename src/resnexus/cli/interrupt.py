@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import NoReturn
 
@@ -46,12 +46,16 @@ class Interrupt:
     whoever sends it wants the command to end. Outside the main thread, to which alone Python delivers signals, the
     block runs as it is.
 
+    Args:
+        clock: seconds; counts the time since the signal.
+
     Attributes:
         received: whether SIGINT came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.received = False
+        self._clock = clock
         self._ended = False
         self._importing = False
         self._previous: object = None
@@ -79,12 +83,12 @@ class Interrupt:
 
     def _insist(self) -> None:
         main = threading.main_thread().ident or 0
-        start = sent = time.monotonic()
+        start = sent = self._clock()
         while True:
             time.sleep(_TICK_S)
             if self._ended:
                 return
-            now = time.monotonic()
+            now = self._clock()
             if self._importing and now - start > IMPORT_S:
                 _end_process_here()
             if self._importing or now - sent > AGAIN_S:
