@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 import torch
 from torch import nn
@@ -20,6 +21,12 @@ from torch import nn
 import resnexus
 from resnexus.architectures.network import Network
 from resnexus.cli import main
+
+# On a busy machine an example may take any time.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
