@@ -24,9 +24,10 @@ class RecordError(ResnexusError):
 
 
 def to_json(record: Any) -> str:
-    """Return a record, or a dict or list of plain values, as JSON."""
+    """Return a record, or a dict or list of plain values, as JSON that UTF-8 can hold."""
     content = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    # A lone surrogate, as in a file name that is not UTF-8, becomes an escape, which JSON reads as what it was.
+    return json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def write_json(record: Any, path: Path) -> None:
