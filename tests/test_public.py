@@ -1,6 +1,10 @@
 """The public surface: a change here is a change for users and belongs into CHANGELOG.md."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +33,23 @@ PUBLIC = [
     "create_model",
     "evaluate",
     "list_models",
+    "open_dataset",
+    "train",
 ]
+
+
+def test_rooms_are_reached_after_one_import():
+    """In a process of its own: here other tests have imported them."""
+    code = "import resnexus, sys; print(resnexus.weights.read_pdparams.__module__, resnexus.data.__name__)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == ["resnexus.weights.pdparams", "resnexus.data"]
+
+
+def test_every_room_is_named():
+    rooms = {path.parent.name for path in Path(resnexus.__file__).parent.glob("*/__init__.py")} - {"cli"}
+    assert rooms < set(dir(resnexus))
+    for name in rooms:
+        assert getattr(resnexus, name) is import_module(f"resnexus.{name}")
 
 
 def test_an_unknown_attribute_is_an_attribute_error():

@@ -128,8 +128,10 @@ def _trained(
     if dropped:
         _log.info("%s: %s of %s are not needed", row.name, ", ".join(dropped), weights.origin)
     assign(network, weights.state)
+    network.record = weights.record
     if isinstance(network, Network) and num_classes not in (None, weights.num_classes):
         network.reset_classifier(num_classes)
+        network.record = weights.record.with_fresh_head()
         _log.warning("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
     return network
 

@@ -35,7 +35,7 @@ def _extra(extra: str, *names: str, **renamed: str) -> dict[str, Package]:
 
 
 PACKAGES = MappingProxyType(
-    _extra("train", "lightning", "torchmetrics", "tensorboard", yaml="pyyaml")
+    _extra("train", "lightning", "torchmetrics", "tensorboard")
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
     | _extra("export", "onnx", "onnxscript", "openvino", "nncf")
     | _extra("hub", "huggingface_hub")

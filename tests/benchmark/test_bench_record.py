@@ -1,14 +1,21 @@
+import contextlib
+import copy
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resnexus import ResnexusError
 from resnexus.benchmark import bench as module
 from resnexus.benchmark.bench import Bench, BenchSettings, Group, LeftOut, groups, steps
+from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
+from resnexus.benchmark.peaks import Peak
 from resnexus.machine import usable_cores
-from resnexus.records import read_json, write_json
+from resnexus.records import RecordError, from_json, read_json, to_json, write_json
 
 SETTINGS = BenchSettings(precisions=("fp32", "bf16"), batch_sizes=(1, 2), engines=("eager", "channels_last"), rounds=3)
 
@@ -96,3 +103,89 @@ def test_differences_are_named(monkeypatch):
 
 def test_the_default_settling_outlasts_a_neighbours_threads():
     assert BenchSettings().settle_s == module.SETTLE_S >= 0.2
+
+
+RECORD = Bench(
+    environment=replace(environment(), memory_gib=15.6, gpu="a GPU", packages={"torch": "2.14"}),
+    settings=replace(SETTINGS, plan_backends=("openvino",)),
+    peaks=(Peak(device="cpu", precision="fp32", tflops=0.4, gbytes_s=20.0, call_us=2.0),),
+    cells=(
+        Cell(
+            model="a",
+            device="cpu",
+            precision="fp32",
+            batch_size=1,
+            engine="eager",
+            image_size=224,
+            median_ms=2.0,
+            p10_ms=1.0,
+            p90_ms=3.0,
+            repeats=3,
+            agreement=1e-6,
+            cosine=1.0,
+            plan="native() on fold_batch_norm",
+            rounds_ms=(1.0, 2.0, 3.0),
+        ),
+    ),
+    left_out=(left_out("a", 2),),
+)
+
+
+def places(content, path=()):
+    """Every place in plain values, the whole included."""
+    yield path
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+PLAIN = json.loads(to_json(RECORD))
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.sampled_from([10**400, -(10**400), 2**63, 5e-324, 1e308]),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from(["eager", "cpu", "1", "\udcff", "\x1b[1m"]),
+    st.just([]),
+    st.just({}),
+    st.lists(st.floats(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
+)
+
+
+@given(place=st.sampled_from(list(places(PLAIN))), value=ODD, how=st.sampled_from(["replace", "remove", "add"]))
+def test_a_changed_record_is_read_or_refused_in_one_sentence(place, value, how):
+    content = copy.deepcopy(PLAIN)
+    *parents, key = ("whole", *place)
+    holder = whole = {"whole": content}
+    for name in parents:
+        holder = holder[name]
+    if how == "replace":
+        holder[key] = value
+    elif how == "remove":
+        del holder[key]
+    elif isinstance(holder, dict):
+        holder["odd"] = value
+    else:
+        holder.insert(key, value)
+    with contextlib.suppress(RecordError):
+        found = from_json(Bench, json.dumps(whole.get("whole")), "bench.json")
+        assert from_json(Bench, to_json(found), "again") == found
+
+
+@given(cut=st.integers(0, len(to_json(RECORD))), more=st.text(max_size=3))
+def test_a_damaged_record_is_refused(cut, more):
+    text = to_json(RECORD)
+    damaged = text[:cut] + more
+    if damaged.rstrip() != text:
+        with pytest.raises(RecordError, match=r"^bench.json is not JSON|^bench.json: "):
+            from_json(Bench, damaged, "bench.json")
+
+
+def test_deep_nesting_is_refused():
+    nested = "[" * 100_000 + "]" * 100_000
+    for damaged in (nested, to_json(RECORD).replace('"a GPU"', nested)):
+        with pytest.raises(RecordError, match=r"^bench.json"):
+            from_json(Bench, damaged, "bench.json")

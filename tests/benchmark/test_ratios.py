@@ -2,7 +2,7 @@ import pytest
 
 from resnexus import ResnexusError
 from resnexus.benchmark.cell import Cell
-from resnexus.benchmark.ratios import best_peer, geometric_mean, ratio_of
+from resnexus.benchmark.ratios import Ratio, best_peer, geometric_mean, ratio_of
 
 
 def cell(engine, rounds, **place):
@@ -51,3 +51,18 @@ def test_the_best_peer_is_the_fastest_that_is_not_ours():
 def test_the_geometric_mean():
     assert geometric_mean([0.5, 2.0]) == pytest.approx(1)
     assert geometric_mean([0.25, 1.0]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"low": 0.0}, "low=0.0: expected more than 0"),
+        ({"low": 1.1}, "low=1.1, median=1.0, high=1.2: expected no value below the one before it"),
+        ({"high": float("inf")}, "high=inf: expected more than 0"),
+        ({"confidence": 1.01}, "confidence=1.01: expected 0 to 1"),
+        ({"confidence": float("nan")}, "confidence=nan: expected 0 to 1"),
+    ],
+)
+def test_a_ratio_lies_in_its_interval(change, message):
+    with pytest.raises(ResnexusError, match=message):
+        Ratio(**{"median": 1.0, "low": 0.9, "high": 1.2, "confidence": 0.95} | change)

@@ -1,4 +1,5 @@
 import io
+import logging
 import threading
 import warnings
 
@@ -81,3 +82,12 @@ def test_one_listener_within_another():
             warnings.warn_explicit("inner", UserWarning, "/PIL/a.py", 1, module="PIL.Image")
         warnings.warn_explicit("outer", UserWarning, "/PIL/a.py", 2, module="PIL.Image")
     assert (outer.warnings, inner.warnings) == (["outer"], ["inner"])
+
+
+def test_what_pillow_logs(caplog):
+    logger = logging.getLogger("PIL.TiffImagePlugin")
+    with listening() as remarks:
+        logger.error("too many samples: %d", 9)
+    assert (remarks.warnings, caplog.messages) == (["too many samples: 9"], [])
+    logger.error("somebody else's")
+    assert caplog.messages == ["somebody else's"]

@@ -275,6 +275,21 @@ def test_large_files_are_refused_before_they_are_read(tmp_path):
         load_image(path)
 
 
+def tiled(side):
+    """A grey TIFF of 64 x 64 in one deflated tile of side x side, most of which is missing."""
+    tags = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 134, 325: 60}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4 + 60)
+
+
+def test_tiles_are_refused_before_they_are_decoded():
+    """200 bytes for which libtiff would take 2 GB."""
+    with pytest.raises(ImageError, match="tiles of more than 89,478,485 pixels; save it in smaller tiles"):
+        load_image(tiled(46_336))
+    with pytest.raises(ImageError, match="damaged: decoder error"):
+        load_image(tiled(128))
+
+
 @pytest.mark.parametrize("function", ["load", "transpose", "convert"])
 def test_a_lack_of_memory_is_the_error_of_the_image(picture, function, monkeypatch):
     def fail(*args):

@@ -69,6 +69,29 @@ def test_the_published_transform(shape):
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=3e-7)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalisation_is_that_of_pytorch_bit_for_bit(channels):
+    """On mirrored images and in batches too, which lie in memory otherwise."""
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(channels, axis=3)
+    record = Preprocess(mean=MEAN[:channels], std=STD[:channels])
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (record.mean, record.std))
+    for pixels in (levels, levels[:, ::-1, ::-1], levels.repeat(3, axis=0)):
+        x = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float().mul_(1 / 255).sub_(mean).div_(std)
+        found = record.normalise(pixels)
+        assert torch.equal(found, x)
+        assert found.is_contiguous()
+        assert torch.equal(record.normalise(pixels[0]), x[0])
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_small_sizes(size):
+    """With the published ratio of the short side to the crop; a network takes any size from 1 pixel on."""
+    pixels = noise(33, 47)
+    record = Preprocess(size=size, resize_short=round(size * 256 / 224))
+    np.testing.assert_array_equal(record.frame(pixels), original(pixels, record.size, record.resize_short))
+    assert record(pixels).shape == (3, size, size)
+
+
 def test_antialias_would_be_seen():
     """The transforms of the original and of Pillow differ by far more than rounding."""
     pixels = noise(375, 500)

@@ -1,7 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 
 from resnexus import Architecture, ResnexusError, architecture, create_model
+from resnexus.acceleration.backends.contract import Job
 from resnexus.records import read_json, write_json
 from resnexus.rewrites.table import REWRITES, applicable
 from studies import worth
@@ -24,7 +27,9 @@ def test_with_and_without_take_turns_in_every_back_end(monkeypatch, tmp_path):
         name="tiny", block="bottleneck", depths=(1,), width=8, groups=4, out_width=32, stem="small", stem_width=8
     )
     torch.manual_seed(2)
-    monkeypatch.setattr(worth, "formula_network", lambda _row: create_model(row, num_classes=5).eval())
+    monkeypatch.setattr(worth, "golden_network", lambda _row: create_model(row, num_classes=5).eval())
+    monkeypatch.setattr(worth, "SETTLE_S", 0.0)
+    monkeypatch.setattr(worth, "Job", partial(Job, image_size=(32, 32)))
     monkeypatch.setattr(worth, "WAYS", (("torch", "fp32"), ("torch", "bf16")))
     records = list(measure_worth((1, 2), rounds=6, threads=1, rewrites=("fold_batch_norm", "pack_groups_16")))
     assert [len(record.worths) for record in records] == [2, 4, 6, 8]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from resnexus.training.losses import soft_targets
 from resnexus.training.mixing import cutmix, mixed, mixup
-from resnexus.training.recipe import Target
+from resnexus.training.sections import Target
 
 
 def batch(count=6, size=8):

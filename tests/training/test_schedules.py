@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from resnexus.training.recipe import Rate
 from resnexus.training.schedules import rate_factor
+from resnexus.training.sections import Rate
 
 
 def test_the_published_cosine():

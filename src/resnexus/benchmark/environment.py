@@ -13,6 +13,7 @@ from itertools import chain
 import torch
 
 from resnexus.benchmark.ranges import positive, whole
+from resnexus.errors import ResnexusError
 from resnexus.machine import processor_name, usable_cores
 from resnexus.packages import distributions
 
@@ -61,6 +62,10 @@ class Environment:
         whole(cores=self.cores, threads=self.threads)
         if self.memory_gib is not None:
             positive(memory_gib=self.memory_gib)
+        try:
+            datetime.fromisoformat(self.date)
+        except ValueError:
+            raise ResnexusError(f"date={self.date!r}: expected ISO 8601, such as 2026-01-02T03:04:05+00:00") from None
 
 
 def environment() -> Environment:

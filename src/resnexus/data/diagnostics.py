@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 import warnings
@@ -22,7 +23,7 @@ class Remarks:
 
     Attributes:
         errors: libtiff's errors. Pillow returns some images in spite of them, in part black.
-        warnings: of Pillow and libtiff.
+        warnings: of Pillow and libtiff, and what Pillow logs.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -97,6 +98,18 @@ class _PillowWarnings:
 
 
 _pillow = _PillowWarnings()
+
+
+def _gather_log(record: logging.LogRecord) -> bool:
+    remarks = getattr(_local, "remarks", None)
+    if remarks is None:
+        return True
+    _keep(remarks.warnings, record.getMessage())
+    return False
+
+
+# The one part of Pillow that logs errors; without a log, Python prints them.
+logging.getLogger("PIL.TiffImagePlugin").addFilter(_gather_log)
 
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _handlers: list[Any] = []

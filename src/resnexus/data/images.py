@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from resnexus.data import jpeg
 from resnexus.data.diagnostics import Remarks, hear_libtiff, listening
@@ -142,7 +143,10 @@ def _decode(name: str, file: IO[bytes]) -> Array:
             pixels = jpeg.decode(content) if turn is None and image.mode == "RGB" else None
             if pixels is not None:
                 return pixels
-        elif image.format == "TIFF":
+        elif isinstance(image, TiffImageFile):
+            # A tile may be larger than the image; libtiff makes room for a whole one.
+            if image.tag_v2.get(TILEWIDTH, 0) * image.tag_v2.get(TILELENGTH, 0) > MAX_PIXELS:
+                raise ImageError(name, f"tiles of more than {MAX_PIXELS:,} pixels", "save it in smaller tiles")
             hear_libtiff()
         image.load()
         return np.asarray(as_rgb(image if turn is None else image.transpose(turn), name))

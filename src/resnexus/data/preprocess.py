@@ -136,11 +136,13 @@ class Preprocess:
 
     def normalise(self, pixels: Array) -> Tensor:
         """(..., H, W, C) uint8 -> (..., C, H, W) float32: (pixels / 255 - mean) / std."""
-        planes = np.moveaxis(pixels, -1, -3)
         # NumPy reads a mirrored image in place; PyTorch takes no negative strides.
-        x = torch.from_numpy(planes.astype(np.float32, order="C"))
-        mean, std = (torch.tensor(numbers, dtype=torch.float32)[:, None, None] for numbers in (self.mean, self.std))
-        return x.mul_(1 / 255).sub_(mean).div_(std)
+        x = np.moveaxis(pixels, -1, -3).astype(np.float32, order="C")
+        mean, std = (np.array(numbers, np.float32)[:, None, None] for numbers in (self.mean, self.std))
+        x *= np.float32(1 / 255)
+        x -= mean
+        x /= std
+        return torch.from_numpy(x)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON can hold it."""

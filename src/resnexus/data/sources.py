@@ -45,7 +45,8 @@ def name_of(source: object) -> str:
     if isinstance(source, bytes):
         return f"of {len(source)} bytes"
     if isinstance(source, (str, os.PathLike)):
-        return printable(os.fspath(source))
+        path = os.fspath(source)
+        return path if isinstance(path, str) and path.isprintable() else printable(path)
     return printable(getattr(source, "name", "from a file object")) if hasattr(source, "read") else "from memory"
 
 

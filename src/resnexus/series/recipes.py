@@ -7,8 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from resnexus.errors import ResnexusError, printable, unknown
-from resnexus.packages import required
 from resnexus.training.recipe import SECTIONS, SETTINGS, Recipe
 
 _FOLDER = "recipes"
@@ -29,7 +30,6 @@ def find_recipe(name_or_file: str | os.PathLike[str]) -> Recipe:
 
     Raises:
         ResnexusError: no such recipe or file, an unknown setting, or a value that it does not take.
-        MissingPackageError: PyYAML is not installed.
     """
     if isinstance(name_or_file, os.PathLike) or _is_file_name(name_or_file):
         path = Path(name_or_file)
@@ -48,7 +48,6 @@ def find_recipe(name_or_file: str | os.PathLike[str]) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Return the recipe that YAML text describes; `where` is what the text is, for messages; errors as above."""
-    yaml = required("yaml")
     try:
         content = yaml.safe_load(text) or {}
     except (yaml.YAMLError, RecursionError) as error:
@@ -68,7 +67,6 @@ def parse_changes(texts: list[str]) -> dict[str, Any]:
     Raises:
         ResnexusError: a text without an equals sign, or an unknown setting.
     """
-    yaml = required("yaml")
     changes = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnexus.training.recipe import Target
+from resnexus.training.sections import Target
 
 
 def soft_targets(labels: Tensor, num_classes: int) -> Tensor:

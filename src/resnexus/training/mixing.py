@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.training.recipe import Target
+from resnexus.training.sections import Target
 
 
 def mixed(images: Tensor, targets: Tensor, target: Target, random: np.random.Generator) -> tuple[Tensor, Tensor]:

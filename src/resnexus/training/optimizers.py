@@ -9,7 +9,8 @@ from torch import nn
 
 from resnexus.errors import ResnexusError
 from resnexus.training.lamb import Lamb
-from resnexus.training.recipe import Optim, Recipe
+from resnexus.training.recipe import Recipe
+from resnexus.training.sections import Optim
 
 
 def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from resnexus.training.recipe import Rate
+from resnexus.training.sections import Rate
 
 
 def rate_factor(rate: Rate, epochs: int, steps_per_epoch: int) -> Callable[[int], float]:

@@ -65,7 +65,7 @@ class Outcome:
 def train(
     network: nn.Module,
     train_images: LabelledImages,
-    val_images: LabelledImages,
+    val_images: LabelledImages | None,
     recipe: Recipe,
     out: Path,
     *,
@@ -76,6 +76,7 @@ def train(
     save_every_s: float = 600.0,
     allow_bad_images: bool = False,
     progress: Progress | None = None,
+    label: str = "training",
 ) -> Outcome:
     """Train `network` in place; afterwards it is in evaluation mode, on the CPU, with the weights of the last step.
 
@@ -85,7 +86,7 @@ def train(
     Args:
         network: (N, C, H, W) -> (N, classes) logits.
         train_images: what to train on.
-        val_images: what to evaluate on after every epoch.
+        val_images: what to evaluate on after every epoch; None to train alone.
         recipe: of the training.
         out: folder of the training: `metrics.csv`, `recipe.json`, and the checkpoints that it goes on from.
         keep: called after every epoch with weights, figures and `"last"`, and with `"best"` if they are.
@@ -95,6 +96,7 @@ def train(
         save_every_s: seconds between two checkpoints within an epoch.
         allow_bad_images: train past images that cannot be read.
         progress: where to report; nowhere if None.
+        label: what the stage is called there.
 
     Raises:
         ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, or lightning
@@ -128,7 +130,7 @@ def train(
             network, len(train_images.classes), recipe, loader, allow_bad_images=allow_bad_images, out=out
         )
         shown = progress if progress is not None and trainer.is_global_zero else Silent()
-        with shown.stage("training", recipe.epochs * order.batches) as advance:
+        with shown.stage(label, recipe.epochs * order.batches) as advance:
             trainer.callbacks.append(_advancing(advance))  # type: ignore[attr-defined]
             _fit(trainer, module, loader, resume)
     network.cpu().eval()

@@ -42,7 +42,7 @@ class Validation(lightning.Callback):
     """Evaluates after every epoch, and keeps the best weights.
 
     Args:
-        dataset: to evaluate on.
+        dataset: to evaluate on; None to note the loss alone.
         keep: called with weights, figures and `"last"` or `"best"`.
         table: file of the figures, one row an epoch.
         workers: processes that read images.
@@ -55,7 +55,7 @@ class Validation(lightning.Callback):
 
     def __init__(
         self,
-        dataset: LabelledImages,
+        dataset: LabelledImages | None,
         keep: Keep,
         table: Path,
         *,
@@ -95,30 +95,33 @@ class Validation(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Evaluate, with the averaged weights if there are some."""
-        average, network = pl_module.average, pl_module.network
-        training = network.training
-        with average.applied(network) if average is not None else nullcontext():
-            top1, top5, images = self._accuracy(trainer, network)
-            state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-        network.train(training)
-        row = {
+        row: dict[str, Any] = {
             "epoch": trainer.current_epoch + 1,
             "batches": pl_module.batches,
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "train_loss": float(self._loss) / max(1, self._steps),
-            "top1": top1,
-            "top5": top5,
-            "images": images,
         }
-        is_best = top1 > self.best
-        self.rows.append(row)
         self._loss, self._steps = torch.zeros((), dtype=torch.float64), 0
+        if self.dataset is not None:
+            self._evaluate(trainer, pl_module, self.dataset, row)
+        self.rows.append(row)
         if trainer.is_global_zero:
             write_text(_csv(self.rows), self.table)
-            self.keep(state, row, "last")
-            if is_best:
-                self.keep(state, row, "best")
         self._end = self.clock()
+
+    def _evaluate(self, trainer: lightning.Trainer, module: Any, dataset: LabelledImages, row: dict[str, Any]) -> None:
+        """Add the accuracy to a row, and hand on the weights that have it."""
+        average, network = module.average, module.network
+        training = network.training
+        with average.applied(network) if average is not None else nullcontext():
+            top1, top5, images = _accuracy(trainer, network, dataset, self.workers)
+            state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        network.train(training)
+        row |= {"top1": top1, "top5": top5, "images": images}
+        if trainer.is_global_zero:
+            self.keep(state, row, "last")
+            if top1 > self.best:
+                self.keep(state, row, "best")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a training that goes on needs."""
@@ -129,19 +132,22 @@ class Validation(lightning.Callback):
         self.rows, self._steps = state_dict["rows"], state_dict["steps"]
         self._loss = torch.tensor(state_dict["loss"], dtype=torch.float64)
 
-    def _accuracy(self, trainer: lightning.Trainer, network: torch.nn.Module) -> tuple[float, float, int]:
-        """Return top-1, top-5 and images of the whole data set; every process evaluates a share of it."""
-        device, world = trainer.strategy.root_device, trainer.world_size
-        if world == 1:
-            found = evaluate(network, self.dataset, device=device, workers=self.workers)
-            return found.top1, found.top5, found.images
-        share = Share(self.dataset, trainer.global_rank, world)
-        own = evaluate(network, share, device=device, workers=self.workers) if len(share) else None
-        counts = (round(own.top1 * own.images), round(own.top5 * own.images), own.images) if own else (0, 0, 0)
-        total = torch.tensor(counts, device=device)
-        dist.all_reduce(total)
-        right, among, images = total.tolist()
-        return right / images, among / images, images
+
+def _accuracy(
+    trainer: lightning.Trainer, network: torch.nn.Module, dataset: LabelledImages, workers: int
+) -> tuple[float, float, int]:
+    """Return top-1, top-5 and images of a whole data set; every process evaluates a share of it."""
+    device, world = trainer.strategy.root_device, trainer.world_size
+    if world == 1:
+        found = evaluate(network, dataset, device=device, workers=workers)
+        return found.top1, found.top5, found.images
+    share = Share(dataset, trainer.global_rank, world)
+    own = evaluate(network, share, device=device, workers=workers) if len(share) else None
+    counts = (round(own.top1 * own.images), round(own.top5 * own.images), own.images) if own else (0, 0, 0)
+    total = torch.tensor(counts, device=device)
+    dist.all_reduce(total)
+    right, among, images = total.tolist()
+    return right / images, among / images, images
 
 
 class Share(LabelledImages):

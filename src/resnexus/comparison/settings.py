@@ -1,4 +1,4 @@
-"""The settings of a training run."""
+"""What can be chosen of the trainings of a comparison."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from resnexus.errors import ResnexusError
+from resnexus.training.recipe import Recipe
+from resnexus.training.sections import Precision
 
 REFERENCE_BATCH = 256
 
@@ -40,6 +42,10 @@ class Settings:
     allow_bad_images: bool = False
 
     def __post_init__(self) -> None:
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ResnexusError(f"{name}={value!r}: expected a whole number")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -53,11 +59,30 @@ class Settings:
             return self.learning_rate
         return 0.1 * self.batch_size / REFERENCE_BATCH
 
+    def recipe(self, seed: int, precision: Precision) -> Recipe:
+        """Return the recipe of a training with these settings."""
+        return Recipe().changed(
+            {
+                "epochs": self.epochs,
+                "global_batch_size": self.batch_size,
+                "lr": self.initial_learning_rate,
+                "lr_batch_size": self.batch_size,
+                "momentum": self.momentum,
+                "weight_decay": self.weight_decay,
+                "label_smoothing": self.label_smoothing,
+                "mixup_alpha": self.mixup,
+                "workers": self.workers,
+                "seed": seed,
+                "precision": precision,
+            }
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
+_WHOLE = ("epochs", "batch_size", "workers")
 _RANGES = (
     ("epochs", 1, float("inf")),
     ("batch_size", 2, float("inf")),  # a normalisation needs two values
