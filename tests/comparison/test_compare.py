@@ -72,7 +72,15 @@ def test_results_are_complete_and_can_be_read_back(tmp_path):
     assert [(cell.model, cell.batch_size) for cell in result.latency] == [
         (name, size) for size in (1, 2) for name in ("plain", "split")
     ]
+    assert {(cell.engine, cell.repeats) for cell in result.latency} == {("eager", 1)}
     assert {"index.html", "results.json", "weights/plain-seed1.safetensors", "runs/split-seed0.json"} <= files(tmp_path)
+
+
+def test_what_cannot_be_timed_is_said_at_once():
+    with pytest.raises(ResnexusError, match="cannot time in fp16: engine 'eager' does not run fp16 on cpu"):
+        Timing(precisions=("fp32", "fp16"))
+    with pytest.raises(ResnexusError, match="rounds=0: expected a whole number of at least 1"):
+        Timing(rounds=0)
 
 
 def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
