@@ -28,7 +28,8 @@ from resnexus.acceleration.planning.planner import PlanWarning
 from resnexus.architectures.network import Network
 from resnexus.architectures.siblings import SIBLINGS
 from resnexus.benchmark.environment import environment
-from resnexus.comparison.runs import Training, finished, trained_network
+from resnexus.comparison.jobs import Training, TrainingData
+from resnexus.comparison.kept import finished, trained_network
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import ImageArrays, Splits, open_dataset
 from resnexus.evaluation.evaluate import evaluate
@@ -49,9 +50,10 @@ AUGMENT = Augment(crop_area=None, flip=0.0, shift=1)
 def trained(folder: Path, data: Splits) -> list[tuple[Training, Network]]:
     """Return every sibling of every seed, as `resnexus compare` left it with its default settings."""
     found = []
+    learned = TrainingData(splits=data, augment=AUGMENT)
     for row in SIBLINGS.values():
         for seed in range(SEEDS):
-            job = Training(row=row, weights=None, seed=seed, data=data, augment=AUGMENT, settings=Settings())
+            job = Training(row=row, weights=None, seed=seed, data=learned, settings=Settings())
             if finished(job, folder) is None:
                 raise SystemExit(
                     f"{folder} holds no {job.name} trained with the default settings: "
@@ -68,7 +70,7 @@ def calibration_images(train: ImageArrays) -> torch.Tensor:
 
 def measure(job: Training, network: Network, cache: Path, seconds: float) -> dict[str, Any]:
     """Return top-1 of the network and of its engines, in percent, and how the engines agree with the network."""
-    val, train = job.data.val, job.data.train
+    val, train = job.data.splits.val, job.data.splits.train
     if not isinstance(val, ImageArrays) or not isinstance(train, ImageArrays):
         raise TypeError("the digits are images in memory")
     images, labels, size = val.images(), val.labels, len(val)

@@ -9,8 +9,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import io
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import hypothesis
@@ -60,6 +60,28 @@ def command(monkeypatch) -> Callable[..., Done]:
         raise AssertionError("the command line always exits")
 
     return run
+
+
+class Recorded:
+    """A `Progress` that keeps what it is told: stages as (description, total, steps of each call), and sentences."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, list[int]]] = []
+        self.said: list[str] = []
+
+    @contextmanager
+    def stage(self, description: str, total: int) -> Iterator[Callable[..., None]]:
+        steps: list[int] = []
+        self.stages.append((description, total, steps))
+        yield lambda count=1, /: steps.append(count)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
 
 
 @pytest.fixture(scope="session")

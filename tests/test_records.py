@@ -17,15 +17,21 @@ CELL = Cell(
     model="a", device="cpu", precision="bf16", batch_size=4, engine="eager", image_size=8, median_ms=2.0, p10_ms=1.5,
     p90_ms=3.25, repeats=9, agreement=0.001,
 )  # fmt: skip
-RUN = Run(seed=0, top1=0.9, top5=1.0, images=10, skipped=("a.jpg: is truncated",), epochs=2, seconds=1.5)
+RUN = Run(
+    seed=0, top1=0.9, top5=1.0, images=10, skipped=("a.jpg: is truncated",), skipped_in_training=(), epochs=2,
+    seconds=1.5,
+)  # fmt: skip
 
 
 def comparison():
     return Comparison(
         data="digits",
         classes=10,
+        chance=0.2,
         train_images=20,
         val_images=10,
+        split="",
+        ignored=(),
         settings={"epochs": 2, "weights": None},
         environment=environment(),
         networks=(

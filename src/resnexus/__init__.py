@@ -1,6 +1,7 @@
 """ResNeXt, SENet and Res2Net for PyTorch: the same functions as PaddleClas computes, measured and fast.
 
-The names below load on first use, so that `import resnexus` and the command line start at once.
+The names below and the rooms, such as `resnexus.weights`, load on first use, so that `import resnexus` and the command
+line start at once.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnexus.acceleration.accelerate import accelerate as accelerate
     from resnexus.architectures.catalog import architecture as architecture
-    from resnexus.architectures.catalog import list_models as list_models
     from resnexus.architectures.complexity import complexity as complexity
     from resnexus.architectures.spec import Architecture as Architecture
     from resnexus.comparison.compare import compare as compare
+    from resnexus.data.datasets import open_dataset as open_dataset
     from resnexus.data.preprocess import Preprocess as Preprocess
     from resnexus.errors import ResnexusError as ResnexusError
     from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
+    from resnexus.series.listing import list_models as list_models
     from resnexus.version import __version__ as __version__
 
 _HOME = {
@@ -32,17 +34,34 @@ _HOME = {
     "complexity": "resnexus.architectures.complexity",
     "create_model": "resnexus.models",
     "evaluate": "resnexus.evaluation.evaluate",
-    "list_models": "resnexus.architectures.catalog",
+    "list_models": "resnexus.series.listing",
+    "open_dataset": "resnexus.data.datasets",
 }
+_ROOMS = (
+    "acceleration",
+    "architectures",
+    "benchmark",
+    "comparison",
+    "data",
+    "evaluation",
+    "parity",
+    "report",
+    "rewrites",
+    "series",
+    "training",
+    "weights",
+)
 
 __all__ = [*_HOME]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"resnexus.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'resnexus' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *_ROOMS))

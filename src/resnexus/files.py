@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
+
+_UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.new")
+"""Folders in which a file is written until it is whole, as `_workplace` names them: `.NAME.RANDOM.new`."""
+
+_swept: set[Path] = set()
 
 
 @contextmanager
 def replacing(path: Path, error: type[ResnexusError] = ResnexusError) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; it takes the place of `path` if the block succeeds.
+    """Yield a path to write to; what lies there takes the place of `path` if the block succeeds.
+
+    The path is in a folder of its own beside `path`, whose name nobody can foresee and where nobody else may write. The
+    file gets the permissions that any new file gets, whatever its writer gives it.
 
     Args:
         path: the file; its folder is made if it is missing.
@@ -21,18 +33,20 @@ def replacing(path: Path, error: type[ResnexusError] = ResnexusError) -> Iterato
     Raises:
         ResnexusError: the system refuses, in the block or at the end; names the path and the system's reason.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:  # a power cut must not leave a file of zeros under the right name
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _workplace(path) as folder:
+            mode = _usual_mode(folder)
+            temporary = folder / path.name
+            yield temporary
+            temporary.chmod(mode)
+            _sync(temporary)  # a power cut must not leave a file of zeros under the right name
+            temporary.replace(path)
+        with suppress(OSError):  # the file is there; some file systems cannot be told to keep a name
+            _sync(path.parent)
     except OSError as cause:
-        raise error(f"cannot write {path}: {cause.strerror or cause}. Choose another folder or make room") from cause
-    finally:
-        if temporary.exists():
-            temporary.unlink()
+        reason = cause.strerror or cause
+        raise error(f"cannot write {printable(path)}: {reason}. Choose another folder or make room") from cause
 
 
 def check_writable(folder: Path) -> None:
@@ -56,3 +70,71 @@ def write_bytes(content: bytes, path: Path) -> None:
     """Write `content` to `path`, whole or not at all; errors as for `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder; what is being written is left alone.
+
+    `replacing` does it once for every folder that a process writes to.
+    """
+    for left in folder.iterdir():
+        if _UNFINISHED.fullmatch(left.name):
+            with suppress(OSError):  # no folder, or not ours
+                lock = _opened(left)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left)
+                finally:
+                    os.close(lock)
+
+
+@contextmanager
+def _workplace(path: Path) -> Iterator[Path]:
+    """Make a folder to write `path` in, locked as long as the process lives, and remove it afterwards."""
+    parent = path.parent.resolve()
+    if parent not in _swept:
+        _swept.add(parent)
+        with suppress(OSError):
+            sweep(parent)
+    folder, lock = _claimed(path)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _claimed(path: Path) -> tuple[Path, int]:
+    """Return a fresh folder, and what holds a lock on it until it is closed or the process dies."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
+        with suppress(FileNotFoundError):  # a sweep of another process came between: make another
+            lock = _opened(folder)
+            with suppress(OSError):  # where the file system has no locks, nothing is swept either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.is_dir():
+                return folder, lock
+            os.close(lock)
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _usual_mode(folder: Path) -> int:
+    """Return the permissions of a new file: those that the process's umask leaves."""
+    probe = folder / ".mode"
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        return os.fstat(descriptor).st_mode & 0o777
+    finally:
+        os.close(descriptor)
+        probe.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

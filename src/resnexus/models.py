@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, overload
 
@@ -18,24 +18,26 @@ from resnexus.errors import ResnexusError, unknown
 _log = logging.getLogger("resnexus")
 
 OPTIONS = tuple(field.name for field in fields(Architecture) if field.name != "name")
+DEFAULT_CHANNELS = 3
+_ARGUMENTS = ("pretrained", "num_classes", "in_chans", "features_only", "out_indices")
 
 
 @overload
 def create_model(
     model: str | Architecture,
-    *,
     pretrained: bool | str | os.PathLike[str] = ...,
+    *,
     num_classes: int | None = ...,
-    in_chans: int = ...,
+    in_chans: int | None = ...,
     features_only: Literal[False] = ...,
     **options: Any,
 ) -> Network: ...
 @overload
 def create_model(
     model: str | Architecture,
-    *,
     pretrained: bool | str | os.PathLike[str] = ...,
-    in_chans: int = ...,
+    *,
+    in_chans: int | None = ...,
     features_only: Literal[True],
     out_indices: Sequence[int] | None = ...,
     **options: Any,
@@ -44,10 +46,10 @@ def create_model(
 
 def create_model(
     model: str | Architecture,
-    *,
     pretrained: bool | str | os.PathLike[str] = False,
+    *,
     num_classes: int | None = None,
-    in_chans: int = 3,
+    in_chans: int | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     **options: Any,
@@ -55,15 +57,16 @@ def create_model(
     """Create a network in training mode, with trained weights or freshly drawn ones.
 
     Args:
-        model: a name of the series (`list_models()`; upper and lower case are the same) or a row of your own.
+        model: a name (`list_models()`, and the small siblings; upper and lower case are the same) or a row of your
+            own.
         pretrained: True for the published weights of ImageNet-1k; a tag, `"imagenet"` or `"ssld"`; or a file of
             weights (`.safetensors`, `.pdparams`, `.pth`) as a path object or as a string with a folder or suffix.
             Published weights are fetched on first use, see `resnexus.weights.store.fetch`.
         num_classes: outputs of the last layer, 0 for none; if None, those of the trained weights, else 1000. If it
             is not what the weights were trained for, the trained last layer is replaced by a freshly drawn one, and
-            the logger `resnexus` says so.
-        in_chans: channels of the image. Trained weights for 3 are fitted to others: see
-            `resnexus.weights.pretrained.fold_channels`.
+            the logger `resnexus` warns.
+        in_chans: channels of the image; if None, those of the trained weights, else 3. Trained weights for 3 are
+            fitted to others: see `resnexus.weights.pretrained.fold_channels`.
         features_only: return the feature maps of the stages instead of logits.
         out_indices: with `features_only`, the stages to return; all if None.
         **options: fields of `Architecture` to change, e.g. `stem="small"` or `cascade="authors"`.
@@ -75,51 +78,61 @@ def create_model(
         ResnexusError: unknown name, option or tag, values that contradict each other, or weights that cannot be had
             or do not fit.
     """
-    row = architecture(model) if isinstance(model, str) else model
+    row = architecture(model)
     for option in options:
         if option not in OPTIONS:
-            raise unknown("option", option, OPTIONS)
+            raise unknown("option", option, _ARGUMENTS + OPTIONS)
     if options:
         row = replace(row, **options)
     if features_only and num_classes is not None:
         raise ResnexusError(f"num_classes={num_classes} has no effect with features_only=True: there is no classifier")
     if not features_only and out_indices is not None:
-        raise ResnexusError(f"out_indices={tuple(out_indices)} has no effect without features_only=True")
-    stages = range(len(row.depths)) if out_indices is None else out_indices
-    if pretrained is not False:
-        return _trained(row, pretrained, num_classes, in_chans, stages if features_only else None)
-    if features_only:
-        return FeatureNetwork(row, stages, in_chans=in_chans)
-    return Network(row, num_classes=1000 if num_classes is None else num_classes, in_chans=in_chans)
+        raise ResnexusError(f"out_indices={out_indices} has no effect without features_only=True")
+    if isinstance(out_indices, int):
+        raise ResnexusError(f"out_indices={out_indices}: expected a sequence of maps; for that one, ({out_indices},)")
+
+    def build(channels: int) -> Network | FeatureNetwork:
+        if features_only:
+            stages = range(len(row.depths)) if out_indices is None else out_indices
+            return FeatureNetwork(row, stages, in_chans=channels)
+        return Network(row, num_classes=1000 if num_classes is None else num_classes, in_chans=channels)
+
+    if pretrained is False:
+        return build(DEFAULT_CHANNELS if in_chans is None else in_chans)
+    return _trained(row, pretrained, num_classes, in_chans, build)
 
 
 def _trained(
     row: Architecture,
     source: bool | str | os.PathLike[str],
     num_classes: int | None,
-    in_chans: int,
-    stages: Sequence[int] | None,
+    in_chans: int | None,
+    build: Callable[[int], Network | FeatureNetwork],
 ) -> Network | FeatureNetwork:
     """Build a network around trained weights; none are drawn but those of a head that is replaced."""
     from resnexus.weights.pretrained import assign, trained
 
     with torch.device("meta"):
         # Before the weights are fetched, so that wrong arguments are told at once.
-        network = Network(row, num_classes or 0, in_chans) if stages is None else FeatureNetwork(row, stages, in_chans)
+        build(DEFAULT_CHANNELS if in_chans is None else in_chans)
     weights = trained(row, source)
+    in_chans = weights.in_chans if in_chans is None else in_chans
     if weights.in_chans != in_chans:
         _log.info("%s: the first convolution is fitted from %d to %d channels", row.name, weights.in_chans, in_chans)
         weights = weights.for_channels(in_chans)
-    if isinstance(network, Network):
-        with torch.device("meta"):
+    with torch.device("meta"):
+        network = build(in_chans)
+        if isinstance(network, Network):
             network.reset_classifier(weights.num_classes)
     dropped = sorted({_module(name) for name in weights.state.keys() - network.state_dict().keys()})
     if dropped:
         _log.info("%s: %s of %s are not needed", row.name, ", ".join(dropped), weights.origin)
     assign(network, weights.state)
+    network.record = weights.record
     if isinstance(network, Network) and num_classes not in (None, weights.num_classes):
         network.reset_classifier(num_classes)
-        _log.info("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
+        network.record = weights.record.with_fresh_head()
+        _log.warning("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
     return network
 
 

@@ -87,6 +87,11 @@ def test_bad_out_indices(indices):
         ({"in_chans": 0}, "in_chans=0: expected a whole number of at least 1"),
         ({"drop_path_rate": 0.1}, "unknown option 'drop_path_rate'"),
         ({"groupes": 4}, "did you mean 'groups'"),
+        ({"num_clases": 3}, "unknown option 'num_clases': did you mean 'num_classes'"),
+        (
+            {"features_only": True, "out_indices": 3},
+            r"out_indices=3: expected a sequence of maps; for that one, \(3,\)",
+        ),
         ({"cascade": "authors"}, "no effect on block='basic'"),
         ({"out_indices": (1,)}, "no effect without features_only=True"),
         ({"features_only": True, "num_classes": 10}, "num_classes=10 has no effect with features_only=True"),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from resnexus import Architecture, ResnexusError, architecture
 from resnexus.architectures.catalog import BASELINES, CATALOG, SERIES
-from resnexus.architectures.siblings import SIBLINGS, find
+from resnexus.architectures.siblings import SIBLINGS
 
 ROW = architecture("ResNeXt50_32x4d")
 RES2 = architecture("Res2Net50_26w_4s")
@@ -77,13 +77,6 @@ def test_every_field_but_the_authors_cascade_distinguishes_rows():
 def test_reductions():
     assert ROW.reductions == (4, 8, 16, 32)
     assert replace(ROW, stem="small", depths=(1, 1)).reductions == (1, 2)
-
-
-def test_find_knows_siblings_and_the_catalog():
-    assert find("res2net_SMALL") is SIBLINGS["Res2Net_small"]
-    assert find("ResNet50_vd") is architecture("ResNet50_vd")
-    with pytest.raises(ResnexusError, match="did you mean 'ResNet_small'"):
-        find("ResNet_smal")
 
 
 @given(

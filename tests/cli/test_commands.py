@@ -72,7 +72,10 @@ def test_info_tells_what_is_wrong_and_why(command):
         (["list", "--family", "vit"], "error: unknown family 'vit': accepted are Res2Net, ResNeXt, ResNet, SENet"),
         (["list", "--sort", "top2"], "error: unknown column 'top2'"),
         (["compare", "--data", "digit"], "error: data 'digit': no folder with train/ and val/ is there"),
-        (["compare", "--models", "ResNet_smal"], "error: unknown network 'ResNet_smal': did you mean 'ResNet_small'"),
+        (
+            ["compare", "--models", "ResNet_smal"],
+            "error: unknown architecture 'ResNet_smal': did you mean 'ResNet_small'",
+        ),
         (["compare", "--models", "ResNet_small,ResNet_small"], "'ResNet_small' is named 2 times"),
         (["compare", "--batch-sizes", "1,x"], "error: '1,x': expected whole numbers separated by commas"),
         (["compare", "--precisions", "fp8"], "error: unknown precision 'fp8'"),

@@ -10,15 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from resnexus import architecture, create_model
-from resnexus.parity.golden import golden_weights
-from resnexus.parity.verify import golden_network, paddle_shapes
+from resnexus.parity.golden import golden_network, golden_weights
+from resnexus.weights.layouts import PADDLE
+from resnexus.weights.mapping import stored_shapes
 
 NAME = "SE_ResNet18_vd"
 
 EXPORT = """
 import sys, torch
 from resnexus import architecture
-from resnexus.parity.verify import golden_network
+from resnexus.parity.golden import golden_network
 network = golden_network(architecture("SE_ResNet18_vd"))
 network.head.bias.data.add_(float(sys.argv[2]))
 torch.onnx.export(network, (torch.zeros(2, 3, 64, 64),), sys.argv[1], dynamo=True, verbose=False)
@@ -37,7 +38,7 @@ def mirror(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mirror")
     (folder / "dygraph").mkdir()
     with (folder / "dygraph" / f"{NAME}_pretrained.pdparams").open("wb") as file:
-        pickle.dump(golden_weights(paddle_shapes(architecture(NAME))), file, protocol=2)
+        pickle.dump(golden_weights(stored_shapes(PADDLE, architecture(NAME))), file, protocol=2)
     return folder
 
 

@@ -6,62 +6,90 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from resnexus import Architecture, ResnexusError, compare, complexity
+from resnexus import ResnexusError, compare, complexity
+from resnexus.cli.application import app
 from resnexus.comparison import compare as module
-from resnexus.comparison.compare import Timing
-from resnexus.comparison.runs import Finished
+from resnexus.comparison.kept import Finished
+from resnexus.comparison.stopwatch import Timing
 from resnexus.records import read_json
 from resnexus.report.record import Comparison
 from resnexus.training.settings import Settings
-from resnexus.weights.checkpoint_file import read_checkpoint
+from resnexus.weights.checkpoint_file import read_checkpoint, sha256
 
-_SHAPE = {"depths": (1,), "out_width": 8, "stem": "small", "stem_width": 8}
-ROWS = (
-    Architecture(name="plain", block="basic", width=8, **_SHAPE),
-    Architecture(name="split", block="res2", width=2, scale=2, **_SHAPE),
-)
-QUICKLY = {
-    "models": ROWS,
-    "seeds": 2,
-    "settings": Settings(epochs=1),
-    "timing": Timing(batch_sizes=(1, 2), precisions=("fp32",), rounds=1),
-    "series": "none",
-}
+TIMING = Timing(batch_sizes=(1, 2), precisions=("fp32",), rounds=1)
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Two classes that differ in colour, with one truncated JPEG in val/."""
-    random = np.random.default_rng(0)
-    for part, count in (("train", 6), ("val", 4)):
-        for name, channel in (("green", 1), ("red", 0)):
-            target = tmp_path / "data" / part / name
-            target.mkdir(parents=True)
-            for index in range(count):
-                pixels = random.integers(0, 60, (20, 24, 3), dtype=np.uint8)
-                pixels[..., channel] += 180
-                Image.fromarray(pixels).save(target / f"{index}.jpg")
-    broken = tmp_path / "data" / "val" / "red" / "0.jpg"
-    broken.write_bytes(broken.read_bytes()[:400])
-    return tmp_path / "data"
+def run(folder, rows, tmp_path):
+    """Compare the small networks on the small pictures, once, in `tmp_path / "out"`."""
+
+    def start(**changes):
+        options = {
+            "data": folder,
+            "out": tmp_path / "out",
+            "models": rows,
+            "image_size": 16,
+            "seeds": 2,
+            "settings": Settings(epochs=1),
+            "timing": TIMING,
+            "series": "none",
+        } | changes
+        return compare(options.pop("data"), **options)
+
+    return start
+
+
+@pytest.fixture
+def unwritten(monkeypatch):
+    """Leave the report out, and gather the comparisons that it would be about."""
+    seen = []
+    monkeypatch.setattr(module, "write_report", lambda comparison, out: seen.append(comparison))
+    return seen
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Gather the jobs that are trained, as (network, seed)."""
+    done = []
+
+    def recorded(job, *arguments):
+        done.append((job.row.name, job.seed))
+        return train(job, *arguments)
+
+    train = module.train
+    monkeypatch.setattr(module, "train", recorded)
+    return done
 
 
 def files(out):
     return {str(path.relative_to(out)) for path in Path(out).rglob("*") if path.is_file()}
 
 
-def test_results_are_complete_and_can_be_read_back(tmp_path):
-    result = compare("digits", out=tmp_path, **QUICKLY)
+def kept(out):
+    """Return the (network, seed) whose weights and record are kept."""
+    records = [path.stem for path in (out / "runs").iterdir()]
+    assert sorted(records) == sorted(path.stem for path in (out / "weights").iterdir())
+    return sorted((name.split("-seed")[0], int(name.split("-")[1].removeprefix("seed"))) for name in records)
+
+
+EVERYTHING = [("plain", 0), ("split", 0), ("plain", 1), ("split", 1)]
+
+
+def test_results_are_complete_and_can_be_read_back(rows, tmp_path):
+    settings = Settings(epochs=1)
+    result = compare("digits", out=tmp_path, models=rows, seeds=2, settings=settings, timing=TIMING, series="none")
     assert read_json(Comparison, tmp_path / "results.json") == result
     assert [network.name for network in result.networks] == ["plain", "split"]
     assert (result.train_images, result.val_images, result.classes) == (1438, 359, 10)
-    for network, row in zip(result.networks, ROWS, strict=True):
+    assert result.chance == pytest.approx(37 / 359)
+    for network, row in zip(result.networks, rows, strict=True):
         cost = complexity(row, 8, num_classes=10, in_chans=1)
         assert (network.gflops, network.mparams) == (cost.gflops, cost.mparams)
         assert [run.seed for run in network.runs] == [0, 1]
@@ -69,119 +97,194 @@ def test_results_are_complete_and_can_be_read_back(tmp_path):
         for run in network.runs:
             assert 0.1 < run.top1 <= run.top5 <= 1
             assert run.images == 359
-    assert [(cell.model, cell.batch_size) for cell in result.latency] == [
-        (name, size) for size in (1, 2) for name in ("plain", "split")
+    assert [(cell.model, cell.batch_size, cell.engine) for cell in result.latency] == [
+        (name, size, "eager") for size in (1, 2) for name in ("plain", "split")
     ]
-    assert {(cell.engine, cell.repeats) for cell in result.latency} == {("eager", 1)}
-    assert {"index.html", "results.json", "weights/plain-seed1.safetensors", "runs/split-seed0.json"} <= files(tmp_path)
+    assert {"index.html", "results.json"} <= files(tmp_path)
+    assert kept(tmp_path) == sorted(EVERYTHING)
 
 
-def test_what_cannot_be_timed_is_said_at_once():
-    with pytest.raises(ResnexusError, match="cannot time in fp16: engine 'eager' does not run fp16 on cpu"):
-        Timing(precisions=("fp32", "fp16"))
-    with pytest.raises(ResnexusError, match="rounds=0: expected a whole number of at least 1"):
-        Timing(rounds=0)
+def test_a_finished_training_is_not_done_again(run, unwritten, trained):
+    run()
+    assert trained == EVERYTHING
+    run()
+    assert trained == EVERYTHING
+    assert unwritten[0].networks == unwritten[1].networks
 
 
-def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
-    first = compare("digits", out=tmp_path, **QUICKLY)
-    monkeypatch.setattr(module, "train", lambda *_, **__: pytest.fail("trained again"))
-    again = compare("digits", out=tmp_path, **QUICKLY)
-    assert again.networks == first.networks
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"settings": Settings(epochs=1, mixup=0)}, EVERYTHING),
+        ({"image_size": 18}, EVERYTHING),
+        ({"seeds": 3}, [("plain", 2), ("split", 2)]),
+    ],
+)
+def test_another_job_is_trained_and_replaces_none(run, unwritten, trained, tmp_path, change, again):
+    run()
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    trained.clear()
+    run(**change)
+    assert trained == again
+    assert all(path.read_bytes() == content for path, content in before.items())
+    trained.clear()
+    run()
+    assert trained == []
+    assert unwritten[2].networks == unwritten[0].networks
 
 
-@pytest.mark.parametrize("change", [{"settings": Settings(epochs=1, mixup=0)}, {"models": ROWS[:1], "seeds": 3}])
-def test_another_job_is_trained(tmp_path, monkeypatch, change):
-    compare("digits", out=tmp_path, **QUICKLY)
-    trained = []
-
-    def recorded(job, out, on_epoch):
-        trained.append(job.name)
-        return train(job, out, on_epoch)
-
-    train = module.train
-    monkeypatch.setattr(module, "train", recorded)
-    compare("digits", out=tmp_path, **{**QUICKLY, **change})
-    everything = ["plain-seed0", "split-seed0", "plain-seed1", "split-seed1"]
-    assert trained == (["plain-seed2"] if "seeds" in change else everything)
-
-
-def test_damaged_records_are_not_believed(tmp_path):
-    compare("digits", out=tmp_path, **QUICKLY)
-    path = tmp_path / "runs" / "plain-seed0.json"
-    path.write_text(path.read_text()[:30])
-    with pytest.raises(ResnexusError, match=r"plain-seed0.json is not JSON"):
-        compare("digits", out=tmp_path, **QUICKLY)
-
-
-def test_an_interruption_keeps_what_was_finished(tmp_path, monkeypatch):
-    done = []
-
-    def interrupted(job, out, on_epoch):
-        if len(done) == 2:
+def test_an_interruption_keeps_what_was_finished_and_says_what_is_lost(run, unwritten, trained, tmp_path, monkeypatch):
+    def interrupted(job, *arguments):
+        if len(trained) == 2:
             raise KeyboardInterrupt
-        done.append(job.name)
-        return train(job, out, on_epoch)
+        return train(job, *arguments)
 
     train = module.train
     monkeypatch.setattr(module, "train", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        compare("digits", out=tmp_path, **QUICKLY)
-    kept = {f"runs/{name}.json" for name in done} | {f"weights/{name}.safetensors" for name in done}
-    assert files(tmp_path) == kept
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run()
+    assert caught.value.__notes__ == ["the training of plain, seed 1 is lost and begins anew"]
+    assert kept(tmp_path / "out") == [("plain", 0), ("split", 0)]
     monkeypatch.setattr(module, "train", train)
-    assert len(compare("digits", out=tmp_path, **QUICKLY).networks[1].runs) == 2
+    run()
+    assert trained == EVERYTHING
+    assert [len(network.runs) for network in unwritten[0].networks] == [2, 2]
+
+
+COMMAND = [sys.executable, "-c", "from resnexus.cli import main; main()", "compare", "--series", "none"]
+SMALL = ["--models", "ResNet_small", "--epochs", "1", "--precisions", "fp32", "--batch-sizes", "1"]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # more of them wait for each other beside busy processes
+
+
+def started(out, seeds, **options):
+    command = [*COMMAND, *SMALL, "--out", str(out), "--seeds", str(seeds)]
+    return subprocess.Popen(command, env=ONE_THREAD, stderr=subprocess.PIPE, text=True, **options)
 
 
 def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
-    command = [
-        sys.executable,
-        "-c",
-        "from resnexus.cli import main; main()",
-        "compare",
-        "--out",
-        tmp_path,
-        "--series",
-        "none",
-    ]
-    options = ["--models", "ResNet_small", "--epochs", "1", "--seeds", "40"]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # more of them wait for each other beside busy processes
-    with subprocess.Popen([*command, *options], env=one_thread, stderr=subprocess.PIPE, text=True) as process:
+    with started(tmp_path, seeds=60) as process:
         try:
-            deadline = time.monotonic() + 120
-            while not (tmp_path / "runs" / "ResNet_small-seed0.json").exists() and time.monotonic() < deadline:
+            while not list(tmp_path.glob("runs/ResNet_small-seed0-*.json")) and process.poll() is None:
                 time.sleep(0.05)
-            process.send_signal(signal.SIGINT)  # somewhere in the second training
-            _, errors = process.communicate(timeout=60)
+            process.send_signal(signal.SIGINT)  # somewhere in the second training, or a later one
+            _, errors = process.communicate()
         finally:
             process.kill()
     assert process.returncode == 130
-    assert errors.endswith("interrupted; what was finished is kept\n")
+    *_, last = errors.splitlines()
+    assert last.startswith("interrupted; what was finished is kept; the training of ResNet_small, seed ")
+    assert last.endswith(" is lost and begins anew")
     assert "Traceback" not in errors
     runs = [read_json(Finished, path).run.seed for path in (tmp_path / "runs").iterdir()]
     weights = [read_checkpoint(path) for path in (tmp_path / "weights").iterdir()]
-    assert 1 <= len(runs) <= len(weights) <= len(runs) + 1 < 40  # weights are written first
-    assert len(files(tmp_path)) == len(runs) + len(weights)
+    assert 1 <= len(runs) <= len(weights) <= len(runs) + 1 < 60  # weights are written first
+    assert files(tmp_path) >= {f"runs/{path.name}" for path in (tmp_path / "runs").iterdir()}
+    assert not list(tmp_path.rglob("*.new"))
 
 
-def test_a_folder_with_a_broken_image(tmp_path, folder):
-    options = {**QUICKLY, "models": ROWS[:1], "image_size": 16, "seeds": 1}
-    result = compare(folder, out=tmp_path / "out", **options)
-    (run,) = result.networks[0].runs
-    assert run.images == 7
-    (skipped,) = run.skipped
-    assert skipped.startswith(str(folder / "val" / "red" / "0.jpg"))
-    assert "val/red/0.jpg" in (tmp_path / "out" / "index.html").read_text()
+@pytest.mark.slow  # twenty processes that import PyTorch
+def test_killed_at_any_moment_it_goes_on(tmp_path):
+    seeds, kills = 6, 20
+    for kill in range(kills):
+        with started(tmp_path, seeds) as process:
+            # From the start of the program over the trainings to the report.
+            moment = f"*/ResNet_small-seed{kill % seeds}-*"
+            deadline = time.monotonic() + 0.37 * (kill % 7)
+            while process.poll() is None and not (list(tmp_path.glob(moment)) and time.monotonic() > deadline):
+                time.sleep(0.01)
+            process.kill()
+            process.communicate()
+        for path in (tmp_path / "runs").glob("*.json"):
+            record = read_json(Finished, path)
+            assert record.weights_sha256 == sha256(tmp_path / "weights" / f"{path.stem}.safetensors")
+    with started(tmp_path, seeds) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    result = read_json(Comparison, tmp_path / "results.json")
+    assert [run.seed for run in result.networks[0].runs] == [*range(seeds)]
+    assert kept(tmp_path) == [("ResNet_small", seed) for seed in range(seeds)]
 
 
-def test_a_broken_training_image_stops_the_training_unless_allowed(tmp_path, folder):
-    broken = folder / "train" / "green" / "1.jpg"
-    broken.write_text("not an image")
-    options = {**QUICKLY, "models": ROWS[:1], "image_size": 16, "seeds": 1}
+def test_images_that_cannot_be_read_are_on_the_page(run, folder, tmp_path):
+    broken = folder / "val" / "red" / "0.jpg"
+    broken.write_bytes(broken.read_bytes()[:400])
+    (folder / "train" / "green" / "1.jpg").write_text("not an image")
+    (folder / "train" / "red" / "2.jpg").unlink()
+    (folder / "train" / "red" / "2.jpg").symlink_to("nowhere.jpg")
+    (folder / "train" / "red" / "note.heic").write_text("no picture that we read")
+    settings = Settings(epochs=1, allow_bad_images=True)
+    result = run(seeds=1, settings=settings)
+    for network in result.networks:
+        (of_one,) = network.runs
+        assert of_one.images == 7
+        assert [text.partition(": ")[0] for text in of_one.skipped] == [str(broken)]
+        assert [text.partition(": ")[0] for text in of_one.skipped_in_training] == [
+            f"{folder}/train/green/1.jpg",
+            f"{folder}/train/red/2.jpg",
+        ]
+    assert result.ignored == (f"{folder}/train/red/note.heic",)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "1 validation image could not be read." in page
+    assert "2 training images could not be read." in page
+    assert "1 file among the images was ignored" in page
+
+
+def test_a_broken_training_image_stops_the_training_unless_allowed(run, folder):
+    (folder / "train" / "green" / "1.jpg").write_text("not an image")
     with pytest.raises(ResnexusError, match=r"training image .*green/1.jpg: .*allow bad images"):
-        compare(folder, out=tmp_path / "out", **options)
-    options["settings"] = Settings(epochs=1, allow_bad_images=True)
-    assert compare(folder, out=tmp_path / "out", **options).networks[0].runs[0].images == 7
+        run()
+
+
+def test_each_thing_is_said_once(run, unwritten, folder, recorded):
+    broken = folder / "val" / "red" / "0.jpg"
+    broken.write_bytes(broken.read_bytes()[:400])
+    for name in ("a.heic", "b.HEIC", "c"):
+        (folder / "train" / "red" / name).write_text("no picture")
+    run(progress=recorded)
+    assert recorded.said[0].startswith("ignored 2 .heic, 1 without suffix; images are in class folders and end in ")
+    assert [text.partition(": ")[0] for text in recorded.said[1:]].count("skipped in evaluation") == 1
+    run(progress=recorded)
+    assert "split, seed 1: finished before, kept" in recorded.said
+    titles = [title for title, *_ in recorded.stages]
+    assert titles[:2] == ["training plain, seed 0 (1 of 4)", "evaluating plain, seed 0 (1 of 4)"]
+    assert titles[-1] == "writing the report"
+
+
+def nothing_trained(monkeypatch):
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained before everything was checked"))
+
+
+def test_everything_is_checked_before_the_first_step(run, rows, folder, tmp_path, monkeypatch):
+    nothing_trained(monkeypatch)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.html").write_text("my own page")
+    with pytest.raises(ResnexusError, match="is no report of ours"):
+        run()
+    with pytest.raises(ResnexusError, match=r"cannot read .*gone.json"):
+        run(series=tmp_path / "gone.json")
+    with pytest.raises(ResnexusError, match="unknown series mode 'some'"):
+        run(series="some")
+    with pytest.raises(ResnexusError, match=r"gone.safetensors"):
+        run(out=tmp_path / "other", weights=str(tmp_path / "gone.safetensors"))
+    with pytest.raises(ResnexusError, match=r"has no published weights|unknown"):
+        run(out=tmp_path / "other", weights="imagenet")
+    (folder / "train" / "red" / "0.jpg").unlink()
+    (folder / "train" / "red" / "0.jpg").symlink_to("nowhere.jpg")
+    with pytest.raises(ResnexusError, match=r"red/0.jpg: a link to nowhere.jpg, which is missing"):
+        run()
+
+
+def test_names_that_are_not_unicode_end_nothing(run, folder, tmp_path):
+    odd = os.fsencode(folder.parent) + b"/\xff\x1b"
+    os.rename(folder, odd)
+    for part in ("train", "val"):
+        os.rename(odd + f"/{part}/red".encode(), odd + f"/{part}/".encode() + b"r\xe9d")
+    Path(os.fsdecode(odd + b"/train/r\xe9d/0.jpg")).write_text("not an image")
+    settings = Settings(epochs=1, allow_bad_images=True)
+    result = run(data=os.fsdecode(odd), seeds=1, settings=settings, timing=replace(TIMING, batch_sizes=(1,)))
+    assert result.data == "\\udcff\\x1b"
+    assert "train/r\\udce9d/0.jpg" in (tmp_path / "out" / "index.html").read_text()
+    assert read_json(Comparison, tmp_path / "out" / "results.json") == result
 
 
 @pytest.mark.parametrize(
@@ -192,21 +295,32 @@ def test_a_broken_training_image_stops_the_training_unless_allowed(tmp_path, fol
         ("one", r"one class"),
     ],
 )
-def test_data_that_cannot_be_compared(tmp_path, data, message):
+def test_data_that_cannot_be_compared(run, tmp_path, data, message):
     (tmp_path / "empty" / "train").mkdir(parents=True)
     (tmp_path / "empty" / "val").mkdir()
     for part in ("train", "val"):
         (tmp_path / "one" / part / "only").mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "one" / part / "only" / "a.png")
     with pytest.raises(ResnexusError, match=message):
-        compare(tmp_path / data, out=tmp_path / "out", **QUICKLY)
+        run(data=tmp_path / data)
     assert not (tmp_path / "out").exists()
 
 
-def test_json_for_machines(tmp_path):
-    command = [sys.executable, "-c", "from resnexus.cli import main; main()", "compare", "--out", tmp_path, "--json"]
-    options = ["--models", "Res2Net_small", "--epochs", "1", "--seeds", "1", "--series", "none", "--precisions", "fp32"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+def test_how_a_folder_was_divided_is_on_the_page(run, folder, tmp_path, recorded):
+    for path in (folder / "val").glob("*/*.jpg"):
+        path.rename(folder / "train" / path.parent.name / f"other-{path.name}")
+    result = run(data=folder / "train", progress=recorded)
+    assert (result.train_images, result.val_images) == (16, 4)
+    assert result.split
+    assert result.split in recorded.said
+    assert result.split in (tmp_path / "out" / "index.html").read_text()
+    assert {run.images for network in result.networks for run in network.runs} == {4}
+
+
+def test_json_for_machines(tmp_path, folder):
+    options = ["--data", str(folder), "--out", str(tmp_path / "out"), "--json", "--image-size", "5", "--series", "none"]
+    done = CliRunner().invoke(app, ["compare", *SMALL, *options, "--seeds", "1"], catch_exceptions=False)
     content = json.loads(done.stdout)
-    assert content["networks"][0]["name"] == "Res2Net_small"
-    assert content == json.loads((tmp_path / "results.json").read_text())
+    assert content["networks"][0]["name"] == "ResNet_small"
+    assert content["networks"][0]["image_size"] == 5
+    assert content == json.loads((tmp_path / "out" / "results.json").read_text())

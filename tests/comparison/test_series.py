@@ -3,13 +3,10 @@ from dataclasses import replace
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.architectures.catalog import CATALOG
 from resnexus.benchmark.bench import Bench, BenchSettings
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
-from resnexus.comparison import series
-from resnexus.comparison.series import QUICK, benched_series, line_name, published_series, time_series
-from resnexus.progress import Silent
+from resnexus.comparison.series import QUICK, benched_series, line_name, published_series
 from resnexus.records import write_json
 
 
@@ -29,35 +26,19 @@ def test_a_line_is_the_name_without_its_depth(name, line):
 
 
 def test_the_page_has_27_checkpoints_and_4_baselines():
-    page = published_series()
-    assert len(page) == 31
-    assert [entry.name for entry in page if entry.name.endswith("_ssld")] == [
+    series = published_series()
+    assert len(series) == 31
+    assert [entry.name for entry in series if entry.name.endswith("_ssld")] == [
         "Res2Net50_vd_26w_4s_ssld",
         "Res2Net101_vd_26w_4s_ssld",
         "Res2Net200_vd_26w_4s_ssld",
     ]
-    assert max(page, key=lambda entry: entry.top1).top1 == 0.851
+    assert max(series, key=lambda entry: entry.top1).top1 == 0.851
 
 
 def test_quick_has_one_network_of_each_kind():
     by_name = {entry.name: entry for entry in published_series()}
     assert {by_name[name].family for name in QUICK} == {"ResNet", "ResNeXt", "SENet", "Res2Net"}
-
-
-@pytest.mark.parametrize(("quick", "models"), [(True, QUICK), (False, tuple(CATALOG))])
-def test_the_series_is_timed_as_a_benchmark_times_it(monkeypatch, quick, models):
-    def run(networks, settings, **options):
-        assert networks == models
-        assert (settings.engines, settings.together) == (("eager",), 7)
-        assert options == {"with_peaks": False, "title": "timing", "progress": progress}
-        yield Bench(environment=environment(), settings=settings)
-        yield Bench(environment=environment(), settings=settings, cells=(cell("eager"),))
-
-    progress = Silent()
-    monkeypatch.setattr(series, "run", run)
-    settings = BenchSettings(engines=("eager",), together=7)
-    (found,) = time_series(settings, quick=quick, title="timing", progress=progress)
-    assert found == replace(cell("eager"), rounds_ms=())
 
 
 def cell(engine, image_size=224):

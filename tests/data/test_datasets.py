@@ -1,5 +1,6 @@
 import copy
 import multiprocessing
+import os
 import pickle
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from resnexus.data.augment import Augment
-from resnexus.data.datasets import BadImage, Batch, ImageArrays, collate, open_dataset
+from resnexus.data.batches import BadImage, Batch, collate
+from resnexus.data.datasets import ImageArrays, open_dataset
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 
@@ -73,7 +75,7 @@ def test_neither_folder_nor_name(tmp_path):
     file.touch()
     with pytest.raises(ResnexusError, match=r"data.zip': a file, not a folder.*accepted are digits"):
         open_dataset(file)
-    with pytest.raises(ResnexusError, match="no folder train/ in it"):
+    with pytest.raises(ResnexusError, match="no class folders in it"):
         open_dataset(tmp_path)
 
 
@@ -104,6 +106,68 @@ def test_bad_files_are_items_in_training_too(folder):
     data = open_dataset(folder, SMALL, Augment()).train
     (folder / "train/cat2/1.png").unlink()
     assert data[0] == BadImage(str(folder / "train/cat2/1.png"), "no such file")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_files_are_counted_once_over_all_epochs_and_workers(folder, workers):
+    (folder / "train/cat2/0.png").write_bytes(b"text")
+    (folder / "train/cat10/1.png").unlink()
+    (folder / "train/cat10/1.png").symlink_to("gone.png")
+    (folder / "train/cat2/1.png").unlink()
+    os.mkfifo(folder / "train/cat2/1.png")
+    data = open_dataset(folder, SMALL, Augment()).train
+    assert data.bad_images() == ()
+    context = multiprocessing.get_context("fork") if workers else None
+    loader = DataLoader(data, 2, collate_fn=collate, num_workers=workers, multiprocessing_context=context)
+    for number in range(2):
+        data.set_epoch(number)
+        met = {bad for batch in loader for bad in batch.bad}
+    assert met == set(data.bad_images())
+    assert [(os.path.relpath(bad.path, folder / "train"), bad.reason[:30]) for bad in data.bad_images()] == [
+        ("cat2/0.png", "not one of JPEG, PNG, WEBP, BM"),
+        ("cat2/1.png", "it is a named pipe"),
+        ("cat10/1.png", "a link to gone.png, which is m"),
+    ]
+
+
+def test_a_file_that_is_repaired_meanwhile_is_still_counted(folder):
+    path = folder / "val/cat2/0.png"
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    data = open_dataset(folder, SMALL).val
+    assert data[0] == BadImage(str(path), "the file is empty")
+    path.write_bytes(content)
+    assert data.bad_images() == (BadImage(str(path), "it could not be read, and now it can"),)
+
+
+def test_images_in_memory_are_never_bad():
+    grey = Preprocess(size=2, resize_short=2, mean=(0,), std=(1,))
+    data = ImageArrays(np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64), ("a",), preprocess=grey)
+    assert data.bad_images() == ()
+
+
+def test_a_folder_of_class_folders_is_split(folder):
+    data = open_dataset(folder / "train", SMALL)
+    assert data.split.startswith("no train/ and val/ in it: 20% of every class")
+    assert (len(data.train), len(data.val)) == (4, 2)
+    assert data.val.labels.tolist() == [0, 1]
+    assert not set(data.train.paths) & set(data.val.paths)
+    assert open_dataset(folder / "train", SMALL, seed=5).val.paths == data.val.paths
+    assert len(open_dataset(folder / "train", SMALL, val_fraction=0.6).val) == 4
+    assert open_dataset(folder, SMALL).split == ""
+
+
+def test_names_that_are_not_unicode(folder):
+    odd = folder.with_name(os.fsdecode(b"a\xff"))
+    folder.rename(odd)
+    (odd / "val/cat2/0.png").rename(odd / os.fsdecode(b"val/cat2/0\xff.png"))
+    (odd / os.fsdecode(b"val/cat2/0\xff.png")).write_bytes(b"")
+    data = open_dataset(odd, SMALL)
+    assert data.name == r"a\udcff"
+    bad = data.val[0]
+    assert os.path.exists(bad.path)
+    assert str(bad) == rf"{folder.parent}/a\udcff/val/cat2/0\udcff.png: the file is empty"
+    assert grey_of(data.val[1]) == (100, 0)
 
 
 def test_a_batch_of_bad_files_only():
@@ -221,6 +285,8 @@ def test_options_that_digits_cannot_use():
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     with pytest.raises(ResnexusError, match="preprocess has no effect on 'digits': the data set has its own"):
         open_dataset("digits", SMALL)
+    with pytest.raises(ResnexusError, match="val_fraction has no effect on 'digits'"):
+        open_dataset("digits", val_fraction=0.1)
     with pytest.raises(ResnexusError, match=r"images in memory are only shifted; use Augment\(crop_area=None, flip=0"):
         open_dataset("digits", augment=Augment())
     with pytest.raises(ResnexusError, match=r"crop_area=None, flip=0\.5: images in memory are only shifted"):
@@ -232,7 +298,7 @@ def test_labels_of_arrays_are_those_given():
     grey = Preprocess(size=2, resize_short=2, mean=(0,), std=(1,))
     data = ImageArrays(pixels, np.array([2, 0, 1]), ("a", "b", "c"), preprocess=grey)
     assert [data[i][1] for i in range(3)] == [2, 0, 1]
-    torch.testing.assert_close(data[1][0], torch.tensor([[[4, 5], [6, 7]]]) / 255)
+    assert torch.equal(data[1][0], torch.tensor([[[4.0, 5], [6, 7]]]) * (1 / 255))
 
 
 def test_batches_are_frozen():

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnexus.data.images import ImageError
+from resnexus.data import preprocess
+from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
+from resnexus.data.sources import ImageError
 from resnexus.errors import ResnexusError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -67,6 +69,29 @@ def test_the_published_transform(shape):
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=3e-7)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalisation_is_that_of_pytorch_bit_for_bit(channels):
+    """On mirrored images and in batches too, which lie in memory otherwise."""
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(channels, axis=3)
+    record = Preprocess(mean=MEAN[:channels], std=STD[:channels])
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (record.mean, record.std))
+    for pixels in (levels, levels[:, ::-1, ::-1], levels.repeat(3, axis=0)):
+        x = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float().mul_(1 / 255).sub_(mean).div_(std)
+        found = record.normalise(pixels)
+        assert torch.equal(found, x)
+        assert found.is_contiguous()
+        assert torch.equal(record.normalise(pixels[0]), x[0])
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_small_sizes(size):
+    """With the published ratio of the short side to the crop; a network takes any size from 1 pixel on."""
+    pixels = noise(33, 47)
+    record = Preprocess(size=size, resize_short=round(size * 256 / 224))
+    np.testing.assert_array_equal(record.frame(pixels), original(pixels, record.size, record.resize_short))
+    assert record(pixels).shape == (3, size, size)
+
+
 def test_antialias_would_be_seen():
     """The transforms of the original and of Pillow differ by far more than rounding."""
     pixels = noise(375, 500)
@@ -116,7 +141,7 @@ def test_absurd_aspects_are_refused_with_antialias():
 def test_channel_order_is_rgb():
     red = Preprocess()(Image.new("RGB", (300, 300), (255, 0, 0)))
     expected = [(value - mean) / std for value, mean, std in zip((1, 0, 0), MEAN, STD, strict=True)]
-    torch.testing.assert_close(red[:, 0, 0], torch.tensor(expected))
+    np.testing.assert_allclose(red[:, 0, 0], expected, rtol=1e-6)
     assert (red == red[:, :1, :1]).all()
 
 
@@ -171,6 +196,44 @@ def test_the_default_dtype_does_not_matter():
 def test_other_arrays_are_refused(image):
     with pytest.raises(ResnexusError, match=r"image of shape \(.*\) and dtype .*: expected uint8, \(H, W, 3\) for RGB"):
         Preprocess()(image)
+
+
+def test_a_tensor_is_told_what_to_give():
+    pixels = noise(33, 47)
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    with pytest.raises(
+        ResnexusError, match=r"type Tensor and shape \(3, 33, 47\).*give tensor.permute\(1, 2, 0\).numpy\(\)"
+    ):
+        Preprocess()(tensor)
+    assert torch.equal(Preprocess()(tensor.permute(1, 2, 0).numpy()), Preprocess()(pixels))
+    with pytest.raises(ResnexusError, match="image of type int: expected a path, the bytes of a file or a seekable"):
+        Preprocess()(3)
+
+
+@pytest.mark.parametrize("error", [MemoryError, lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    "transform", [Preprocess(), lambda image: Augment()(image, Preprocess(), np.random.default_rng(0))]
+)
+def test_a_lack_of_memory_is_the_error_of_the_image(tmp_path, transform, error, monkeypatch):
+    def fail(*args):
+        raise error()
+
+    path = tmp_path / "a.png"
+    Image.fromarray(noise(33, 47)).save(path)
+    monkeypatch.setattr(preprocess, "linear", fail)
+    with pytest.raises(ImageError, match=r"a\.png: there is not enough memory for it; scale it down"):
+        transform(path)
+    with pytest.raises(ImageError, match="image from memory: there is not enough memory"):
+        transform(noise(33, 47))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(preprocess, "linear", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        Preprocess()(noise(33, 47))
 
 
 def test_a_bad_file_is_named(tmp_path):

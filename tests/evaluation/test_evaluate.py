@@ -8,7 +8,8 @@ from torch import nn
 
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
-from resnexus.data.datasets import BadImage, LabelledImages, open_dataset
+from resnexus.data.batches import BadImage
+from resnexus.data.datasets import LabelledImages, open_dataset
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.evaluation.evaluate import evaluate
@@ -67,10 +68,10 @@ def test_fewer_than_five_classes():
     assert evaluate(lambda x: descending(x)[:, :2], data).top5 == 1
 
 
-def test_progress_counts_bad_files_too():
-    seen = []
-    evaluate(descending, Codes([None, None, 1, 2, 3], [0] * 5), batch_size=2, progress=lambda *done: seen.append(done))
-    assert seen == [(2, 5), (4, 5), (5, 5)]
+def test_progress_counts_bad_files_too(recorded):
+    data = Codes([None, None, 1, 2, 3], [0] * 5)
+    evaluate(descending, data, batch_size=2, progress=recorded, label="evaluating mine")
+    assert recorded.stages == [("evaluating mine", 5, [2, 2, 1])]
 
 
 class Probe(nn.Module):

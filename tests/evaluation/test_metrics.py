@@ -149,6 +149,13 @@ def test_equal_differences_claim_nothing(second):
     assert (found.half_width, found.p_value, found.differs) == (0, 1, False)
 
 
+def test_differences_that_are_equal_but_for_rounding_claim_nothing():
+    first, second = [(300 + i) / 360 for i in (0, 10, 20)], [(305 + i) / 360 for i in (0, 10, 20)]
+    assert len({a - b for a, b in zip(first, second, strict=True)}) > 1
+    found = paired_interval(first, second)
+    assert (found.half_width, found.p_value, found.differs) == (0, 1, False)
+
+
 @pytest.mark.parametrize(("first", "second"), [([1], [2]), ([1, 2], [1, 2, 3]), ([], [])])
 def test_pairs_need_the_same_seeds(first, second):
     with pytest.raises(ResnexusError, match="needs the same seeds, at least 2"):

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from resnexus import ResnexusError, accelerate, architecture
+from resnexus.parity.golden import golden_network
 from resnexus.parity.traps import TRAPS
-from resnexus.parity.verify import golden_network, verify
+from resnexus.parity.verify import verify
 
 SMALL = [(97, 131)]
 

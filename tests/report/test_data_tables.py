@@ -1,6 +1,8 @@
 from dataclasses import replace
 from statistics import fmean, stdev
 
+import pytest
+
 from resnexus.report.data_tables import accuracy_table, latency_files, latency_tables, run_table
 
 
@@ -30,7 +32,19 @@ def test_one_seed_has_no_spread(comparison):
     networks = tuple(replace(network, runs=network.runs[:1]) for network in comparison.networks)
     row = accuracy_table(replace(comparison, networks=networks)).rows[1]
     assert (row[4].text, row[4].detail) == (f"{100 * networks[1].runs[0].top1:.2f}", "one seed")
-    assert row[7].text == "unknown: one seed"
+    assert row[7].text == "too few seeds"
+    columns = accuracy_table(replace(comparison, networks=networks)).columns
+    assert [column.unit for column in columns if column.title == "Top-1 minus ResNet_small"] == ["points"]
+
+
+def test_a_network_at_chance_is_called_so(comparison):
+    guessing = replace(
+        comparison.networks[1], runs=tuple(replace(run, top1=40 / 360) for run in comparison.networks[1].runs)
+    )
+    table = accuracy_table(replace(comparison, networks=(comparison.networks[0], guessing)))
+    assert [row[4].detail for row in table.rows] == ["3 seeds", "3 seeds, at chance"]
+    one = replace(guessing, runs=guessing.runs[:1])
+    assert accuracy_table(replace(comparison, networks=(one,))).rows[0][4].detail == "one seed, at chance"
 
 
 def test_network_without_runs_has_dashes(comparison):
@@ -39,9 +53,21 @@ def test_network_without_runs_has_dashes(comparison):
     assert [row[column].text for column in (4, 5, 6, 7, 8)] == ["–"] * 5
 
 
-def test_no_resnet_no_difference_and_few_classes(comparison):
-    titles = [c.title for c in accuracy_table(replace(comparison, networks=comparison.networks[1:], classes=3)).columns]
-    assert titles == ["Network", "Family", "Parameters", "FLOPs", "Top-1", "Top-3", "Training"]
+def test_no_resnet_no_difference(comparison):
+    titles = [c.title for c in accuracy_table(replace(comparison, networks=comparison.networks[1:])).columns]
+    assert titles == ["Network", "Family", "Parameters", "FLOPs", "Top-1", "Top-5", "Training"]
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(2, False), (5, False), (6, True)])
+def test_top_5_is_shown_where_it_can_be_wrong(comparison, classes, shown):
+    few = replace(comparison, classes=classes)
+    for table in (accuracy_table(few), run_table(few)):
+        assert [column.title for column in table.columns if column.title.startswith("Top-")] == [
+            "Top-1",
+            *(["Top-5"] if shown else []),
+            *(["Top-1 minus ResNet_small"] if table.name == "data_accuracy" else []),
+        ]
+        assert all(len(row) == len(table.columns) for row in table.rows)
 
 
 def test_run_table_has_every_run(comparison):
@@ -51,6 +77,14 @@ def test_run_table_has_every_run(comparison):
         (name, run.seed, run.top1) for name, run in runs
     ]
     assert [row[2].text for row in table.rows] == [f"{100 * run.top1:.2f}" for _, run in runs]
+
+
+def test_images_that_could_not_be_read_are_counted(comparison):
+    first = comparison.networks[0]
+    bad = replace(first.runs[0], skipped=("a.jpg: is empty",), skipped_in_training=("b.jpg: x", "c.jpg: x"))
+    table = run_table(replace(comparison, networks=(replace(first, runs=(bad,)),)))
+    assert (table.data[0]["skipped"], table.data[0]["skipped_in_training"]) == (1, 2)
+    assert [entry.text for entry in table.rows[0]][-5:] == ["360", "1", "60", "11.5", "2"]
 
 
 def test_latency_tables_hold_every_cell(comparison):

@@ -1,5 +1,6 @@
 import csv
 import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -7,8 +8,8 @@ import pytest
 
 from resnexus.errors import ResnexusError
 from resnexus.records import read_json
-from resnexus.report import write_report
-from resnexus.report.document import render, write_bytes
+from resnexus.report import document, write_report
+from resnexus.report.document import build_tables, is_report, render, write_bytes
 from resnexus.report.record import Comparison
 
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
@@ -59,6 +60,11 @@ def text(report):
 @pytest.fixture(scope="module")
 def reader(text):
     return Reader(text)
+
+
+def page_of(comparison):
+    """Return the page without its figures."""
+    return render(comparison, build_tables(comparison), [], [])
 
 
 def table(reader, first):
@@ -166,7 +172,7 @@ def test_names_are_escaped(comparison, tmp_path):
 @pytest.mark.parametrize("missing", ["networks", "latency", "series", "series_latency"])
 def test_missing_parts(comparison, missing):
     changed = replace(comparison, **{missing: ()})
-    text = render(changed, [], [])
+    text = page_of(changed)
     Reader(text)
     expected = {
         "networks": "No network was trained.",
@@ -186,7 +192,7 @@ def test_nothing_at_all_is_still_a_page(comparison, tmp_path):
 def test_skipped_images_are_shown_up_to_twenty(comparison):
     first = comparison.networks[0]
     runs = tuple(replace(run, skipped=tuple(f"{i}.jpg: truncated" for i in range(25))) for run in first.runs)
-    text = render(replace(comparison, networks=(replace(first, runs=runs),)), [], [])
+    text = page_of(replace(comparison, networks=(replace(first, runs=runs),)))
     assert "25 validation images could not be read" in text
     assert "19.jpg: truncated" in text
     assert "20.jpg: truncated" not in text
@@ -196,9 +202,9 @@ def test_skipped_images_are_shown_up_to_twenty(comparison):
 def test_one_precision_and_one_seed(comparison):
     networks = tuple(replace(network, runs=network.runs[:1]) for network in comparison.networks)
     cells = tuple(cell for cell in comparison.latency if cell.precision == "fp32")
-    text = render(replace(comparison, networks=networks, latency=cells), [], [])
+    text = page_of(replace(comparison, networks=networks, latency=cells))
     Reader(text)
-    assert "One seed: the spread is unknown" in text
+    assert "Too few seeds, 1 instead of at least 3: the spread is unknown" in text
     assert "bf16" not in text
 
 
@@ -218,3 +224,57 @@ def test_bytes_are_whole_or_absent(tmp_path):
         write_bytes("no bytes", tmp_path / "a" / "x.png")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["x.png"]
     assert (tmp_path / "a" / "x.png").read_bytes() == b"second"
+
+
+def test_a_page_of_ours_is_known(report, tmp_path):
+    assert is_report(report / "index.html")
+    (tmp_path / "index.html").write_text("<title>resnexus</title>")
+    assert not is_report(tmp_path / "index.html")
+    assert not is_report(tmp_path / "none.html")
+
+
+def test_tables_are_built_once(comparison, tmp_path, monkeypatch):
+    built = Counter()
+    for name in ("accuracy_table", "run_table", "latency_tables", "latency_files", "same_cost_table"):
+        builder = getattr(document, name)
+        counted = lambda found, name=name, builder=builder: (built.update([name]), builder(found))[1]  # noqa: E731
+        monkeypatch.setattr(document, name, counted)
+    monkeypatch.setattr(document, "data_figures", lambda _: [])
+    monkeypatch.setattr(document, "series_figures", lambda _: [])
+    write_report(comparison, tmp_path)
+    assert set(built.values()) == {1}
+    assert len(built) == 5
+
+
+def test_text_that_is_not_unicode_ends_no_report(comparison, tmp_path):
+    odd = "d\udcfft"
+    first = replace(comparison.networks[0], name=odd, line=odd)
+    latency = tuple(replace(cell, model=odd) if cell.model == "ResNet_small" else cell for cell in comparison.latency)
+    changed = replace(
+        comparison, data=odd, networks=(first,), latency=latency[:1], series=(), series_latency=(), ignored=(odd,)
+    )
+    text = write_report(changed, tmp_path).read_text(encoding="utf-8")
+    assert "on d\\udcfft</title>" in text
+    assert "d\\udcfft" in (tmp_path / "tables" / "data_accuracy.csv").read_text(encoding="utf-8")
+    assert read_json(Comparison, tmp_path / "results.json") == changed
+
+
+def test_a_busy_machine_is_marked_and_said(comparison):
+    cell = comparison.latency[0]
+    busy = replace(cell, median_ms=1520.0, p10_ms=22.0, p90_ms=1544.0)
+    text = page_of(replace(comparison, latency=(busy, *comparison.latency[1:]), series_latency=()))
+    assert "The machine was busy while 1 of 30 latencies were measured" in text
+    assert re.search(r'1,520\.\d+<sup><a href="#data_latency-1">1</a></sup>', text)
+    assert "The machine was busy: the 90th percentile is 2 or more times the 10th" in text
+    assert "The machine was busy" not in page_of(comparison)
+
+
+def test_what_was_ignored_or_unreadable_is_listed(comparison):
+    first = comparison.networks[0]
+    runs = tuple(replace(run, skipped_in_training=("t.jpg: is empty",)) for run in first.runs)
+    changed = replace(comparison, networks=(replace(first, runs=runs),), ignored=tuple(f"{i}.heic" for i in range(21)))
+    text = page_of(changed)
+    assert "1 training image could not be read. The networks were trained without it." in text
+    assert "21 files among the images were ignored" in text
+    assert "19.heic" in text
+    assert "20.heic" not in text

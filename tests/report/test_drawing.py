@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import ImageFont
 
-from resnexus.report.drawing import draw, for_page, narrow
+from resnexus.report.drawing import draw, for_page, narrow, rasterise
 from resnexus.report.figures import data_figures, series_figures
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,6 +56,13 @@ def test_the_overlap_check_sees_an_overlap():
     far = svg.format("".join(text.format(90 * index, index) for index in range(9)))
     assert ("label 0", "label 1") in overlaps(near)
     assert overlaps(far) == []
+
+
+def test_the_same_figure_gives_the_same_picture(comparison):
+    figure = data_figures(comparison)[0]
+    first, again = (draw(figure, narrow(figure)) for _ in range(2))
+    assert first == again
+    assert rasterise(first) == rasterise(again)
 
 
 def test_for_page_sizes_by_the_page_and_names_every_point(comparison):

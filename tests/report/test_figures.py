@@ -40,6 +40,16 @@ def test_one_seed_has_no_bar(comparison):
     assert "standard deviation" not in figure.caption
 
 
+def test_bars_end_at_100_percent(comparison):
+    first = comparison.networks[0]
+    wide = tuple(replace(run, top1=top1) for run, top1 in zip(first.runs, (1.0, 0.5, 1.0), strict=True))
+    low = tuple(replace(run, top1=top1) for run, top1 in zip(first.runs, (0.0, 0.3, 0.0), strict=True))
+    networks = (replace(first, runs=wide), replace(comparison.networks[1], runs=low))
+    up, down = data_figures(replace(comparison, networks=networks))[0].points
+    assert up.y_range == (pytest.approx(100 * (fmean((1, 0.5, 1)) - stdev((1, 0.5, 1)))), 100)
+    assert down.y_range == (0, pytest.approx(100 * (fmean((0, 0.3, 0)) + stdev((0, 0.3, 0)))))
+
+
 def test_the_smallest_batch_stands_in_for_four(comparison):
     cells = tuple(cell for cell in comparison.latency if cell.batch_size != 4 and cell.precision == "fp32")
     assert data_figures(replace(comparison, latency=cells))[-1].name.endswith("fp32_bs1")

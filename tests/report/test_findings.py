@@ -3,7 +3,15 @@ from dataclasses import replace
 
 import pytest
 
-from resnexus.report.findings import caution, difference, findings, reference, skipped
+from resnexus.report.findings import (
+    caution,
+    difference,
+    findings,
+    is_at_chance,
+    reference,
+    skipped,
+    skipped_in_training,
+)
 
 
 def with_counts(network, *counts, images=360):
@@ -25,22 +33,35 @@ def test_difference_is_paired_by_seed(comparison):
 
 
 def test_interval_that_holds_zero_claims_nothing(comparison):
-    base, other = with_counts(comparison.networks[0], 300, 310), with_counts(comparison.networks[1], 310, 312)
+    base, other = with_counts(comparison.networks[0], 300, 310, 304), with_counts(comparison.networks[1], 310, 312, 303)
     assert difference(other, base).finding == "no difference shown"
+
+
+@pytest.mark.parametrize("counts", [(300,), (300, 310)])
+def test_fewer_than_three_seeds_have_no_interval(comparison, counts):
+    base, other = comparison.networks[:2]
+    found = difference(with_counts(other, *(count + 5 for count in counts)), with_counts(base, *counts))
+    assert (found.finding, found.interval, found.range) == ("too few seeds", None, "")
+    assert found.mean == pytest.approx(5 / 360)
+
+
+def test_an_interval_ends_where_accuracy_ends(comparison):
+    base, other = with_counts(comparison.networks[0], 10, 350, 340), with_counts(comparison.networks[1], 350, 30, 345)
+    assert difference(other, base).range == "−100.00 to +100.00"
 
 
 def test_worse_and_unknown_and_none(comparison):
     base, other = with_counts(comparison.networks[0], 300, 310, 305), comparison.networks[1]
     assert difference(with_counts(other, 290, 301, 294), base).finding == "worse"
     single = difference(with_counts(other, 350), base)
-    assert (single.finding, single.interval, single.range) == ("unknown: one seed", None, "")
+    assert (single.finding, single.interval, single.range) == ("too few seeds", None, "")
     assert difference(base, base) is None
     far = replace(other, runs=tuple(replace(run, seed=run.seed + 10) for run in other.runs))
     assert difference(far, base) is None
 
 
 def test_seeds_that_agree_exactly_claim_nothing(comparison):
-    base, other = with_counts(comparison.networks[0], 300, 310), with_counts(comparison.networks[1], 305, 315)
+    base, other = with_counts(comparison.networks[0], 300, 310, 320), with_counts(comparison.networks[1], 305, 315, 325)
     found = difference(other, base)
     assert (found.finding, found.range) == ("no difference shown", "equal in every seed")
 
@@ -69,11 +90,52 @@ def test_speed_is_claimed_only_where_percentiles_do_not_overlap(comparison):
     assert "No clear difference: ResNeXt_small_8x4d (1.15 times as long)." in sentence
 
 
-def test_one_seed_claims_nothing(comparison):
-    networks = tuple(replace(network, runs=network.runs[:1]) for network in comparison.networks)
-    text = " ".join(findings(replace(comparison, networks=networks)))
-    assert "One seed: the spread is unknown, so no difference in accuracy is claimed." in text
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_claim_nothing(comparison, seeds):
+    networks = tuple(replace(network, runs=network.runs[:seeds]) for network in comparison.networks)
+    few = replace(comparison, networks=networks)
+    text = " ".join(findings(few))
+    assert (
+        f"Too few seeds, {seeds} instead of at least 3: the spread is unknown, so no difference in accuracy is claimed."
+        in text
+    )
     assert "Better than" not in text
+    assert caution(few) == "Accuracies are measured on 360 validation images, of which one is 0.28 points."
+
+
+def at(network, top1):
+    return replace(network, runs=tuple(replace(run, top1=top1) for run in network.runs))
+
+
+def test_a_network_that_guesses_is_not_praised(comparison):
+    first, second = comparison.networks[:2]
+    good, guessing = at(first, 0.9), at(second, 0.12)
+    text = findings(replace(comparison, networks=(good, guessing)))
+    assert text[1] == "ResNet_small has the highest mean top-1, 90.00 %."
+    assert text[2].startswith(
+        "At chance, which is 10.28 % (always naming the largest class): ResNeXt_small_8x4d (12.00 %). Train longer"
+    )
+    text = " ".join(findings(replace(comparison, networks=(at(first, 0.1), guessing))))
+    assert "highest mean" not in text
+
+
+def test_chance_is_what_a_guesser_on_as_many_images_may_reach(comparison):
+    # 1.645 deviations of sqrt(0.5 x 0.5 / 100) above one half
+    fair = replace(comparison, chance=0.5)
+    few = [replace(run, images=100) for run in comparison.networks[0].runs]
+    network = replace(comparison.networks[0], runs=tuple(few))
+    assert is_at_chance(fair, at(network, 0.582))
+    assert not is_at_chance(fair, at(network, 0.583))
+
+
+def test_a_busy_machine_is_said(comparison):
+    cells = comparison.latency
+    busy = tuple(replace(cell, p90_ms=2 * cell.p10_ms) for cell in cells[:3])
+    text = findings(replace(comparison, latency=(*busy, *cells[3:]), series_latency=()))
+    assert text[2] == (
+        "The machine was busy while 3 of 30 latencies were measured: they are marked and say little. Measure again on "
+        "a quiet machine."
+    )
 
 
 def test_without_resnet_or_networks(comparison):
@@ -93,3 +155,5 @@ def test_skipped_images_are_listed_once(comparison):
     runs = tuple(replace(run, skipped=("a.jpg: truncated", "b.jpg: empty")) for run in network.runs)
     found = skipped(replace(comparison, networks=(replace(network, runs=runs),)))
     assert found == ["a.jpg: truncated", "b.jpg: empty"]
+    runs = tuple(replace(run, skipped_in_training=("t.jpg: empty",)) for run in network.runs)
+    assert skipped_in_training(replace(comparison, networks=(replace(network, runs=runs),))) == ["t.jpg: empty"]

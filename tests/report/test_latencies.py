@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from resnexus.errors import ResnexusError
-from resnexus.report.latencies import Setting, agreement_remarks, latencies, latency_table
+from resnexus.report.latencies import BUSY, Setting, agreement_remarks, latencies, latency_table
 
 
 def test_every_cell_is_found_again(comparison):
@@ -32,8 +32,22 @@ def test_table_prints_the_records(comparison):
     assert table.data[2]["throughput_img_s"] == pytest.approx(8e3 / cell.median_ms)
 
 
+def test_a_busy_machine_is_noted_for_each_network(comparison):
+    cells = comparison.latency
+    busy = tuple(replace(cell, p90_ms=2 * cell.p10_ms) for cell in cells[:2])
+    table = latency_table("latency", "", [], latencies((*busy, *cells[2:])))
+    assert [entry.notes for entry in table.rows[0]][:4] == [(), (1,), (1,), ()]
+    assert table.notes == (f"{BUSY}: ResNet_small.",)
+    assert latency_table("latency", "", [], latencies(cells)).notes == ()
+
+
 def test_file_name_has_no_odd_characters():
     assert Setting(device="cuda", engine="torch.compile / x", precision="fp16").file_name == "cuda_torch_compile_x_fp16"
+
+
+def test_what_differs_by_nothing_is_not_remarked(comparison):
+    plain = [replace(cell, agreement=0.0) for cell in comparison.latency if cell.precision == "fp32"]
+    assert agreement_remarks(latencies(plain)) == []
 
 
 def test_agreement_is_the_largest(comparison):

@@ -1,7 +1,9 @@
 import csv
 import io
 
-from resnexus.report.table import Column, Entry, Table, to_csv, to_markdown
+import pytest
+
+from resnexus.report.table import Column, Entry, Footnotes, Table, to_csv, to_markdown
 
 TABLE = Table(
     name="costs",
@@ -39,6 +41,20 @@ def test_csv_keeps_all_digits():
     rows = list(csv.DictReader(io.StringIO(to_csv(TABLE))))
     assert rows[0] == {"network": "a|b,c", "mparams": "25.028904", "missing": "", "extra": ""}
     assert rows[1]["extra"] == "True"
+
+
+@pytest.mark.parametrize(("begin", "written"), [*((sign, f"'{sign}") for sign in "=+-@"), ("\t", "\\t"), ("\r", "\\r")])
+def test_csv_holds_no_formula(begin, written):
+    table = Table(name="t", caption="", columns=(), rows=(), data=({"name": f"{begin}1+1", "value": -1.5},))
+    (row,) = csv.DictReader(io.StringIO(to_csv(table), newline=""))
+    assert row == {"name": f"{written}1+1", "value": "-1.5"}
+
+
+def test_footnotes_are_numbered_as_they_come_and_name_each_network_once():
+    notes = Footnotes()
+    assert [notes.number("late", "b"), notes.number("wrong", "a"), notes.number("late", "c")] == [1, 2, 1]
+    assert notes.number("late", "b") == 1
+    assert notes.texts == ("late: b, c.", "wrong: a.")
 
 
 def test_heading_joins_neighbours_of_one_group():

@@ -6,7 +6,8 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from resnexus import Architecture, ResnexusError, create_model
-from resnexus.data.datasets import BadImage, LabelledImages
+from resnexus.data.batches import BadImage
+from resnexus.data.datasets import LabelledImages
 from resnexus.training.fit import fit
 from resnexus.training.settings import Settings
 
@@ -135,24 +136,26 @@ def test_the_same_seed_gives_the_same_weights():
     def trained(seed):
         torch.manual_seed(seed)
         network = create_model(ROW, num_classes=CLASSES).double()
-        return fit(network, images(), CLASSES, Settings(epochs=2, batch_size=3), seed=seed).state_dict()
+        fit(network, images(), CLASSES, Settings(epochs=2, batch_size=3), seed=seed)
+        return network.state_dict()
 
     first, again, other = trained(1), trained(1), trained(2)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
-def test_epochs_are_announced_and_counted():
-    data, ended = images(), []
+def test_epochs_are_announced_and_steps_counted(recorded):
+    data = images()
     network = fit(
         create_model(ROW, num_classes=CLASSES).double(),
         data,
         CLASSES,
-        Settings(epochs=3, batch_size=6),
-        on_epoch=lambda: ended.append(True),
+        Settings(epochs=3, batch_size=3),
+        progress=recorded,
+        label="training mine",
     )
     assert data.epochs == [0, 1, 2]
-    assert len(ended) == 3
+    assert recorded.stages == [("training mine", 6, [1] * 6)]
     assert not network.training
 
 
@@ -174,17 +177,22 @@ def test_a_loss_that_diverges_ends_the_training():
 
 
 def test_ctrl_c_arrives_as_what_it_is():
-    def interrupt():
+    data = images()
+
+    def interrupt(_epoch):
         raise KeyboardInterrupt
 
+    data.set_epoch = interrupt
     with pytest.raises(KeyboardInterrupt):
-        fit(create_model(ROW, num_classes=CLASSES).double(), images(), CLASSES, Settings(epochs=2), on_epoch=interrupt)
+        fit(create_model(ROW, num_classes=CLASSES).double(), data, CLASSES, Settings(epochs=2))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs=0: expected at least 1"),
+        ({"epochs": 2.5}, "epochs=2.5: expected a whole number"),
+        ({"batch_size": True}, "batch_size=True: expected a whole number"),
         ({"batch_size": 1}, "batch_size=1: expected at least 2"),
         ({"label_smoothing": 1.5}, "label_smoothing=1.5: expected at least 0 and at most 1"),
         ({"learning_rate": -0.1}, "learning_rate=-0.1: expected at least 0"),

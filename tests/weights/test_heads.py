@@ -12,7 +12,7 @@ from resnexus.architectures.siblings import SIBLINGS
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement
 from resnexus.parity.golden import golden, golden_images, golden_weights
 from resnexus.weights import to_paddle
-from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from resnexus.weights.mapping import to_timm
 from resnexus.weights.pretrained import fold_channels, trained
 
@@ -47,7 +47,7 @@ def messages(caplog):
 @pytest.fixture
 def file(tmp_path):
     """Trained weights of a small network with 7 classes."""
-    write_checkpoint(create_model(ROW, num_classes=7).state_dict(), tmp_path / "own.safetensors", Provenance())
+    write_checkpoint(create_model(ROW, num_classes=7).state_dict(), tmp_path / "own.safetensors", CheckpointRecord())
     return tmp_path / "own.safetensors"
 
 
@@ -105,6 +105,19 @@ def test_published_weights_fit_the_published_network_only():
     create_model(NAME, pretrained=True, stem="deep")  # as it is
 
 
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_a_sibling_is_created_by_name_from_what_compare_learned(name, tmp_path):
+    learned = create_model(name.upper(), num_classes=10, in_chans=1)
+    assert learned.architecture is SIBLINGS[name]
+    path = tmp_path / f"{name}-seed0.safetensors"
+    write_checkpoint(learned.state_dict(), path, CheckpointRecord(architecture=SIBLINGS[name]))
+    loaded = create_model(name, path)
+    assert (loaded.num_classes, loaded.in_chans) == (10, 1)
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in learned.state_dict().items())
+    with pytest.raises(ResnexusError, match=f"{name} has no published weights"):
+        create_model(name, pretrained=True)
+
+
 def test_arguments_are_told_before_anything_is_fetched(monkeypatch):
     monkeypatch.setenv("RESNEXUS_MIRROR", "file:///nowhere")
     for arguments, message in (
@@ -122,6 +135,7 @@ def test_a_head_is_replaced_when_asked_for_and_said(messages):
     whole = create_model(NAME, pretrained=True)
     network = create_model(NAME, pretrained=True, num_classes=10)
     assert messages.messages == [f"{NAME}: head of 1000 classes replaced by a fresh one of 10"]
+    assert messages.records[0].levelno == logging.WARNING
     assert network.head.weight.shape == (10, 512)
     assert network.num_classes == 10
     assert network.head.weight.std() > 0
@@ -155,7 +169,7 @@ def test_a_head_that_contradicts_itself_is_an_error(tmp_path):
 
 def test_a_network_without_head_is_kept_without(tmp_path):
     path = tmp_path / "body.safetensors"
-    write_checkpoint(create_model(ROW, num_classes=0).state_dict(), path, Provenance())
+    write_checkpoint(create_model(ROW, num_classes=0).state_dict(), path, CheckpointRecord())
     assert create_model(ROW, pretrained=path).num_classes == 0
     assert create_model(ROW, pretrained=path, num_classes=4).head.weight.shape == (4, 256)
 
@@ -180,10 +194,11 @@ def test_the_first_convolution_is_folded_as_timm_does(in_chans):
 
 def test_only_weights_for_colour_are_folded(tmp_path):
     path = tmp_path / "five.safetensors"
-    write_checkpoint(create_model(ROW, in_chans=5).state_dict(), path, Provenance())
+    write_checkpoint(create_model(ROW, in_chans=5).state_dict(), path, CheckpointRecord())
     assert create_model(ROW, pretrained=path, in_chans=5).in_chans == 5
+    assert create_model(ROW, pretrained=path).in_chans == 5
     with pytest.raises(ResnexusError, match="in_chans=3: the weights are for 5 image channels, and only those for 3"):
-        create_model(ROW, pretrained=path)
+        create_model(ROW, pretrained=path, in_chans=3)
 
 
 def test_feature_maps_of_trained_weights(messages):
@@ -202,7 +217,7 @@ def test_files_of_any_kind(suffix, tmp_path):
     network, path = create_model(ROW, num_classes=3), tmp_path / f"own{suffix}"
     state = network.state_dict()
     if suffix == ".safetensors":
-        write_checkpoint(state, path, Provenance(architecture=ROW))
+        write_checkpoint(state, path, CheckpointRecord(architecture=ROW))
     elif suffix == ".pth":
         torch.save(state, path)
     else:
@@ -218,7 +233,7 @@ def test_a_file_must_fit_the_network(file, tmp_path):
     ):
         create_model(SIBLINGS["SE_ResNet_small"], pretrained=file)
     row = SIBLINGS["Res2Net_small"]
-    write_checkpoint(create_model(row).state_dict(), tmp_path / "a.safetensors", Provenance(architecture=row))
+    write_checkpoint(create_model(row).state_dict(), tmp_path / "a.safetensors", CheckpointRecord(architecture=row))
     create_model(row, pretrained=tmp_path / "a.safetensors")
     with pytest.raises(ResnexusError, match="written for a network with cascade='paddle', not for this Res2Net_small"):
         create_model(row, pretrained=tmp_path / "a.safetensors", cascade="authors")

@@ -1,4 +1,4 @@
-"""The 24 networks of the series and the four ResNet_vd baselines, one row each.
+"""The 24 networks of the series and the four ResNet_vd baselines, one row each, and the look-up of names.
 
 Source of every row: PaddleClas, "SEResNeXt and Res2Net series", checked by running the original implementation.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import unknown
 
@@ -76,34 +77,27 @@ SERIES = (
 )
 
 CATALOG = {row.name: row for row in SERIES + BASELINES}
-_BY_LOWERED_NAME = {name.lower(): row for name, row in CATALOG.items()}
+NETWORKS = CATALOG | SIBLINGS
 FAMILIES = ("Res2Net", "ResNeXt", "SENet", "ResNet")
 
+_BY_LOWERED_NAME = {name.lower(): row for name, row in NETWORKS.items()}
+_SEE = f"resnexus list ({len(CATALOG)}) and resnexus.list_models('*_small') ({len(SIBLINGS)})"
 
-def architecture(name: str) -> Architecture:
-    """Return the row called `name`; upper and lower case are the same.
+
+def architecture(model: str | Architecture) -> Architecture:
+    """Return the row called `model`: of the series, a baseline or a small sibling; a row is returned as it is.
+
+    This is the one place where a name becomes a row; everything below is given rows.
+
+    Args:
+        model: a name, upper and lower case are the same; or a row.
 
     Raises:
         ResnexusError: no row is called that; the message names the nearest.
     """
-    row = _BY_LOWERED_NAME.get(str(name).lower())
+    if isinstance(model, Architecture):
+        return model
+    row = _BY_LOWERED_NAME.get(str(model).lower())
     if row is None:
-        raise unknown("architecture", name, CATALOG, see="resnexus list")
+        raise unknown("architecture", model, NETWORKS, see=_SEE)
     return row
-
-
-def list_models(family: str | None = None) -> list[str]:
-    """Return the names of the 24 networks and the 4 baselines, in the order of the published table.
-
-    Args:
-        family: keep one of `"Res2Net"`, `"ResNeXt"`, `"SENet"` and `"ResNet"` (the baselines); any case.
-
-    Raises:
-        ResnexusError: no such family.
-    """
-    if family is None:
-        return list(CATALOG)
-    wanted = {known.lower(): known for known in FAMILIES}.get(str(family).lower())
-    if wanted is None:
-        raise unknown("family", family, FAMILIES)
-    return [name for name, row in CATALOG.items() if row.family == wanted]

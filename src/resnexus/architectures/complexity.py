@@ -100,7 +100,7 @@ def complexity(
         ResnexusError: unknown name, or an image size that is not positive.
     """
     if isinstance(model, (str, Architecture)):
-        row = architecture(model) if isinstance(model, str) else model
+        row = architecture(model)
         stages = len(row.depths)
     else:
         row, in_chans, stages = model.architecture, model.in_chans, len(model.stages)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,11 @@ class Network(nn.Module):
         in_chans: as given.
         feature_info: the feature maps of the stages.
         num_features: channels of the last one.
+        record: what is known of the trained weights it was created with, a `resnexus.weights.CheckpointRecord`; None if
+            it was created with drawn ones.
     """
+
+    record: Any = None
 
     def __init__(self, row: Architecture, num_classes: int = 1000, in_chans: int = 3) -> None:
         super().__init__()
@@ -152,7 +157,12 @@ class FeatureNetwork(nn.Module):
 
     Raises:
         ResnexusError: an index that is no stage, twice the same, or not ascending.
+
+    Attributes:
+        record: as for `Network`.
     """
+
+    record: Any = None
 
     def __init__(self, row: Architecture, out_indices: Sequence[int], in_chans: int = 3) -> None:
         super().__init__()

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.spec import Architecture
-from resnexus.errors import unknown
 
 _SHAPE: dict[str, Any] = {"depths": (2, 2, 2), "out_width": 64, "stem": "small", "stem_width": 32}
 
@@ -24,15 +22,3 @@ SIBLINGS = {
         Architecture(name="Res2Net_small", block="res2", width=6, scale=5, **_SHAPE),
     )
 }
-
-
-def find(name: str) -> Architecture:
-    """Return the row of a network of the series, a baseline or a small sibling; upper and lower case are the same.
-
-    Raises:
-        ResnexusError: no row is called that; the message names the nearest.
-    """
-    rows = {known.lower(): row for known, row in (CATALOG | SIBLINGS).items()}
-    if name.lower() not in rows:
-        raise unknown("network", name, CATALOG | SIBLINGS, see="resnexus list")
-    return rows[name.lower()]

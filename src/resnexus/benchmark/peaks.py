@@ -148,7 +148,7 @@ def floor_ms(model: str | Architecture, found: Peak, batch_size: int, image_size
     """
     if found.tflops is None:
         return None
-    row = architecture(model) if isinstance(model, str) else model
+    row = architecture(model)
     cost = complexity(row, image_size=image_size)
     operations = 2 * cost.macs * batch_size / (found.tflops * 1e12)
     numbers = cost.parameters + 3 * image_size**2 * batch_size

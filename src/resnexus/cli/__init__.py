@@ -24,7 +24,7 @@ def main() -> None:
     except BaseException as error:
         # What an interruption breaks may surface as another error: a worker that is gone, a module half imported.
         if interrupt.received or isinstance(error, KeyboardInterrupt):
-            end_process()
+            end_process(error)
         if isinstance(error, ResnexusError):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)

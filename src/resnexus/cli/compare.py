@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 _COMMA = "separated by commas"
+_WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
 
 
 def compare(
@@ -22,7 +23,8 @@ def compare(
         typer.Option(help=f"Networks, {_COMMA}; by default one of each kind, small ones for embedded data."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Published weights to start from: imagenet or ssld; random if left out.")
+        str | None,
+        typer.Option(metavar="TAG|FILE", help=f"Weights to start from: {_WEIGHTS}; random if left out."),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
@@ -49,9 +51,11 @@ def compare(
 ) -> None:
     """Train, evaluate, count and time networks on your data, and write the series' page anew.
 
-    A training that OUT already holds, under the same conditions, is not done again.
+    A training that OUT already holds, under the same conditions, is not done again; those under other conditions stay
+    beside it.
     """
     from resnexus.comparison import compare as job
+    from resnexus.comparison.stopwatch import Timing
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
     from resnexus.training.settings import Settings
@@ -70,7 +74,7 @@ def compare(
             workers=workers,
             allow_bad_images=allow_bad_images,
         ),
-        timing=job.Timing(precisions=tuple(names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
+        timing=Timing(precisions=tuple(names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
         series=Path(series) if series.endswith(".json") else series,  # type: ignore[arg-type]  # checked by compare
         progress=Silent() if json_output else Shown(),
     )

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import NoReturn
 
@@ -45,12 +46,16 @@ class Interrupt:
     whoever sends it wants the command to end. Outside the main thread, to which alone Python delivers signals, the
     block runs as it is.
 
+    Args:
+        clock: seconds; counts the time since the signal.
+
     Attributes:
         received: whether SIGINT came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.received = False
+        self._clock = clock
         self._ended = False
         self._importing = False
         self._previous: object = None
@@ -78,12 +83,12 @@ class Interrupt:
 
     def _insist(self) -> None:
         main = threading.main_thread().ident or 0
-        start = sent = time.monotonic()
+        start = sent = self._clock()
         while True:
             time.sleep(_TICK_S)
             if self._ended:
                 return
-            now = time.monotonic()
+            now = self._clock()
             if self._importing and now - start > IMPORT_S:
                 _end_process_here()
             if self._importing or now - sent > AGAIN_S:
@@ -99,17 +104,27 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def end_process() -> NoReturn:
+def end_process(error: BaseException) -> NoReturn:
     """End the process as interrupted, with what is registered for its end.
 
     The interpreter is not taken apart: with PyTorch loaded that takes more than a second of computing.
+
+    Args:
+        error: what the interruption became; its notes say what is lost.
     """
-    print(SENTENCE, file=sys.stderr)
+    print("; ".join([SENTENCE, *dict.fromkeys(_notes(error))]), file=sys.stderr)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # a pipe whose reader is gone
             stream.flush()
     os._exit(EXIT_CODE)
+
+
+def _notes(error: BaseException | None) -> Iterator[str]:
+    """Yield the notes of an error and of those it came from: a second signal replaces what the first one raised."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__cause__ or error.__context__
 
 
 def _end_process_here() -> NoReturn:

@@ -6,15 +6,13 @@ import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from resnexus.architectures.catalog import BASELINES, CATALOG, architecture
+from resnexus.architectures.catalog import BASELINES, architecture
 from resnexus.architectures.complexity import complexity
-from resnexus.benchmark.bench import Bench, BenchSettings
+from resnexus.benchmark.bench import Bench
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import environment
-from resnexus.benchmark.run import run
 from resnexus.errors import ResnexusError
-from resnexus.progress import Progress
 from resnexus.records import read_json
 from resnexus.report.record import SeriesNetwork, WrongCell
 from resnexus.series.checkpoints import checkpoints
@@ -45,19 +43,6 @@ def published_series() -> tuple[SeriesNetwork, ...]:
     rows = [(record.name, record.architecture, record.published) for record in checkpoints().values()]
     rows += [(row.name, row.name, published(row.name)) for row in BASELINES]
     return tuple(_series_network(*row) for row in rows)
-
-
-def time_series(settings: BenchSettings, *, quick: bool, title: str, progress: Progress) -> tuple[Cell, ...]:
-    """Time the series with weights from a formula: the values of weights do not change the time.
-
-    Args:
-        settings: what is timed, and how.
-        quick: only the networks of `QUICK`.
-        title: of the stage that is reported.
-        progress: where to report.
-    """
-    *_, record = run(QUICK if quick else tuple(CATALOG), settings, with_peaks=False, title=title, progress=progress)
-    return tuple(replace(cell, rounds_ms=()) for cell in record.cells)
 
 
 def benched_series(path: Path) -> tuple[Cell, ...]:

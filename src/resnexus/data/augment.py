@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from resnexus.data.images import enough_memory
 from resnexus.data.preprocess import AnyImage, Preprocess
+from resnexus.data.sources import name_of
 from resnexus.errors import ResnexusError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -68,19 +70,23 @@ class Augment:
             random: where all randomness comes from; its state advances.
 
         Raises:
-            ImageError: the file cannot be decoded.
+            ImageError: the file cannot be decoded, or the memory does not suffice.
         """
-        pixels = preprocess.pixels(image)
+        with enough_memory(name_of(image)):
+            return preprocess.normalise(self.pixels(preprocess.pixels(image), preprocess, random))
+
+    def pixels(self, pixels: Array, preprocess: Preprocess, random: np.random.Generator) -> Array:
+        """Crop, flip and shift: (H, W, C) -> (size, size, C) uint8; arguments as for a call."""
         if self.crop_area is None:
             pixels = preprocess.frame(pixels)
         else:
             top, left, height, width = self.crop(pixels.shape[0], pixels.shape[1], random)
             pixels = preprocess.resize(pixels[top : top + height, left : left + width], (preprocess.size,) * 2)
         if random.random() < self.flip:
-            pixels = pixels[:, ::-1].copy()
+            pixels = pixels[:, ::-1]
         if self.shift:
             pixels = shifted(pixels[None], self.shift, random)[0]
-        return preprocess.normalise(pixels)
+        return pixels
 
     def crop(self, height: int, width: int, random: np.random.Generator) -> Crop:
         """Draw a crop of an image of height x width pixels.

@@ -1,8 +1,4 @@
-"""Labelled images from class folders or bundled with a library, and batches of them.
-
-A file that cannot be decoded is an item too, a `BadImage`: evaluation counts and names it and goes on, training says
-whether it may.
-"""
+"""Labelled images from class folders or bundled with a library."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,60 +16,17 @@ from torch.utils.data import Dataset
 
 from resnexus.data import digits
 from resnexus.data.augment import Augment, shifted
-from resnexus.data.folders import find_images
-from resnexus.data.images import ImageError
+from resnexus.data.batches import BadImage, Item
+from resnexus.data.folders import FoundImages, find_images
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError, unknown
+from resnexus.data.sources import ImageError
+from resnexus.data.splitting import split
+from resnexus.errors import ResnexusError, printable, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 EMBEDDED = ("digits",)
 """Names that `open_dataset` accepts beside folders."""
-
-
-@dataclass(frozen=True)
-class BadImage:
-    """A file that could not be decoded, and why."""
-
-    path: str
-    reason: str
-
-
-Item: TypeAlias = tuple[Tensor, int] | BadImage
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Images of one size with their labels, and the files of the batch that could not be decoded.
-
-    Attributes:
-        images: (N, C, H, W) float32; N is 0, and so are C, H and W, if no file could be decoded.
-        labels: (N,) int64.
-        bad: the files left out.
-    """
-
-    images: Tensor
-    labels: Tensor
-    bad: tuple[BadImage, ...] = ()
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """Return the batch with its tensors on `device`."""
-        images = self.images.to(device, non_blocking=non_blocking)
-        return Batch(images=images, labels=self.labels.to(device, non_blocking=non_blocking), bad=self.bad)
-
-    def pin_memory(self) -> Batch:
-        """Return the batch in page-locked memory; a DataLoader with `pin_memory=True` calls this."""
-        return Batch(images=self.images.pin_memory(), labels=self.labels.pin_memory(), bad=self.bad)
-
-
-def collate(items: Sequence[Item]) -> Batch:
-    """Make a batch of a DataLoader's items; pass it as `collate_fn`."""
-    good = [item for item in items if not isinstance(item, BadImage)]
-    return Batch(
-        images=torch.stack([image for image, _ in good]) if good else torch.empty(0, 0, 0, 0),
-        labels=torch.tensor([label for _, label in good], dtype=torch.int64),
-        bad=tuple(item for item in items if isinstance(item, BadImage)),
-    )
 
 
 class LabelledImages(Dataset[Item], ABC):
@@ -93,6 +46,10 @@ class LabelledImages(Dataset[Item], ABC):
 
         They depend on seed, epoch and index alone, not on order, batches or workers. Running workers notice.
         """
+
+    def bad_images(self) -> tuple[BadImage, ...]:
+        """Return the files that could not be decoded so far, each once, however many epochs and workers met it."""
+        return ()
 
 
 class ImageFiles(LabelledImages):
@@ -120,7 +77,8 @@ class ImageFiles(LabelledImages):
         self.paths, self.classes = tuple(paths), classes
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.preprocess, self.augment, self.seed = preprocess, augment, seed
-        self._epoch = _shared_epoch()
+        self._epoch = _shared(torch.int64)
+        self._bad = _shared(torch.bool, len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -134,12 +92,24 @@ class ImageFiles(LabelledImages):
                 random = np.random.default_rng((self.seed, int(self._epoch), index))
                 image = self.augment(path, self.preprocess, random)
         except ImageError as error:
+            self._bad[index] = True
             return BadImage(path, error.reason)
         return image, int(self.labels[index])
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random draws of the augmentation."""
         self._epoch.fill_(epoch)
+
+    def bad_images(self) -> tuple[BadImage, ...]:
+        """Return the files that could not be decoded so far; they are tried once more, for the reason."""
+        return tuple(BadImage(self.paths[index], self._reason(self.paths[index])) for index in self._bad.nonzero())
+
+    def _reason(self, path: str) -> str:
+        try:
+            self.preprocess(path)
+        except ImageError as error:
+            return error.reason
+        return "it could not be read, and now it can"
 
 
 class ImageArrays(LabelledImages):
@@ -175,7 +145,7 @@ class ImageArrays(LabelledImages):
         self.pixels, self.classes = pixels, classes
         self.labels = torch.from_numpy(labels)
         self.preprocess, self.augment, self.seed = preprocess, augment, seed
-        self._epoch = _shared_epoch()
+        self._epoch = _shared(torch.int64)
         self._prepared: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -199,9 +169,9 @@ class ImageArrays(LabelledImages):
         return self._prepared[1]
 
 
-def _shared_epoch() -> Tensor:
-    """Return a counter that the workers of a DataLoader see change, even those that live on."""
-    return torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+def _shared(dtype: torch.dtype, *shape: int) -> Tensor:
+    """Return zeros that this process and the workers of a DataLoader share, even workers that live on."""
+    return torch.zeros(shape, dtype=dtype).share_memory_()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +184,8 @@ class Splits:
         train: augmented if that was asked for.
         val: never augmented.
         preprocess: the evaluation transform; `in_chans` and `size` tell what the network takes.
-        ignored: files among the images whose suffix is no image's.
+        ignored: what lies among the images of a folder and is not used; `ignored_note` counts it.
+        split: how a folder without train/ and val/ was divided, in a sentence.
     """
 
     name: str
@@ -223,6 +194,7 @@ class Splits:
     val: LabelledImages
     preprocess: Preprocess
     ignored: tuple[str, ...] = ()
+    split: str = ""
 
 
 def open_dataset(
@@ -231,36 +203,42 @@ def open_dataset(
     augment: Augment | None = None,
     *,
     seed: int = 0,
+    val_fraction: float | None = None,
 ) -> Splits:
     """Open a data set: a folder, or one of `EMBEDDED` by name.
 
-    A folder is read as `find_images` says. `"digits"` is the embedded data set; a folder of that name is `"./digits"`.
+    A folder holds train/CLASS/ and val/CLASS/, or CLASS/ alone; it is read as `find_images` says. `"digits"` is the
+    embedded data set; a folder of that name is `"./digits"`.
 
     Args:
         path_or_name: the folder or the name.
         preprocess: for a folder; the transform of the published series if None. An embedded data set has its own.
         augment: the training transform; None for none.
         seed: of the augmentation.
+        val_fraction: how much of every class is for evaluation where a folder has no train/ and val/; a fifth if None.
 
     Raises:
         ResnexusError: neither a folder nor a name, a folder laid out otherwise, or options that an embedded data set
             cannot use.
     """
     if path_or_name in EMBEDDED:
-        if preprocess is not None:
-            raise ResnexusError(f"preprocess has no effect on {path_or_name!r}: the data set has its own; leave it out")
+        for option, value in (("preprocess", preprocess), ("val_fraction", val_fraction)):
+            if value is not None:
+                raise ResnexusError(
+                    f"{option} has no effect on {path_or_name!r}: the data set has its own; leave it out"
+                )
         return _digits(augment, seed)
     root = Path(path_or_name)
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no folder"
         name = unknown("embedded data set", os.fspath(path_or_name), EMBEDDED)
         raise ResnexusError(f"data {os.fspath(path_or_name)!r}: {what} with train/ and val/ is there, and {name}")
-    return _folder(root, preprocess or Preprocess(), augment, seed)
+    return _folder(root, find_images(root, val_fraction), preprocess or Preprocess(), augment, seed)
 
 
 def _digits(augment: Augment | None, seed: int) -> Splits:
     pixels, labels = digits.load_digits()
-    train, val = digits.split(labels)
+    train, val = split(labels)
     intensities = pixels[train] / 255
     mean, std = round(float(intensities.mean()), 4), round(float(intensities.std()), 4)
     preprocess = Preprocess(size=digits.SIZE, resize_short=digits.SIZE, mean=(mean,), std=(std,))
@@ -275,9 +253,7 @@ def _digits(augment: Augment | None, seed: int) -> Splits:
     )
 
 
-def _folder(root: Path, preprocess: Preprocess, augment: Augment | None, seed: int) -> Splits:
-    found = find_images(root)
-
+def _folder(root: Path, found: FoundImages, preprocess: Preprocess, augment: Augment | None, seed: int) -> Splits:
     def files(paths: Mapping[str, Sequence[str]], augment: Augment | None) -> ImageFiles:
         numbered = [(path, number) for number, name in enumerate(found.classes) for path in paths[name]]
         return ImageFiles(
@@ -290,10 +266,11 @@ def _folder(root: Path, preprocess: Preprocess, augment: Augment | None, seed: i
         )
 
     return Splits(
-        name=root.resolve().name,
+        name=printable(root.resolve().name),
         classes=found.classes,
         train=files(found.train, augment),
         val=files(found.val, None),
         preprocess=preprocess,
         ignored=found.ignored,
+        split=found.split,
     )

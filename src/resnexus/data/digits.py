@@ -1,4 +1,4 @@
-"""scikit-learn's bundled digits: 1,797 real 8x8 scans of handwritten digits, and one fixed split of them.
+"""scikit-learn's bundled digits: 1,797 real 8x8 scans of handwritten digits.
 
 Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI repository (its test part).
 """
@@ -32,20 +32,3 @@ def load_digits() -> tuple[Array, Array]:
     digits = bundled()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     return images, digits.target.astype(np.int64)
-
-
-def split(labels: Array) -> tuple[Array, Array]:
-    """Return the indices of the training and of the validation images, both ascending.
-
-    A fifth of each class, rounded, is for validation. NumPy's legacy generator never changes, so the split is the same
-    everywhere: of the digits, 1,438 train and 359 validate.
-
-    Args:
-        labels: (N,) class of every image.
-    """
-    random = np.random.RandomState(0)
-    held_out = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        held_out[random.permutation(members)[: round(len(members) / 5)]] = True
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -8,6 +8,9 @@
 - 16-bit grey is divided by 257, so that white stays white.
 - CMYK becomes (255 - C) (255 - K) / 255 and so on, after undoing the inversion that Adobe's JPEGs carry.
 - A truncated or damaged file is an error: half a picture is not decoded.
+- What takes too much memory or time is refused before it is decoded: see `MAX_BYTES`, `MAX_PIXELS`, `MAX_SIDE` and
+  `MAX_SCANS`.
+- What the decoders say about a file is part of its error, and is printed nowhere.
 """
 
 from __future__ import annotations
@@ -16,21 +19,29 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-from resnexus.errors import ResnexusError
+from resnexus.data import jpeg
+from resnexus.data.diagnostics import Remarks, hear_libtiff, listening
+from resnexus.data.sources import ImageError, Source, name_of, opened
+from resnexus.errors import ResnexusError, printable
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
+Array = np.ndarray[Any, np.dtype[Any]]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+MAX_BYTES = 2**30
+"""Largest file read: half as much again as the largest image takes with four channels of 16 bits."""
 MAX_PIXELS = 89_478_485
 """Largest image decoded: 256 MiB of RGB, the size above which Pillow warns of a decompression bomb."""
+MAX_SIDE = 65_535
+"""Longest side decoded, which is the longest that a JPEG can have: Pillow keeps a pointer for every row."""
+MAX_SCANS = 100
+"""Scans of a JPEG decoded, libtiff's limit; fewer if they would go over more than 16 `MAX_PIXELS` in all."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,23 +57,6 @@ _COLOUR_MODES = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr")
 _ALPHA_MODES = ("LA", "P", "PA", "RGBA", "RGBa")
 
 
-class ImageError(ResnexusError):
-    """An image that cannot be decoded.
-
-    Attributes:
-        source: the path, or what was given instead of one.
-        reason: what is wrong with it.
-        fix: what to do about it.
-    """
-
-    def __init__(self, source: str, reason: str, fix: str) -> None:
-        super().__init__(source, reason, fix)
-        self.source, self.reason, self.fix = source, reason, fix
-
-    def __str__(self) -> str:
-        return f"cannot read image {self.source}: {self.reason}; {self.fix}"
-
-
 def load_image(source: Source) -> Image.Image:
     """Decode an image by the rules above.
 
@@ -74,31 +68,34 @@ def load_image(source: Source) -> Image.Image:
         An image in mode RGB.
 
     Raises:
-        ImageError: the file cannot be read, is not one of `FORMATS`, is damaged, has more than `MAX_PIXELS` pixels,
-            or holds pixels that have no defined white, such as floating-point TIFF.
+        ImageError: the file cannot be read, is no regular file, is not one of `FORMATS`, is damaged, exceeds one of
+            the limits above or the memory, or holds pixels that have no defined white, such as floating-point TIFF.
+        ResnexusError: the source is of another type.
     """
-    name = _name(source)
-    try:
-        with _opened(source) as file:
-            return _decode(name, file)
-    except ImageError:
-        raise
-    except FileNotFoundError as error:
-        raise ImageError(name, "no such file", "check the path") from error
-    except IsADirectoryError as error:
-        raise ImageError(name, "it is a folder", "give an image file") from error
-    except PermissionError as error:
-        raise ImageError(name, "permission denied", "make the file readable") from error
-    except UnidentifiedImageError as error:
-        formats = ", ".join(FORMATS)
-        raise ImageError(name, f"not one of {formats}", "remove it or save it in one of these formats") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name) from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Pillow's decoders raise whatever the damaged bytes lead them to, from SyntaxError to struct.error.
-        raise ImageError(name, f"damaged: {error or type(error).__name__}", "replace the file") from error
+    return Image.fromarray(load_pixels(source))
+
+
+def load_pixels(source: Source) -> Array:
+    """Decode an image as `load_image` does, to (H, W, 3) uint8, which may be read-only; the same errors."""
+    name = name_of(source)
+    with listening() as remarks, opened(source) as file:
+        try:
+            with enough_memory(name):
+                pixels = _decode(name, file)
+        except ResnexusError:
+            raise
+        except UnidentifiedImageError as error:
+            formats = ", ".join(FORMATS)
+            reason = f"not one of {formats}{_words(remarks.warnings)}"
+            raise ImageError(name, reason, "remove it or save it in one of these formats") from error
+        except Image.DecompressionBombError as error:
+            raise _too_large(name) from error
+        except Exception as error:
+            # Pillow's decoders raise whatever the damaged bytes lead them to, from SyntaxError to struct.error.
+            raise _damaged(name, printable(error) or type(error).__name__, remarks) from error
+    if remarks.errors:
+        raise _damaged(name, "libtiff met errors", remarks)
+    return pixels
 
 
 def as_rgb(image: Image.Image, name: str = "from memory") -> Image.Image:
@@ -118,15 +115,53 @@ def as_rgb(image: Image.Image, name: str = "from memory") -> Image.Image:
     raise ImageError(name, f"pixels of mode {image.mode!r} have no defined white", "save it with 8 bits per channel")
 
 
-def _decode(name: str, file: IO[bytes]) -> Image.Image:
-    if file.seek(0, os.SEEK_END) == 0:
+@contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Turn a lack of memory, in PyTorch too, into the error of the image `name`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise ImageError(name, "there is not enough memory for it", "scale it down") from error
+
+
+def _decode(name: str, file: IO[bytes]) -> Array:
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
         raise ImageError(name, "the file is empty", "replace the file")
+    if size > MAX_BYTES:
+        raise ImageError(name, f"a file of {size:,} bytes, more than {MAX_BYTES:,}", "scale it down or compress it")
     with Image.open(file, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise _too_large(name)
-        image.load()
+        if max(image.size) > MAX_SIDE:
+            raise ImageError(name, f"a side of more than {MAX_SIDE:,} pixels", "scale it down or cut it")
         turn = _UPRIGHT.get(_orientation(image))
-        return as_rgb(image if turn is None else image.transpose(turn), name)
+        if image.format in ("JPEG", "MPO"):
+            content = _checked_jpeg(name, file, image)
+            pixels = jpeg.decode(content) if turn is None and image.mode == "RGB" else None
+            if pixels is not None:
+                return pixels
+        elif isinstance(image, TiffImageFile):
+            # A tile may be larger than the image; libtiff makes room for a whole one.
+            if image.tag_v2.get(TILEWIDTH, 0) * image.tag_v2.get(TILELENGTH, 0) > MAX_PIXELS:
+                raise ImageError(name, f"tiles of more than {MAX_PIXELS:,} pixels", "save it in smaller tiles")
+            hear_libtiff()
+        image.load()
+        return np.asarray(as_rgb(image if turn is None else image.transpose(turn), name))
+
+
+def _checked_jpeg(name: str, file: IO[bytes], image: Image.Image) -> bytes:
+    """Return what is in the file, if decoding it takes no longer than the image is worth."""
+    file.seek(0)
+    content = file.read()
+    # Decoders work on blocks of up to 16 x 16, so that a long line costs as much as a stripe.
+    padded = -(-image.width // 16) * -(-image.height // 16) * 256
+    limit = min(MAX_SCANS, 16 * MAX_PIXELS // padded)
+    if jpeg.has_more_scans(content, limit):
+        raise ImageError(name, f"a JPEG of this size with more than {limit} scans", "save it anew")
+    return content
 
 
 def _orientation(image: Image.Image) -> int:
@@ -140,23 +175,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-@contextmanager
-def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if isinstance(source, bytes):
-        yield BytesIO(source)
-    elif isinstance(source, (str, os.PathLike)):
-        with Path(source).open("rb") as file:
-            yield file
-    else:
-        yield source
+def _damaged(name: str, reason: str, remarks: Remarks) -> ImageError:
+    return ImageError(name, f"damaged: {reason}{_words(remarks.errors or remarks.warnings)}", "replace the file")
 
 
-def _name(source: Source) -> str:
-    if isinstance(source, bytes):
-        return f"of {len(source)} bytes"
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
-    return str(getattr(source, "name", "from a file object"))
+def _words(messages: list[str]) -> str:
+    return f" ({'; '.join(map(printable, messages))})" if messages else ""
 
 
 def _too_large(name: str) -> ImageError:

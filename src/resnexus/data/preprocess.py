@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from resnexus.data.images import MAX_PIXELS, ImageError, Source, as_rgb, load_image
+from resnexus.data.images import as_rgb, enough_memory, load_pixels
+from resnexus.data.resizing import antialiased, linear
+from resnexus.data.sources import Source, name_of
 from resnexus.errors import ResnexusError, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -84,23 +86,27 @@ class Preprocess:
             image: a PIL image, an (H, W, 3) RGB or (H, W) grey uint8 array, or what `load_image` reads.
 
         Raises:
-            ImageError: the file cannot be decoded, or with antialias its aspect is absurd.
-            ResnexusError: an array of another shape or dtype.
+            ImageError: the file cannot be decoded, with antialias its aspect is absurd, or the memory does not suffice.
+            ResnexusError: an array of another shape or dtype, or an object of another type.
         """
-        pixels = self.pixels(image)
-        return self.normalise(self.frame(pixels))
+        with enough_memory(name_of(image)):
+            return self.normalise(self.frame(self.pixels(image)))
 
     def pixels(self, image: AnyImage) -> Array:
-        """Return an image as a (H, W, in_chans) uint8 array, neither resized nor cropped."""
+        """Return an image as a (H, W, in_chans) uint8 array, neither resized nor cropped; errors as for a call."""
+        if isinstance(image, Tensor):
+            raise ResnexusError(
+                f"image of type Tensor and shape {tuple(image.shape)}: expected a PIL image, a uint8 array or a file; "
+                "for a (3, H, W) uint8 tensor give tensor.permute(1, 2, 0).numpy()"
+            )
         if isinstance(image, np.ndarray):
             _check_array(image)
-            if image.ndim == self.in_chans == 3:
-                return image
-            decoded = Image.fromarray(image)
+            pixels = image if image.ndim == 3 else np.asarray(as_rgb(Image.fromarray(image)))
+        elif isinstance(image, Image.Image):
+            pixels = np.asarray(as_rgb(image))
         else:
-            decoded = image if isinstance(image, Image.Image) else load_image(image)
-        rgb = as_rgb(decoded)
-        return np.asarray(rgb) if self.in_chans == 3 else np.asarray(rgb.convert("L"))[:, :, None]
+            pixels = load_pixels(image)
+        return pixels if self.in_chans == 3 else np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
 
     def frame(self, pixels: Array) -> Array:
         """Resize the short side to `resize_short` and crop the centre: (H, W, C) -> (size, size, C) uint8."""
@@ -125,14 +131,18 @@ class Preprocess:
             ImageError: with antialias, the whole result has more than `MAX_PIXELS` pixels.
         """
         if self.antialias:
-            return _pillow(pixels, resized, corner, self.size, Image.Resampling[self.interpolation.upper()])
-        return _opencv_linear(pixels, resized, corner, self.size)
+            return antialiased(pixels, resized, corner, self.size, Image.Resampling[self.interpolation.upper()])
+        return linear(pixels, resized, corner, self.size)
 
     def normalise(self, pixels: Array) -> Tensor:
         """(..., H, W, C) uint8 -> (..., C, H, W) float32: (pixels / 255 - mean) / std."""
-        x = torch.from_numpy(pixels).movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format)
-        mean, std = (torch.tensor(numbers, dtype=torch.float32)[:, None, None] for numbers in (self.mean, self.std))
-        return x.mul_(1 / 255).sub_(mean).div_(std)
+        # NumPy reads a mirrored image in place; PyTorch takes no negative strides.
+        x = np.moveaxis(pixels, -1, -3).astype(np.float32, order="C")
+        mean, std = (np.array(numbers, np.float32)[:, None, None] for numbers in (self.mean, self.std))
+        x *= np.float32(1 / 255)
+        x -= mean
+        x /= std
+        return torch.from_numpy(x)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON can hold it."""
@@ -170,48 +180,3 @@ def _check_array(image: Array) -> None:
         raise ResnexusError(
             f"image of shape {image.shape} and dtype {image.dtype}: expected uint8, (H, W, 3) for RGB, (H, W) for grey"
         )
-
-
-def _pillow(
-    pixels: Array, resized: tuple[int, int], corner: tuple[int, int], side: int, resampling: Image.Resampling
-) -> Array:
-    height, width = resized
-    if height * width > MAX_PIXELS:
-        raise ImageError("from memory", f"resized it would have {height:,} x {width:,} pixels", "crop it")
-    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
-    top, left = corner
-    square = image.resize((width, height), resampling).crop((left, top, left + side, top + side))
-    return np.array(square).reshape(side, side, -1)
-
-
-def _opencv_linear(pixels: Array, resized: tuple[int, int], corner: tuple[int, int], side: int) -> Array:
-    """OpenCV's INTER_LINEAR for uint8: weights in 1/2048, columns blended first, rows from 20-bit sums."""
-    height, width = pixels.shape[:2]
-    y, below = _taps(height, resized[0], corner[0], side)
-    x, beyond = _taps(width, resized[1], corner[1], side)
-    columns = np.clip((x, x + 1), 0, width - 1)
-    rows, row_of = np.unique(np.clip((y, y + 1), 0, height - 1), return_inverse=True)
-    first = columns.min()
-    part = torch.from_numpy(pixels[:, first : columns.max() + 1][rows]).int()
-
-    left, right = (part.index_select(1, torch.from_numpy(column - first)) for column in columns)
-    near, far = _weights(beyond)
-    blended = left.mul_(near[:, None]).add_(right.mul_(far[:, None])).bitwise_right_shift_(4)
-    top, bottom = (blended.index_select(0, torch.from_numpy(row)) for row in row_of.reshape(2, side))
-    near, far = _weights(below)
-    top.mul_(near[:, None, None]).bitwise_right_shift_(16)
-    bottom.mul_(far[:, None, None]).bitwise_right_shift_(16)
-    result: Array = top.add_(bottom).add_(2).bitwise_right_shift_(2).to(torch.uint8).numpy()
-    return result
-
-
-def _taps(length: int, resized: int, start: int, count: int) -> tuple[Array, Array]:
-    """For outputs start .. start + count - 1: the input pixel at or before the centre, and how far the centre is on."""
-    centre = ((np.arange(start, start + count) + 0.5) * (length / resized) - 0.5).astype(np.float32)
-    before = np.floor(centre)
-    return before.astype(np.int64), centre - before
-
-
-def _weights(fraction: Array) -> tuple[Tensor, Tensor]:
-    near, far = np.rint((1 - fraction) * 2048), np.rint(fraction * 2048)
-    return torch.from_numpy(near.astype(np.int32)), torch.from_numpy(far.astype(np.int32))

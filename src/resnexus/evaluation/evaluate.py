@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from resnexus.data.datasets import BadImage, Batch, LabelledImages, collate
+from resnexus.data.batches import BadImage, Batch, collate
+from resnexus.data.datasets import LabelledImages
 from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.metrics import top_k_correct
+from resnexus.progress import Progress, Silent
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,7 +50,8 @@ def evaluate(
     device: str | torch.device = "cpu",
     workers: int = 0,
     precision: Precision = "fp32",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    label: str = "evaluating",
 ) -> Evaluation:
     """Count how often a network is right on a data set.
 
@@ -62,7 +65,8 @@ def evaluate(
         device: where the images go.
         workers: processes that decode; 0 decodes in this one.
         precision: `"bf16"` or `"fp16"` runs a module under autocast. Another callable has its own precision.
-        progress: called after every batch with the items done and the items in all.
+        progress: where to report the images that are done; nowhere if None.
+        label: what the stage is called there.
 
     Raises:
         ResnexusError: the data set is empty or no file can be decoded, the classes or channels of the model are not
@@ -80,21 +84,18 @@ def evaluate(
     start = time.perf_counter()
     # Top-1, top-5 and images with logits that are not finite: added up on the device, read once.
     counts = torch.zeros(3, dtype=torch.int64, device=target)
-    images, done, skipped = 0, 0, list[BadImage]()
-    with _in_evaluation_mode(model), torch.no_grad():
+    images, skipped = 0, list[BadImage]()
+    progress = Silent() if progress is None else progress
+    with _in_evaluation_mode(model), torch.no_grad(), progress.stage(label, len(dataset)) as step:
         for batch in loader:
             skipped += batch.bad
             images += len(batch.labels)
-            done += len(batch.labels) + len(batch.bad)
             if len(batch.labels):
                 counts += _counts(model, batch.to(target, non_blocking=True), dataset, precision)
-            if progress is not None:
-                progress(done, len(dataset))
+            step(len(batch.labels) + len(batch.bad))
     top1, top5, broken = counts.tolist()
     if not images:
-        raise ResnexusError(
-            f"none of {len(skipped)} files could be decoded; the first, {skipped[0].path}: {skipped[0].reason}"
-        )
+        raise ResnexusError(f"none of {len(skipped)} files could be decoded; the first, {skipped[0]}")
     if broken:
         raise ResnexusError(
             f"the logits of {broken} of {images} images are not finite: the network overflows or diverged"

@@ -15,6 +15,8 @@ from resnexus.errors import ResnexusError
 
 CONFIDENCE = 0.95
 
+_ROUNDING = 1e-12  # of a difference of two fractions in float64, over the larger
+
 
 def top_k_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     """Return (N,) bool: whether each label is among the k largest logits.
@@ -116,7 +118,8 @@ def spread(values: Sequence[float]) -> Spread:
 class PairedDifference:
     """How two models differ over the same seeds.
 
-    If all differences are equal, these seeds do not tell their spread: p is 1 and no difference is claimed.
+    If all differences are equal but for rounding, these seeds do not tell their spread: p is 1 and no difference is
+    claimed.
 
     Attributes:
         mean: of first - second.
@@ -155,7 +158,10 @@ def paired_interval(first: Sequence[float], second: Sequence[float]) -> PairedDi
     _check_finite(second)
     differences = [a - b for a, b in zip(first, second, strict=True)]
     found = spread(differences)
-    error = (found.std or 0.0) / math.sqrt(found.count)
+    std = found.std or 0.0
+    if std <= _ROUNDING * max(map(abs, (*first, *second))):
+        std = 0.0
+    error = std / math.sqrt(found.count)
     freedom = found.count - 1
     p_value = 1 - student_probability(abs(found.mean) / error, freedom) if error else 1.0
     half_width = student_quantile(CONFIDENCE, freedom) * error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnexus.benchmark.engines import ENGINES
-from resnexus.report.printing import counted, listed, number
+from resnexus.report.printing import counted, listed, number, percent
 from resnexus.report.record import Comparison
 
 
@@ -16,8 +16,11 @@ def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
         "Data": [
             ("Name", comparison.data),
             ("Classes", number(comparison.classes, 0)),
+            ("Chance, the largest class", f"{percent(comparison.chance)} %"),
             ("Training images", number(comparison.train_images, 0)),
             ("Validation images", number(comparison.val_images, 0)),
+            *([("Split", comparison.split)] if comparison.split else []),
+            *([("Ignored files", number(len(comparison.ignored), 0))] if comparison.ignored else []),
         ],
         "Machine": [
             ("Processor", environment.cpu),

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from resnexus.evaluation.metrics import Spread, spread
-from resnexus.report.findings import difference, reference
+from resnexus.report.findings import difference, is_at_chance, reference
 from resnexus.report.latencies import Latencies, agreement_remarks, latencies, latency_table
 from resnexus.report.printing import (
     MISSING,
@@ -36,11 +36,13 @@ def accuracy_table(comparison: Comparison) -> Table:
         Column(title="Parameters", unit=size.name),
         Column(title="FLOPs", unit=flops.name),
         Column(title="Top-1", unit="%, mean ± s.d."),
-        Column(title=f"Top-{min(5, comparison.classes)}", unit="%, mean"),
     ]
+    if has_top5(comparison):
+        columns.append(Column(title="Top-5", unit="%, mean"))
     if other is not None:
+        known = any(found and found.interval for found in (difference(network, other) for network in networks))
         columns += [
-            Column(title=f"Top-1 minus {other.name}", unit="points, 95 % interval"),
+            Column(title=f"Top-1 minus {other.name}", unit="points, 95 % interval" if known else "points"),
             Column(title="Finding", text=True),
         ]
     columns.append(Column(title="Training", unit="s per run"))
@@ -51,9 +53,10 @@ def accuracy_table(comparison: Comparison) -> Table:
             Entry(text=network.family),
             Entry(text=number(network.mparams * size.factor, size_decimals)),
             Entry(text=number(network.gflops * flops.factor, flops_decimals)),
-            _accuracy(_spread(network)),
-            Entry(text=percent(_mean([run.top5 for run in network.runs]))),
+            _accuracy(comparison, network),
         ]
+        if has_top5(comparison):
+            row.append(Entry(text=percent(_mean([run.top5 for run in network.runs]))))
         if other is not None:
             row += _difference(network, other)
         row.append(Entry(text=number(_mean([run.seconds for run in network.runs]), 1)))
@@ -77,38 +80,47 @@ def run_table(comparison: Comparison) -> Table:
             "top5": run.top5,
             "images": run.images,
             "skipped": len(run.skipped),
+            "skipped_in_training": len(run.skipped_in_training),
             "epochs": run.epochs,
             "seconds": run.seconds,
         }
         for network in comparison.networks
         for run in network.runs
     ]
+    top5 = has_top5(comparison)
     columns = (
         Column(title="Network", text=True),
         Column(title="Seed", unit="number"),
         Column(title="Top-1", unit="%"),
-        Column(title=f"Top-{min(5, comparison.classes)}", unit="%"),
+        *([Column(title="Top-5", unit="%")] if top5 else []),
         Column(title="Evaluated", unit="images"),
         Column(title="Skipped", unit="images"),
         Column(title="Training", unit="epochs"),
         Column(title="Training", unit="s"),
+        Column(title="Skipped in training", unit="images"),
     )
     rows = tuple(
         (
             Entry(text=network.name),
             Entry(text=str(run.seed)),
             Entry(text=percent(run.top1)),
-            Entry(text=percent(run.top5)),
+            *([Entry(text=percent(run.top5))] if top5 else []),
             Entry(text=number(run.images, 0)),
             Entry(text=number(len(run.skipped), 0)),
             Entry(text=number(run.epochs, 0)),
             Entry(text=number(run.seconds, 1)),
+            Entry(text=number(len(run.skipped_in_training), 0)),
         )
         for network in comparison.networks
         for run in network.runs
     )
     caption = f"Every training run on {comparison.data}"
     return Table(name="data_runs", caption=caption, columns=columns, rows=rows, data=tuple(data))
+
+
+def has_top5(comparison: Comparison) -> bool:
+    """Whether top-5 says anything: of five classes or fewer it is always 100 %."""
+    return comparison.classes > 5
 
 
 def latency_tables(comparison: Comparison) -> list[Table]:
@@ -153,12 +165,15 @@ def _spread(network: TrainedNetwork) -> Spread | None:
     return spread([run.top1 for run in network.runs]) if network.runs else None
 
 
-def _accuracy(found: Spread | None) -> Entry:
+def _accuracy(comparison: Comparison, network: TrainedNetwork) -> Entry:
+    found = _spread(network)
     if found is None:
         return missing()
+    chance = ", at chance" if is_at_chance(comparison, network) else ""
     if found.std is None:
-        return Entry(text=percent(found.mean), detail="one seed")
-    return Entry(text=f"{percent(found.mean)} ± {percent(found.std)}", detail=counted(found.count, "seed"))
+        return Entry(text=percent(found.mean), detail=f"one seed{chance}")
+    detail = counted(found.count, "seed") + chance
+    return Entry(text=f"{percent(found.mean)} ± {percent(found.std)}", detail=detail)
 
 
 def _difference(network: TrainedNetwork, other: TrainedNetwork) -> list[Entry]:

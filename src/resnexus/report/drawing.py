@@ -6,7 +6,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from resnexus.errors import ResnexusError
+from resnexus.packages import required
 from resnexus.report.chart import specification
 from resnexus.report.figures import Figure
 from resnexus.report.scales import Frame
@@ -36,7 +36,7 @@ def draw(figure: Figure, layout: Frame) -> str:
     """Return a figure as SVG.
 
     Raises:
-        ResnexusError: vl-convert is not installed.
+        MissingPackageError: vl-convert is not installed.
     """
     return render(specification(figure, layout))
 
@@ -45,7 +45,7 @@ def render(chart: dict[str, Any]) -> str:
     """Return a Vega-Lite specification as SVG.
 
     Raises:
-        ResnexusError: vl-convert is not installed.
+        MissingPackageError: vl-convert is not installed.
     """
     convert = _convert()
     return str(convert.vega_to_svg(convert.vegalite_to_vega(_printable(chart))))
@@ -88,8 +88,4 @@ def _printable(value: Any) -> Any:
 
 
 def _convert() -> Any:
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise ResnexusError("figures need vl-convert: pip install 'resnexus[report]'") from error
-    return vl_convert
+    return required("vl_convert")

@@ -79,7 +79,8 @@ def data_figures(comparison: Comparison) -> list[Figure]:
         return []
     flops = flops_unit(network.gflops for network in trained)
     size = parameters_unit(network.mparams for network in trained)
-    bars = "Bars: one standard deviation over the seeds on either side. " if _has_spread(trained) else ""
+    bars = "Bars: one standard deviation over the seeds on either side, within 0 to 100 %. "
+    bars = bars if _has_spread(trained) else ""
     by_flops = {network.name: network.gflops * flops.factor for network in trained}
     by_size = {network.name: network.mparams * size.factor for network in trained}
     figures = [
@@ -159,7 +160,7 @@ def _data_points(
         top1 = spread([run.top1 for run in network.runs])
         low_high = None
         if top1.std is not None:
-            low_high = (100 * (top1.mean - top1.std), 100 * (top1.mean + top1.std))
+            low_high = (100 * max(0.0, top1.mean - top1.std), 100 * min(1.0, top1.mean + top1.std))
         points.append(
             Point(
                 name=network.name,

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from resnexus.benchmark.cell import Cell
+from resnexus.benchmark.cell import Cell, is_unsteady
 from resnexus.evaluation.metrics import PairedDifference, paired_interval
 from resnexus.report.latencies import Setting, latencies
 from resnexus.report.printing import counted, decimals_for, listed, number, percent, signed
 from resnexus.report.record import Comparison, Run, TrainedNetwork
 
-BETTER, WORSE, NO_DIFFERENCE, UNKNOWN = "better", "worse", "no difference shown", "unknown: one seed"
+BETTER, WORSE, NO_DIFFERENCE, UNKNOWN = "better", "worse", "no difference shown", "too few seeds"
+
+ENOUGH_SEEDS = 3
+"""From how many seeds on an interval is given: that of two is 25 times as wide as their half distance."""
+
+_ONE_SIDED = 1.645
+"""Standard deviations above the mean that a normal variable exceeds in one case of twenty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,7 @@ class Difference:
 
     Attributes:
         mean: of the pairs.
-        interval: the same with its 95 % interval; None for a single pair.
+        interval: the same with its 95 % interval; None for fewer than `ENOUGH_SEEDS` pairs.
         pairs: seeds that both networks have.
     """
 
@@ -40,10 +46,10 @@ class Difference:
 
     @property
     def range(self) -> str:
-        """The interval in points, e.g. `+0.10 to +0.74`; empty if there is none."""
+        """The interval in points, within the 100 that there are, e.g. `+0.10 to +0.74`; empty if there is none."""
         if self.interval is None:
             return ""
-        low, high = self.mean - self.interval.half_width, self.mean + self.interval.half_width
+        low, high = max(-1, self.mean - self.interval.half_width), min(1, self.mean + self.interval.half_width)
         return f"{signed(100 * low, 2)} to {signed(100 * high, 2)}" if high > low else "equal in every seed"
 
 
@@ -62,7 +68,18 @@ def difference(network: TrainedNetwork, other: TrainedNetwork | None) -> Differe
         return None
     first, second = zip(*pairs, strict=True)
     mean = fmean(a - b for a, b in pairs)
-    return Difference(mean=mean, interval=paired_interval(first, second) if len(pairs) > 1 else None, pairs=len(pairs))
+    interval = paired_interval(first, second) if len(pairs) >= ENOUGH_SEEDS else None
+    return Difference(mean=mean, interval=interval, pairs=len(pairs))
+
+
+def is_at_chance(comparison: Comparison, network: TrainedNetwork) -> bool:
+    """Whether the mean top-1 is not above that of always naming the largest class, as far as the images can show.
+
+    Above means: by more than a guesser on as many images exceeds in one case of twenty, in the normal approximation.
+    """
+    images = min(run.images for run in network.runs)
+    spread = (comparison.chance * (1 - comparison.chance) / max(1, images)) ** 0.5
+    return _mean_top1(network) <= comparison.chance + _ONE_SIDED * spread
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -70,10 +87,7 @@ def findings(comparison: Comparison) -> list[str]:
     trained = [network for network in comparison.networks if network.runs]
     if not trained:
         return ["No network was trained."]
-    best = max(trained, key=_mean_top1)
-    equal = [network.name for network in trained if _mean_top1(network) == _mean_top1(best)]
-    verb = "has" if len(equal) == 1 else "have"
-    found = [_training(comparison, trained), f"{listed(equal)} {verb} the highest mean top-1, {_top1(best)} %."]
+    found = [_training(comparison, trained), *_best(comparison, trained), *_busy(comparison)]
     other = reference(comparison)
     if other is None:
         found.append("No ResNet was trained, so there is nothing to compare with.")
@@ -86,9 +100,13 @@ def findings(comparison: Comparison) -> list[str]:
 def caution(comparison: Comparison) -> str:
     """Return what the intervals cover and what they do not; empty if there are none."""
     trained = [network for network in comparison.networks if network.runs]
-    if reference(comparison) is None or len(trained) < 2:
+    other = reference(comparison)
+    if other is None or len(trained) < 2:
         return ""
     images = max(run.images for network in trained for run in network.runs)
+    if not any(found and found.interval for found in (difference(network, other) for network in trained)):
+        one = percent(1 / max(1, images))
+        return f"Accuracies are measured on {counted(images, 'validation image')}, of which one is {one} points."
     return (
         "Differences are paired by seed, with a 95 % interval from Student's t, each for one comparison alone. "
         "The interval covers the seeds: initial weights, order and augmentation. It does not cover the choice of the "
@@ -100,6 +118,40 @@ def skipped(comparison: Comparison) -> list[str]:
     """Return the validation images that could not be read, with their reasons, each once."""
     found = (entry for network in comparison.networks for run in network.runs for entry in run.skipped)
     return list(dict.fromkeys(found))
+
+
+def skipped_in_training(comparison: Comparison) -> list[str]:
+    """Return the training images that could not be read, with their reasons, each once."""
+    found = (entry for network in comparison.networks for run in network.runs for entry in run.skipped_in_training)
+    return list(dict.fromkeys(found))
+
+
+def _best(comparison: Comparison, trained: list[TrainedNetwork]) -> list[str]:
+    guessing = [network for network in trained if is_at_chance(comparison, network)]
+    best = max(trained, key=_mean_top1)
+    found = []
+    if best not in guessing:
+        equal = [network.name for network in trained if _mean_top1(network) == _mean_top1(best)]
+        verb = "has" if len(equal) == 1 else "have"
+        found.append(f"{listed(equal)} {verb} the highest mean top-1, {_top1(best)} %.")
+    if guessing:
+        names = listed(f"{network.name} ({_top1(network)} %)" for network in guessing)
+        found.append(
+            f"At chance, which is {percent(comparison.chance)} % (always naming the largest class): {names}. "
+            "Train longer, with more images or from published weights."
+        )
+    return found
+
+
+def _busy(comparison: Comparison) -> list[str]:
+    cells = (*comparison.latency, *comparison.series_latency)
+    unsteady = sum(map(is_unsteady, cells))
+    if not unsteady:
+        return []
+    return [
+        f"The machine was busy while {unsteady} of {counted(len(cells), 'latency', 'latencies')} were measured: they "
+        "are marked and say little. Measure again on a quiet machine."
+    ]
 
 
 def _training(comparison: Comparison, trained: list[TrainedNetwork]) -> str:
@@ -132,7 +184,10 @@ def _against(trained: list[TrainedNetwork], other: TrainedNetwork) -> list[str]:
     seeds = counted(min(pairs), "seed")
     sentences = []
     if groups[UNKNOWN]:
-        sentences.append("One seed: the spread is unknown, so no difference in accuracy is claimed.")
+        sentences.append(
+            f"Too few seeds, {min(pairs)} instead of at least {ENOUGH_SEEDS}: the spread is unknown, so no difference "
+            "in accuracy is claimed."
+        )
     for finding in (BETTER, WORSE):
         if groups[finding]:
             sentences.append(f"{finding.capitalize()} than {other.name}: {listed(groups[finding])}.")

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from resnexus.benchmark.cell import Cell
+from resnexus.benchmark.cell import UNSTEADY, Cell, is_unsteady
 from resnexus.errors import ResnexusError
 from resnexus.report.printing import decimals_for, file_name, number
-from resnexus.report.table import Column, Entry, Table, missing
+from resnexus.report.table import Column, Entry, Footnotes, Table, missing
+
+BUSY = f"The machine was busy: the 90th percentile is {UNSTEADY:g} or more times the 10th, so the median says little"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +89,14 @@ def latency_table(name: str, caption: str, models: Sequence[str], found: Latenci
     timed = {model: None for row in cells for model in row}
     timed = {model: None for model in models if model in timed} | timed
     decimals = decimals_for(cell.median_ms for row in cells for cell in row.values())
-    rows = [(Entry(text=model), *(latency_entry(row.get(model), decimals) for row in cells)) for model in timed]
+    notes = Footnotes()
+    rows = [(Entry(text=model), *(latency_entry(row.get(model), decimals, notes) for row in cells)) for model in timed]
     return Table(
         name=name,
         caption=caption,
         columns=(Column(title="Network", text=True), *columns),
         rows=tuple(rows),
+        notes=notes.texts,
         data=tuple(_data(row[model]) for model in timed for row in cells if model in row),
     )
 
@@ -108,12 +112,13 @@ def latency_columns(found: Latencies, prefix: str = "") -> tuple[list[Column], l
     return columns, cells
 
 
-def latency_entry(cell: Cell | None, decimals: int) -> Entry:
-    """Print a median, and the tenth to ninetieth percentile below it."""
+def latency_entry(cell: Cell | None, decimals: int, notes: Footnotes) -> Entry:
+    """Print a median, and the tenth to ninetieth percentile below it; a note if the machine was busy."""
     if cell is None:
         return missing()
     low, high = number(cell.p10_ms, decimals), number(cell.p90_ms, decimals)
-    return Entry(text=number(cell.median_ms, decimals), detail=f"{low}–{high}")
+    numbers = (notes.number(BUSY, cell.model),) if is_unsteady(cell) else ()
+    return Entry(text=number(cell.median_ms, decimals), detail=f"{low}–{high}", notes=numbers)
 
 
 def agreement_remarks(found: Latencies) -> list[str]:
@@ -121,7 +126,7 @@ def agreement_remarks(found: Latencies) -> list[str]:
     notes = []
     for setting, sizes in found.cells.items():
         figures = [cell.agreement for row in sizes.values() for cell in row.values() if cell.agreement is not None]
-        if figures:
+        if any(figures):  # the plain network itself differs by nothing
             notes.append(
                 f"{setting.title}: the logits differ from those of the plain fp32 network by at most "
                 f"{100 * max(figures):.2g} % of the largest logit."

@@ -66,6 +66,6 @@ def file_name(*words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", " ".join(words).lower()).strip("_")
 
 
-def counted(count: int, singular: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{count:,} {singular}" + ("" if count == 1 else "s")
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """`1 seed`, `3 seeds`; a plural that ends otherwise is named."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

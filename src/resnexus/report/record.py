@@ -20,6 +20,7 @@ class Run:
         top5: as `top1`, or among all classes if there are fewer than five.
         images: validation images evaluated.
         skipped: validation images that could not be read, each with the reason.
+        skipped_in_training: training images that could not be read, likewise.
         epochs: passes over the training images.
         seconds: of training.
     """
@@ -29,6 +30,7 @@ class Run:
     top5: float
     images: int
     skipped: tuple[str, ...]
+    skipped_in_training: tuple[str, ...]
     epochs: int
     seconds: float
 
@@ -112,8 +114,11 @@ class Comparison:
     Attributes:
         data: name of the data set.
         classes: how many.
+        chance: top-1 of always naming the class with the most validation images, a fraction.
         train_images: how many.
         val_images: how many.
+        split: how images without train/ and val/ were divided, in a sentence; empty if they were not.
+        ignored: files among the images that are none.
         settings: the training settings, name -> value, the same for every network.
         environment: where it was measured.
         networks: trained on the data, in the order in which they were asked for.
@@ -126,8 +131,11 @@ class Comparison:
 
     data: str
     classes: int
+    chance: float
     train_images: int
     val_images: int
+    split: str
+    ignored: tuple[str, ...]
     settings: dict[str, str | int | float | bool | None]
     environment: Environment
     networks: tuple[TrainedNetwork, ...]

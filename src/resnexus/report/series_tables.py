@@ -8,26 +8,7 @@ from typing import Any
 from resnexus.report.latencies import Latencies, latencies, latency_columns, latency_entry
 from resnexus.report.printing import decimals_for, number, percent
 from resnexus.report.record import Comparison, SeriesNetwork, WrongCell
-from resnexus.report.table import Column, Entry, Table, missing
-
-
-class Footnotes:
-    """Reasons, numbered from 1 in the order in which they are first needed."""
-
-    def __init__(self) -> None:
-        self._networks: dict[str, list[str]] = {}
-
-    def number(self, reason: str, network: str) -> int:
-        """Return the number of a reason, and remember that it applies to `network`."""
-        names = self._networks.setdefault(reason, [])
-        if network not in names:
-            names.append(network)
-        return list(self._networks).index(reason) + 1
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The notes: each reason, and the networks it applies to."""
-        return tuple(f"{reason}: {', '.join(names)}." for reason, names in self._networks.items())
+from resnexus.report.table import Column, Entry, Footnotes, Table, missing
 
 
 def is_extra(network: SeriesNetwork) -> bool:
@@ -93,7 +74,7 @@ def series_latency_table(comparison: Comparison) -> Table:
     for network in networks:
         row = [Entry(text=network.name), _latency(network, "v100_ms", network.v100_ms, notes)]
         row += [_latency(network, key, network.t4_ms.get(key), notes) for key in keys]
-        row += [latency_entry(timed.get(network.name), decimals) for timed in cells]
+        row += [latency_entry(timed.get(network.name), decimals, notes) for timed in cells]
         rows.append(tuple(row))
     return Table(
         name="series_latency",

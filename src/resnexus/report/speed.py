@@ -16,7 +16,7 @@ from resnexus.benchmark.peaks import Peak, floor_ms
 from resnexus.benchmark.ratios import Ratio, best_peer, geometric_mean, ratio_of
 from resnexus.report.latencies import latency_entry
 from resnexus.report.printing import counted, decimals_for, listed, number
-from resnexus.report.table import Column, Entry, Table, missing, to_markdown
+from resnexus.report.table import Column, Entry, Footnotes, Table, missing, to_markdown
 
 BASELINE = "ResNet50_vd"
 """The network that penalties are relative to."""
@@ -119,10 +119,10 @@ def latency_table(bench: Bench, place: Place) -> Table:
     columns = [Column(title="Network", text=True), *(Column(title=name, unit="ms") for name in engines)]
     columns += [Column(title=f"resnexus / best {precision} engine") for precision in references]
     columns.append(Column(title="fastest / floor"))
-    rows = []
+    rows, notes = [], Footnotes()
     for model in models:
         ours = found.get((model, OURS))
-        row = [Entry(text=model), *(latency_entry(found.get((model, name)), decimals) for name in engines)]
+        row = [Entry(text=model), *(latency_entry(found.get((model, name)), decimals, notes) for name in engines)]
         row += [_against(bench.cells, ours, precision) for precision in references]
         row.append(_over_floor(bench, [found[model, name] for name in engines if (model, name) in found]))
         rows.append(tuple(row))
@@ -131,6 +131,7 @@ def latency_table(bench: Bench, place: Place) -> Table:
         caption=f"Milliseconds per batch, {title(place)}.",
         columns=tuple(columns),
         rows=tuple(rows),
+        notes=notes.texts,
         remarks=(_agreement(cells), *_plans(cells)),
         data=tuple({name: value for name, value in asdict(cell).items() if name != "rounds_ms"} for cell in cells),
     )

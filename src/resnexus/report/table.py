@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from resnexus.errors import printable
 from resnexus.report.printing import MISSING
+
+_FORMULA = ("=", "+", "-", "@")
+"""What begins a formula in a spreadsheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +115,47 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Return the unrounded values as CSV, units in the column names; empty where there is none."""
+    """Return the unrounded values as CSV, units in the column names; empty where there is none.
+
+    Text that a spreadsheet would compute gets an apostrophe in front; control characters become escapes.
+    """
     stream = io.StringIO()
     names = list(dict.fromkeys(name for line in table.data for name in line))
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in table.data)
+    writer.writerows({name: _csv(value) for name, value in line.items()} for line in table.data)
     return stream.getvalue()
+
+
+class Footnotes:
+    """Reasons, numbered from 1 in the order in which they are first needed."""
+
+    def __init__(self) -> None:
+        self._networks: dict[str, dict[str, None]] = defaultdict(dict)
+
+    def number(self, reason: str, network: str) -> int:
+        """Return the number of a reason, and remember that it applies to `network`."""
+        self._networks[reason][network] = None
+        return list(self._networks).index(reason) + 1
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The notes: each reason, and the networks it applies to."""
+        return tuple(f"{reason}: {', '.join(names)}." for reason, names in self._networks.items())
 
 
 def missing() -> Entry:
     """Return the cell for a value that there is not."""
     return Entry(text=MISSING)
+
+
+def _csv(value: Any) -> Any:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _title(column: Column) -> str:

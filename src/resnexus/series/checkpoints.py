@@ -11,31 +11,12 @@ from functools import cache
 from typing import Any
 
 from resnexus.data.preprocess import Preprocess
+from resnexus.series.imagenet import imagenet_classes
 from resnexus.series.published import Published, checkpoint_entries, figures
+from resnexus.training.recipe import Recipe
 
 BASE_URL = "https://paddle-imagenet-models-name.bj.bcebos.com/"
 TAGS = ("imagenet", "ssld")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRecipe:
-    """How a checkpoint was trained: SGD with momentum 0.9, batch 256, 224x224, L2 on every parameter.
-
-    Attributes:
-        epochs: passes over ImageNet-1k's training images.
-        schedule: `"cosine"` to 0, per step, or `"step"`: x 0.1 after 30, 60 and 90 epochs.
-        learning_rate: at the start.
-        weight_decay: L2, added to the gradient, normalisations and biases included.
-        label_smoothing: 0 for none.
-        mixup: alpha of the Beta distribution, 0 for none.
-    """
-
-    epochs: int
-    schedule: str
-    learning_rate: float = 0.1
-    weight_decay: float
-    label_smoothing: float
-    mixup: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +30,7 @@ class Checkpoint:
         url: where it was published.
         licence: SPDX identifier of the upstream project.
         published: its row of the page.
+        classes: what the logits stand for, in their order.
         preprocess: how its images are to be prepared.
         recipe: how it was trained; None where that was not published.
         sha256: of the published file; None, since no hash was published.
@@ -60,8 +42,9 @@ class Checkpoint:
     url: str
     licence: str
     published: Published
+    classes: tuple[str, ...]
     preprocess: Preprocess
-    recipe: TrainingRecipe | None
+    recipe: Recipe | None
     sha256: str | None = None
 
 
@@ -86,6 +69,7 @@ def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
         url=BASE_URL + entry["url_path"],
         licence="Apache-2.0",
         published=figures(entry),
+        classes=imagenet_classes(),
         preprocess=Preprocess(),
         recipe=None if ssld else _recipe(architecture),
     )
@@ -101,9 +85,8 @@ _STEP_WEIGHT_DECAY = {
 }
 
 
-def _recipe(architecture: str) -> TrainingRecipe:
+def _recipe(architecture: str) -> Recipe:
     if architecture in _STEP_WEIGHT_DECAY:
-        decay = _STEP_WEIGHT_DECAY[architecture]
-        return TrainingRecipe(epochs=120, schedule="step", weight_decay=decay, label_smoothing=0.0, mixup=0.0)
+        return Recipe(epochs=120, schedule="step", weight_decay=_STEP_WEIGHT_DECAY[architecture])
     decay = 7e-5 if architecture.startswith("SE") else 1e-4
-    return TrainingRecipe(epochs=200, schedule="cosine", weight_decay=decay, label_smoothing=0.1, mixup=0.2)
+    return Recipe(epochs=200, schedule="cosine", weight_decay=decay, label_smoothing=0.1, mixup=0.2)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnexus.data.datasets import Batch
+from resnexus.data.batches import Batch
 from resnexus.errors import ResnexusError
 from resnexus.training.losses import mixup, soft_cross_entropy, soft_targets
 from resnexus.training.settings import Settings
@@ -33,10 +33,7 @@ class Classifier(lightning.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor | None:
         """Return the loss of one batch; None, which skips the step, if fewer than two of its images can be read."""
         if batch.bad and not self.settings.allow_bad_images:
-            bad = batch.bad[0]
-            raise ResnexusError(
-                f"training image {bad.path}: {bad.reason}. Repair or remove it, or allow bad images to skip them"
-            )
+            raise ResnexusError(f"training image {batch.bad[0]}. Repair or remove it, or allow bad images to skip them")
         if len(batch.images) < 2:
             return None
         targets = soft_targets(batch.labels, self.num_classes)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from resnexus.data.datasets import LabelledImages, collate
-from resnexus.errors import ResnexusError
+from resnexus.data.batches import collate
+from resnexus.data.datasets import LabelledImages
+from resnexus.packages import required
+from resnexus.progress import Progress, Silent
+from resnexus.training.hardware import hardware
 from resnexus.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,11 +38,12 @@ def fit(
     settings: Settings,
     *,
     seed: int = 0,
-    on_epoch: Callable[[], object] | None = None,
+    progress: Progress | None = None,
+    label: str = "training",
 ) -> nn.Module:
     """Train `network` in place and return it in evaluation mode, on the CPU.
 
-    It runs on the first GPU, in bfloat16 mixed precision where the GPU has it, or else on the CPU in float32.
+    It runs where `hardware` says: on the first GPU, or else on the CPU.
 
     Args:
         network: (N, C, H, W) -> (N, num_classes) logits.
@@ -48,17 +51,15 @@ def fit(
         num_classes: of the logits.
         settings: of the run.
         seed: of the order of the images and of mixup.
-        on_epoch: called after every epoch, for a progress bar.
+        progress: where to report the steps; nowhere if None.
+        label: what the stage is called there.
 
     Raises:
         ResnexusError: an image cannot be read and `settings.allow_bad_images` is False; the loss is not finite;
             or lightning is not installed.
     """
-    try:
-        import lightning
-    except ImportError as error:
-        raise ResnexusError("training needs lightning: pip install 'resnexus[train]'") from error
-    from resnexus.training.callbacks import Epochs, StopAtNonFiniteLoss
+    lightning = required("lightning")
+    from resnexus.training.callbacks import Epochs, Steps
     from resnexus.training.classifier import Classifier
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -73,20 +74,21 @@ def fit(
         generator=torch.Generator().manual_seed(seed),
     )
     network.to(memory_format=torch.channels_last)
-    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    with warnings.catch_warnings():
+    here = hardware()
+    progress = Silent() if progress is None else progress
+    with warnings.catch_warnings(), progress.stage(label, settings.epochs * len(loader)) as step:
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         trainer = lightning.Trainer(
-            accelerator="gpu" if torch.cuda.is_available() else "cpu",
+            accelerator="gpu" if here.device == "cuda" else "cpu",
             devices=1,
             max_epochs=settings.epochs,
-            precision="bf16-mixed" if bf16 else "32-true",
+            precision=here.precision,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[StopAtNonFiniteLoss(), Epochs(dataset, on_epoch)],
+            callbacks=[Steps(step), Epochs(dataset)],
         )
         _fit(trainer, Classifier(network, num_classes, settings, seed), loader)
     return network.cpu().eval()

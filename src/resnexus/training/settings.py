@@ -40,6 +40,10 @@ class Settings:
     allow_bad_images: bool = False
 
     def __post_init__(self) -> None:
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ResnexusError(f"{name}={value!r}: expected a whole number")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -58,6 +62,7 @@ class Settings:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
+_WHOLE = ("epochs", "batch_size", "workers")
 _RANGES = (
     ("epochs", 1, float("inf")),
     ("batch_size", 2, float("inf")),  # a normalisation needs two values
