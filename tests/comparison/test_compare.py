@@ -1,7 +1,10 @@
 """The main job, end to end on small data: results, resuming, interruptions and bad images."""
 
 import json
+import multiprocessing
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from resnexus.comparison.kept import Finished
 from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing
 from resnexus.records import read_json
+from resnexus.report.document import is_report
 from resnexus.report.record import Comparison
 from resnexus.weights.checkpoint_file import read_checkpoint, sha256
 
@@ -182,27 +186,47 @@ def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
     assert not list(tmp_path.rglob("*.new"))
 
 
-@pytest.mark.slow  # twenty processes that import PyTorch
-def test_killed_at_any_moment_it_goes_on(tmp_path):
-    seeds, kills = 6, 20
-    for kill in range(kills):
-        with started(tmp_path, seeds) as process:
-            # From the start of the program over the trainings to the report.
-            moment = f"*/ResNet_small-seed{kill % seeds}-*"
-            deadline = time.monotonic() + 0.37 * (kill % 7)
-            while process.poll() is None and not (list(tmp_path.glob(moment)) and time.monotonic() > deadline):
-                time.sleep(0.01)
-            process.kill()
-            process.communicate()
-        for path in (tmp_path / "runs").glob("*.json"):
+@pytest.mark.slow  # a training of its own after every kill
+def test_killed_at_any_moment_it_goes_on(folder, rows, tmp_path):
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["resnexus.comparison.compare", "lightning", "resnexus.training.callbacks"])
+    options = {"models": rows, "image_size": 16, "seeds": 2, "timing": TIMING, "series": "none"}
+
+    def start(out):
+        process = processes.Process(
+            target=compare, args=(folder,), kwargs=options | {"out": out, "settings": Settings(epochs=1)}
+        )
+        process.start()
+        return process
+
+    def top1(out):
+        networks = read_json(Comparison, out / "results.json").networks
+        return {(network.name, run.seed): run.top1 for network in networks for run in network.runs}
+
+    whole = time.monotonic()
+    start(tmp_path / "whole").join()
+    whole = time.monotonic() - whole  # only the moments depend on it
+    moments, out, killed = random.Random(0), tmp_path / "out", 0
+    while killed < 40:
+        process = start(out)
+        process.join(moments.uniform(0, whole))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        for path in (out / "runs").glob("*.json") if (out / "runs").exists() else ():
             record = read_json(Finished, path)
-            assert record.weights_sha256 == sha256(tmp_path / "weights" / f"{path.stem}.safetensors")
-    with started(tmp_path, seeds) as process:
-        _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    result = read_json(Comparison, tmp_path / "results.json")
-    assert [run.seed for run in result.networks[0].runs] == [*range(seeds)]
-    assert kept(tmp_path) == [("ResNet_small", seed) for seed in range(seeds)]
+            assert record.weights_sha256 == sha256(out / "weights" / f"{path.stem}.safetensors")
+            read_checkpoint(out / "weights" / f"{path.stem}.safetensors")
+        if (out / "index.html").exists():
+            assert is_report(out / "index.html")
+            assert top1(out) == top1(tmp_path / "whole")
+            shutil.rmtree(out)
+    last = start(out)
+    last.join()
+    assert last.exitcode == 0
+    assert top1(out) == top1(tmp_path / "whole")
+    assert kept(out) == sorted(EVERYTHING)
+    assert not list(out.rglob("*.new"))
 
 
 def test_images_that_cannot_be_read_are_on_the_page(run, folder, tmp_path):

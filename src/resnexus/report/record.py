@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import Environment
+from resnexus.benchmark.ranges import not_negative, positive, whole
+from resnexus.errors import ResnexusError
 
 SCHEMA = 1
 
@@ -34,6 +36,11 @@ class Run:
     epochs: int
     seconds: float
 
+    def __post_init__(self) -> None:
+        _fractions(top1=self.top1, top5=self.top5)
+        whole(images=self.images, epochs=self.epochs)
+        not_negative(seed=self.seed, seconds=self.seconds)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedNetwork:
@@ -56,6 +63,10 @@ class TrainedNetwork:
     gflops: float
     mparams: float
     runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        whole(image_size=self.image_size)
+        positive(gflops=self.gflops, mparams=self.mparams)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +117,10 @@ class SeriesNetwork:
     t4_ms: dict[str, float]
     errata: tuple[WrongCell, ...]
 
+    def __post_init__(self) -> None:
+        _fractions(top1=self.top1, top5=self.top5)
+        positive(gflops=self.gflops, mparams=self.mparams, **self.t4_ms)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -144,3 +159,15 @@ class Comparison:
     series_latency: tuple[Cell, ...]
     quick: bool
     schema: int = field(default=SCHEMA)
+
+    def __post_init__(self) -> None:
+        _fractions(chance=self.chance)
+        whole(classes=self.classes, train_images=self.train_images, val_images=self.val_images)
+        if self.schema != SCHEMA:
+            raise ResnexusError(f"schema={self.schema}: expected {SCHEMA}; compare again with this version")
+
+
+def _fractions(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ResnexusError(f"{name}={value}: expected 0 to 1")

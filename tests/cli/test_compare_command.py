@@ -1,0 +1,78 @@
+"""What `resnexus compare` hands on."""
+
+from pathlib import Path
+
+import pytest
+
+from resnexus import create_model
+from resnexus.comparison import compare as module
+from resnexus.progress import Shown, Silent
+from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """Gather what the command hands to `compare`."""
+    seen = {}
+
+    def compare(data, **options):
+        seen.update(options, data=data)
+        return {}
+
+    monkeypatch.setattr(module, "compare", compare)
+    return seen
+
+
+def test_the_help_says_that_weights_may_be_a_file(command):
+    text = " ".join(command("compare", "--help").stdout.split())
+    assert "--weights TAG|FILE" in text
+    assert "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network" in text
+
+
+def test_what_is_typed_arrives(command, handed, tmp_path):
+    options = ["--models", "ResNet_small, ResNeXt_small", "--weights", tmp_path / "w.pth", "--epochs", 2, "--seeds", 1]
+    options += ["--image-size", 5, "--batch-sizes", "1,2", "--precisions", "fp32", "--series", "here/bench.json"]
+    done = command("compare", "--out", tmp_path, "--allow-bad-images", *options)
+    assert (done.returncode, done.stdout) == (0, f"wrote {tmp_path / 'index.html'}\n")
+    assert handed["models"] == ["ResNet_small", "ResNeXt_small"]
+    assert handed["weights"] == str(tmp_path / "w.pth")
+    assert (handed["settings"].epochs, handed["settings"].allow_bad_images) == (2, True)
+    assert (handed["seeds"], handed["image_size"], handed["series"]) == (1, 5, Path("here/bench.json"))
+    assert (handed["timing"].batch_sizes, handed["timing"].precisions) == ((1, 2), ("fp32",))
+    assert isinstance(handed["progress"], Shown)
+
+
+def test_json_is_not_mixed_with_progress(command, handed):
+    assert command("compare", "--json").stdout == "{}\n"
+    assert isinstance(handed["progress"], Silent)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--models", "nope"], "unknown"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--precisions", "fp16"], "cannot time in fp16"),
+        (["--batch-sizes", "1,x"], "expected whole numbers"),
+        (["--epochs", "0"], "epochs=0: expected at least 1"),
+        (["--weights", "gone.pth"], "gone.pth"),
+        (["--image-size", "0", "--data", "."], "size=0: expected a whole number of pixels"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_done(command, monkeypatch, tmp_path, options, message):
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
+    done = command("compare", "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+
+
+def test_weights_of_another_network_are_refused_before_the_first_step(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
+    network = create_model("ResNet_small", num_classes=10, in_chans=1)
+    path = tmp_path / "learned.safetensors"
+    write_checkpoint(network.state_dict(), path, Provenance(architecture=network.architecture))
+    options = ["--weights", path, "--out", tmp_path / "out", "--models", "ResNet_small,SE_ResNet_small"]
+    done = command("compare", *options, "--seeds", 1)
+    assert done.returncode == 2
+    assert "learned.safetensors" in done.stderr
