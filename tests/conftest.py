@@ -1,19 +1,31 @@
 """Fixtures that several test files share."""
 
 import os
+import tempfile
 
 # One test process per core: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import resnexus
+from resnexus.acceleration.native import compiler
 from resnexus.architectures.network import Network
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_compiled_once():
+    """All test processes share what they compile, also from run to run: it takes minutes of a processor."""
+    folder = Path(tempfile.gettempdir(), f"resnexus-tests-{os.getuid()}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "home", lambda: folder)
+        yield
 
 
 @pytest.fixture(autouse=True)

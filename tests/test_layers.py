@@ -14,7 +14,7 @@ SOURCE = Path(resnexus.__file__).parent
 # A room may import those before it, and itself; rooms in one group may not import each other.
 GROUPS = (
     ("errors", "version"),
-    ("files", "home", "packages"),
+    ("files", "home", "packages", "trust"),
     ("machine", "progress", "records"),
     ("architectures", "data"),
     ("training", "rewrites", "evaluation"),
