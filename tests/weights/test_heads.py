@@ -203,7 +203,7 @@ def test_only_weights_for_colour_are_folded(tmp_path):
 
 def test_feature_maps_of_trained_weights(messages):
     network = create_model(NAME, pretrained=True).eval()
-    features = create_model(NAME, pretrained=True, features_only=True, out_indices=(1, 2))
+    features = create_model(NAME, pretrained=True, features_only=True, out_indices=(2, 3))
     assert messages.messages == [f"{NAME}: head, stages.3 of {NAME}:imagenet are not needed"]
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():

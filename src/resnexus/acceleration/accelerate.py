@@ -88,6 +88,10 @@ def _job(
             f"cannot accelerate {type(model).__name__}: expected a network with logits, as "
             "create_model(name, pretrained=...) returns it"
         )
+    if model.deviation:
+        raise ResnexusError(
+            f"cannot accelerate {model.architecture.name} with {model.deviation}: leave that out, or use torch.compile"
+        )
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
     if precision not in PRECISIONS:
