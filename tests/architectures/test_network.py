@@ -249,3 +249,10 @@ def test_initial_weights_as_published():
     assert network.head.bias.abs().max() == 0
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert all(torch.all(norm.weight == 1) for norm in norms)
+
+
+def test_nothing_is_drawn_where_there_are_no_values(monkeypatch):
+    """The first drawing on the meta device makes PyTorch import hundreds of modules."""
+    monkeypatch.setattr(nn.init, "normal_", lambda *_, **__: pytest.fail("drawn"))
+    with torch.device("meta"):
+        assert create_model(TINY["gated"]).head.weight.is_meta

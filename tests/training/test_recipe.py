@@ -54,6 +54,8 @@ def test_the_rate_follows_the_global_batch():
         ({"flip": 1.5}, r"images: flip=1.5: expected at least 0 and at most 1"),
         ({"resize_short": 100}, r"images: resize_short=100: expected at least 224 and at most 4096"),
         ({"warmup_epochs": 200}, r"warmup_epochs=200.0: expected fewer than epochs=200"),
+        ({"weight_decay": float("nan")}, r"optim: weight_decay=nan: expected at least 0"),
+        ({"lr": float("inf")}, r"optim: lr=inf: expected at least 0"),
         ({"betas": [0.9]}, r"betas=\(0.9,\): expected two numbers"),
     ],
 )

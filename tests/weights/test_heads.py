@@ -9,6 +9,7 @@ import torch
 
 from resnexus import ResnexusError, architecture, create_model
 from resnexus.architectures.siblings import SIBLINGS
+from resnexus.data.preprocess import Preprocess
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement
 from resnexus.parity.golden import golden, golden_images, golden_weights
 from resnexus.weights import to_paddle
@@ -136,6 +137,8 @@ def test_a_head_is_replaced_when_asked_for_and_said(messages):
     network = create_model(NAME, pretrained=True, num_classes=10)
     assert messages.messages == [f"{NAME}: head of 1000 classes replaced by a fresh one of 10"]
     assert messages.records[0].levelno == logging.WARNING
+    assert (whole.record.classes[0], network.record.classes, network.record.metrics) == ("tench", None, None)
+    assert network.record.preprocess == whole.record.preprocess == Preprocess()
     assert network.head.weight.shape == (10, 512)
     assert network.num_classes == 10
     assert network.head.weight.std() > 0
@@ -155,6 +158,21 @@ def test_the_classes_of_a_file_are_kept_unless_others_are_asked_for(file, messag
     assert messages.messages == []
     assert create_model(ROW, pretrained=file, num_classes=1000).num_classes == 1000
     assert messages.messages == ["SE_ResNeXt_small: head of 7 classes replaced by a fresh one of 1000"]
+
+
+def test_a_network_knows_what_its_weights_are(tmp_path):
+    record = CheckpointRecord(architecture=ROW, classes=("a", "b"), preprocess=Preprocess(), recipe={"epochs": 1})
+    state = create_model(ROW, num_classes=2).state_dict()
+    write_checkpoint(state, tmp_path / "a.safetensors", record)
+    assert create_model(ROW, pretrained=tmp_path / "a.safetensors").record == record
+    assert create_model(ROW, pretrained=tmp_path / "a.safetensors", features_only=True).record == record
+    assert trained(ROW, tmp_path / "a.safetensors").record == record
+    grey = create_model(ROW, pretrained=tmp_path / "a.safetensors", in_chans=1)
+    assert grey.record == replace(record, preprocess=None)
+    torch.save(state, tmp_path / "a.pth")
+    expected = CheckpointRecord(architecture=ROW, source="a.pth", version=None)
+    assert create_model(ROW, pretrained=tmp_path / "a.pth").record == expected
+    assert create_model(ROW).record is create_model(ROW, features_only=True).record is None
 
 
 def test_a_head_that_contradicts_itself_is_an_error(tmp_path):

@@ -226,8 +226,11 @@ def initialise(module: nn.Module) -> None:
 
     Convolutions: Normal(0, sqrt(2 / (k * k * in_channels))), the channels *not* divided by the groups.
     Linear layers: Uniform(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), biases 0. Normalisations: 1 and 0, none of them
-    zero-initialised.
+    zero-initialised. Parameters on the meta device have no values to draw, and are left alone: the first drawing there
+    would have PyTorch import seconds of machinery.
     """
+    if any(parameter.is_meta for parameter in module.parameters()):
+        return
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             fan = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,9 +149,10 @@ def _first_difference(
 
 def _trap(row: Architecture, logits: Tensor, images: Tensor, dtype: torch.dtype, tolerance: float) -> Trap | None:
     """Return the mistake that explains the logits, by making each and looking."""
+    plain = golden_network(row, dtype)
     for trap in TRAPS:
         if trap.concerns(row):
-            network = golden_network(row, dtype)
+            network = deepcopy(plain)
             trap.fall(network)
             if agreement(network(images), logits).within(tolerance):
                 return trap

@@ -197,6 +197,6 @@ def check_within(record: object, **ranges: tuple[float, float]) -> None:
     """Refuse a field below the least or above the largest that it may be; None is any."""
     for name, (low, high) in ranges.items():
         value = getattr(record, name)
-        if value is not None and not low <= value <= high:
+        if value is not None and (not low <= value <= high or math.isinf(value)):
             at_most = "" if math.isinf(high) else f" and at most {high:g}"
             raise ResnexusError(f"{name}={value!r}: expected at least {low:g}{at_most}")

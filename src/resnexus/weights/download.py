@@ -234,20 +234,16 @@ def _response(session: Session, url: str, headers: dict[str, str], patience: Pat
 
 
 def _check_response(response: Response, url: str, partial: _Partial) -> None:
-    status = response.status_code
+    status, told = response.status_code, printable(f"{response.status_code} {response.reason}")[:80]
     if status == 416:
         partial.discard()  # the part is longer than the file now is
         raise _Passing("the file has changed on the server")
     if status in _PASSING:
-        raise _Passing(f"the server answers {_status(response)}")
+        raise _Passing(f"the server answers {told}")
     if status not in (200, 206):
-        raise DownloadError(f"cannot fetch {url}: the server answers {_status(response)}. {_OTHER_SOURCE}")
+        raise DownloadError(f"cannot fetch {url}: the server answers {told}. {_OTHER_SOURCE}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DownloadError(f"cannot fetch {url}: the server compresses it, asked not to. {_OTHER_SOURCE}")
-
-
-def _status(response: Response) -> str:
-    return f"{response.status_code} {printable(response.reason or '')[:80]}".rstrip()
 
 
 def _extent(response: Response, etag: str | None, partial: _Partial) -> tuple[int, int | None]:
