@@ -30,12 +30,12 @@ from resnexus.architectures.siblings import SIBLINGS
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.jobs import Training, TrainingData
 from resnexus.comparison.kept import finished, trained_network
+from resnexus.comparison.settings import Settings
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import ImageArrays, Splits, open_dataset
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.parity.agreement import agreement
 from resnexus.records import write_json
-from resnexus.training.settings import Settings
 
 PRECISIONS: tuple[Precision, ...] = ("bf16", "int8")
 

@@ -20,7 +20,8 @@ from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.ratios import Ratio, ratio_of_times
-from resnexus.benchmark.subject import Subject, formula_network
+from resnexus.benchmark.subject import Subject
+from resnexus.parity.golden import golden_network
 from resnexus.rewrites.table import REWRITES, rewrite
 
 # One network for each rewrite: of 50 layers, and of the kind that the rewrite is for.
@@ -110,7 +111,7 @@ def measure_worth(
     record = Worths(environment=environment())
     for model, names in groupby(rewrites, key=NETWORKS.__getitem__):
         with tempfile.TemporaryDirectory(prefix="resnexus-worth-") as scratch:
-            subject = Subject(formula_network(architecture(model)), Path(scratch), progress=say)
+            subject = Subject(golden_network(architecture(model)), Path(scratch), progress=say)
             for name in list(names):
                 for batch_size in batch_sizes:
                     job = Job(batch_size=batch_size, threads=threads)

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import tempfile
 
 # One test process per core: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -19,6 +21,7 @@ import torch
 from torch import nn
 
 import resnexus
+from resnexus.acceleration.native import compiler
 from resnexus.architectures.network import Network
 from resnexus.cli import main
 
@@ -27,6 +30,15 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_compiled_once():
+    """All test processes share what they compile, also from run to run: it takes minutes of a processor."""
+    folder = Path(tempfile.gettempdir(), f"resnexus-tests-{os.getuid()}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "home", lambda: folder)
+        yield
 
 
 @pytest.fixture(autouse=True)

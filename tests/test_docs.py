@@ -17,7 +17,8 @@ import pytest
 from resnexus import architecture
 from resnexus.cli import app
 from resnexus.parity.golden import golden_weights
-from resnexus.parity.verify import paddle_shapes
+from resnexus.weights.layouts import PADDLE
+from resnexus.weights.mapping import stored_shapes
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -58,7 +59,7 @@ def place(tmp_path):
     target = tmp_path / "mirror" / "dygraph" / f"{NAME}_pretrained.pdparams"
     target.parent.mkdir(parents=True)
     with target.open("wb") as file:
-        pickle.dump(golden_weights(paddle_shapes(architecture(NAME))), file, protocol=2)
+        pickle.dump(golden_weights(stored_shapes(PADDLE, architecture(NAME))), file, protocol=2)
     return tmp_path
 
 

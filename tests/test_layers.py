@@ -14,13 +14,15 @@ SOURCE = Path(resnexus.__file__).parent
 # A room may import those before it, and itself; rooms in one group may not import each other.
 GROUPS = (
     ("errors", "version"),
-    ("files", "home", "packages"),
+    ("files", "home", "packages", "trust"),
     ("machine", "progress", "records"),
     ("architectures", "data"),
-    ("training", "rewrites", "evaluation"),
+    ("rewrites", "evaluation"),
+    ("training",),
     ("series",),
     ("weights",),
     ("models",),
+    ("trainer",),
     ("parity",),
     ("acceleration.backends.contract",),
     ("acceleration.backends.memory", "acceleration.backends.exporting", "acceleration.lowering"),

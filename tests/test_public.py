@@ -34,6 +34,7 @@ PUBLIC = [
     "evaluate",
     "list_models",
     "open_dataset",
+    "train",
 ]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
     from resnexus.series.listing import list_models as list_models
+    from resnexus.trainer import train as train
     from resnexus.version import __version__ as __version__
 
 _HOME = {
@@ -36,6 +37,7 @@ _HOME = {
     "evaluate": "resnexus.evaluation.evaluate",
     "list_models": "resnexus.series.listing",
     "open_dataset": "resnexus.data.datasets",
+    "train": "resnexus.trainer",
 }
 _ROOMS = (
     "acceleration",

@@ -19,7 +19,7 @@ _log = logging.getLogger("resnexus")
 
 OPTIONS = tuple(field.name for field in fields(Architecture) if field.name != "name")
 DEFAULT_CHANNELS = 3
-_ARGUMENTS = ("pretrained", "num_classes", "in_chans", "features_only", "out_indices")
+_ARGUMENTS = ("pretrained", "num_classes", "in_chans", "features_only", "out_indices", "output_stride")
 
 
 @overload
@@ -30,6 +30,7 @@ def create_model(
     num_classes: int | None = ...,
     in_chans: int | None = ...,
     features_only: Literal[False] = ...,
+    output_stride: int | None = ...,
     **options: Any,
 ) -> Network: ...
 @overload
@@ -40,6 +41,7 @@ def create_model(
     in_chans: int | None = ...,
     features_only: Literal[True],
     out_indices: Sequence[int] | None = ...,
+    output_stride: int | None = ...,
     **options: Any,
 ) -> FeatureNetwork: ...
 
@@ -52,6 +54,7 @@ def create_model(
     in_chans: int | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
+    output_stride: int | None = None,
     **options: Any,
 ) -> Network | FeatureNetwork:
     """Create a network in training mode, with trained weights or freshly drawn ones.
@@ -67,8 +70,12 @@ def create_model(
             the logger `resnexus` warns.
         in_chans: channels of the image; if None, those of the trained weights, else 3. Trained weights for 3 are
             fitted to others: see `resnexus.weights.pretrained.fold_channels`.
-        features_only: return the feature maps of the stages instead of logits.
-        out_indices: with `features_only`, the stages to return; all if None.
+        features_only: return feature maps instead of logits.
+        out_indices: with `features_only`, the maps to return, numbered as timm's: 0 is the stem's at stride 2 (1 with a
+            small stem), 1 to 4 are those of the stages at strides 4, 8, 16 and 32; all if None.
+        output_stride: 8 or 16 for maps that stay as large as at that stride, by dilation in place of strides; every
+            so many pixels they hold what they hold without, but for networks with gates: see
+            `resnexus.architectures.dilation`. The row's own, 32, if None.
         **options: fields of `Architecture` to change, e.g. `stem="small"` or `cascade="authors"`.
 
     Returns:
@@ -88,14 +95,11 @@ def create_model(
         raise ResnexusError(f"num_classes={num_classes} has no effect with features_only=True: there is no classifier")
     if not features_only and out_indices is not None:
         raise ResnexusError(f"out_indices={out_indices} has no effect without features_only=True")
-    if isinstance(out_indices, int):
-        raise ResnexusError(f"out_indices={out_indices}: expected a sequence of maps; for that one, ({out_indices},)")
 
     def build(channels: int) -> Network | FeatureNetwork:
         if features_only:
-            stages = range(len(row.depths)) if out_indices is None else out_indices
-            return FeatureNetwork(row, stages, in_chans=channels)
-        return Network(row, num_classes=1000 if num_classes is None else num_classes, in_chans=channels)
+            return FeatureNetwork(row, out_indices, channels, output_stride)
+        return Network(row, 1000 if num_classes is None else num_classes, channels, output_stride)
 
     if pretrained is False:
         return build(DEFAULT_CHANNELS if in_chans is None else in_chans)
@@ -128,8 +132,10 @@ def _trained(
     if dropped:
         _log.info("%s: %s of %s are not needed", row.name, ", ".join(dropped), weights.origin)
     assign(network, weights.state)
+    network.record = weights.record
     if isinstance(network, Network) and num_classes not in (None, weights.num_classes):
         network.reset_classifier(num_classes)
+        network.record = weights.record.with_fresh_head()
         _log.warning("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
     return network
 

@@ -98,6 +98,7 @@ def _converter() -> Converter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(_is_plain_union, _plain)
     converter.register_structure_hook_factory(_is_sequence, lambda kind: _sequence(kind, converter))
+    converter.register_structure_hook_factory(_is_mapping, lambda kind: _mapping(kind, converter))
     converter.register_structure_hook_factory(is_dataclass, lambda kind: _dataclass(kind, converter))
     return converter
 
@@ -148,6 +149,23 @@ def _sequence(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     def structure(content: Any, target: Any) -> Any:
         if not isinstance(content, (list, tuple)):  # a text is a sequence, too
             raise ResnexusError(f"expected a list, found {_shown(content)}")
+        return build(content, target)
+
+    return structure
+
+
+def _is_mapping(kind: Any) -> bool:
+    return get_origin(kind) in (dict, Mapping)
+
+
+def _mapping(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_mapping_structure_fn
+
+    build: Callable[[Any, Any], Any] = make_mapping_structure_fn(kind, converter, dict)
+
+    def structure(content: Any, target: Any) -> Any:
+        if not isinstance(content, Mapping):
+            raise ResnexusError(f"expected an object, found {_shown(content)}")
         return build(content, target)
 
     return structure

@@ -45,6 +45,8 @@ def test_only_networks_with_logits(tiny):
         accelerate(resnexus.create_model(tiny.architecture, features_only=True))
     with pytest.raises(ResnexusError, match=r"cannot accelerate str"):
         accelerate("SE_ResNet18_vd")
+    with pytest.raises(ResnexusError, match=r"cannot accelerate tiny with output_stride=1"):
+        accelerate(resnexus.create_model(tiny.architecture, output_stride=1))
 
 
 @pytest.mark.filterwarnings("ignore")

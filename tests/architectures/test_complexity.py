@@ -74,7 +74,10 @@ def test_equals_a_hooked_forward_pass(name, size):
         {"num_classes": 7, "in_chans": 5},
         {"depths": (1, 2), "se_reduction": 8},
         {"groups": 2, "cascade": "authors"},
-        {"features_only": True, "out_indices": (0, 2)},
+        {"features_only": True, "out_indices": (1, 3)},
+        {"features_only": True, "out_indices": (0,)},
+        {"output_stride": 8},
+        {"features_only": True, "output_stride": 16},
     ],
 )
 def test_a_network_is_counted_as_it_is(options):
@@ -100,6 +103,13 @@ def test_twice_the_side_is_four_times_the_convolutions():
     small, large = complexity("SE_ResNet50_vd", 128), complexity("SE_ResNet50_vd", 256)
     assert large.conv_macs == 4 * small.conv_macs
     assert large.linear_macs == small.linear_macs
+
+
+def test_an_output_stride_is_counted():
+    sizes = {stride: complexity("ResNeXt50_32x4d", output_stride=stride) for stride in (8, 16, 32)}
+    assert sizes[32] == complexity("ResNeXt50_32x4d")
+    assert sizes[8].macs > 2 * sizes[16].macs > 2 * sizes[32].macs
+    assert sizes[8].parameters == sizes[32].parameters
 
 
 def test_siblings_agree_within_five_per_cent():

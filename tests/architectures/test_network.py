@@ -6,24 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinds import TINY, every_kind
 from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor
 
-from resnexus import Architecture, ResnexusError, architecture, create_model, list_models
+from resnexus import ResnexusError, architecture, create_model, list_models
 from resnexus.architectures.blocks import BatchNorm, Res2Branch, SqueezeExcite
-
-_SHAPE = {"depths": (1, 2), "out_width": 16, "stem_width": 8}
-TINY = {
-    row.name: row
-    for row in (
-        Architecture(name="basic", block="basic", width=16, **_SHAPE),
-        Architecture(name="grouped", block="bottleneck", width=2, groups=4, **_SHAPE),
-        Architecture(name="gated", block="bottleneck", width=4, se_reduction=4, stem="deep", shortcut="pool", **_SHAPE),
-        Architecture(name="res2", block="res2", width=3, scale=4, **_SHAPE),
-        Architecture(name="authors", block="res2", width=3, scale=4, cascade="authors", **_SHAPE),
-        Architecture(name="small", block="res2", width=2, scale=2, stem="small", **_SHAPE),
-    )
-}
-every_kind = pytest.mark.parametrize("row", TINY.values(), ids=TINY)
+from resnexus.architectures.dilation import Grid
 
 
 def build(row, **options):
@@ -48,35 +37,8 @@ def test_features_are_what_the_classifier_sees(row):
     assert torch.equal(features["stage1"], last)
     assert torch.equal(network.forward_head(last), network(x))
     assert torch.equal(network.forward_head(last, pre_logits=True), last.mean((2, 3)))
-    for info, feature in zip(network.feature_info, features.values(), strict=True):
-        assert feature.shape[1:] == (info.num_chs, -(-37 // info.reduction), -(-50 // info.reduction))
+    for info, feature in zip(network.feature_info[1:], features.values(), strict=True):
         assert torch.equal(feature, features[info.name])
-
-
-def test_feature_info_of_the_series():
-    info = create_model("Res2Net50_26w_4s").feature_info
-    assert info.channels() == [256, 512, 1024, 2048]
-    assert info.reduction() == [4, 8, 16, 32]
-    assert info.module_name() == ["stages.0", "stages.1", "stages.2", "stages.3"]
-
-
-@every_kind
-def test_features_only_returns_the_same_maps(row):
-    network, x = build(row), torch.randn(1, 3, 32, 32)
-    expected = list(network.stage_features(x).values())
-    for indices in ((0,), (1,), (0, 1), (-1,)):
-        part = create_model(row, features_only=True, out_indices=indices).eval()
-        part.load_state_dict({name: value for name, value in network.state_dict().items() if name in part.state_dict()})
-        for index, feature in zip(indices, part(x), strict=True):
-            assert torch.equal(feature, expected[index])
-        assert part.feature_info.channels() == [expected[index].shape[1] for index in indices]
-    assert len(create_model(row, features_only=True, out_indices=(0,)).stages) == 1
-
-
-@pytest.mark.parametrize("indices", [(), (4,), (-5,), (1, 1), (2, 1)])
-def test_bad_out_indices(indices):
-    with pytest.raises(ResnexusError, match=r"out_indices=.*expected ascending stages from 0 to 3"):
-        create_model("SE_ResNet18_vd", features_only=True, out_indices=indices)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +97,46 @@ def test_gradient_checkpointing_changes_nothing_but_memory(row):
 
 
 @every_kind
+def test_is_traced_by_fx_and_still_follows_its_batches(row):
+    network, x = build(row, output_stride=row.reductions[0]), torch.randn(2, 3, 33, 40)
+    for mode in (False, True):
+        traced = torch.fx.symbolic_trace(deepcopy(network).train(mode))
+        plain = deepcopy(network).train(mode)
+        assert torch.equal(traced(x), plain(x))
+        expected = plain.state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in traced.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # PyTorch's own word on it
+@pytest.mark.parametrize("features_only", [False, True])
+def test_is_not_scripted_and_says_so(features_only):
+    network = create_model(TINY["basic"], features_only=features_only)
+    for module in (network, nn.Sequential(network)):
+        with pytest.raises(ResnexusError, match=r"torch.jit.script does not take a \w*Network.*torch.export"):
+            torch.jit.script(module)
+
+
+@every_kind
+def test_torchvision_extracts_every_feature_map_by_the_name_of_its_module(row):
+    network, x = build(row), torch.randn(1, 3, 33, 40)
+    extractor = create_feature_extractor(network, {info.module: info.name for info in network.feature_info}).eval()
+    expected = network.forward_intermediates(x, intermediates_only=True)
+    for found, feature in zip(extractor(x).values(), expected, strict=True):
+        assert torch.equal(found, feature)
+
+
+@every_kind
+def test_frozen_normalisations_do_in_training_what_they_do_in_evaluation(row):
+    network, x = build(row), torch.randn(2, 3, 33, 40)
+    expected, before = network(x), deepcopy(network.state_dict())
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.frozen = True
+    assert torch.equal(network.train()(x), expected)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@every_kind
 def test_compiles_to_one_graph(row):
     torch._dynamo.reset()
     network, x = build(row), torch.randn(2, 3, 32, 40)
@@ -184,7 +186,7 @@ def test_any_image_size_gives_the_promised_feature_sizes(height, width, kind):
 
 def test_chained_cascade_by_hand():
     # Three splits of one channel; every 3x3 is an identity, both 1x1 are identities, batch norms do nothing.
-    branch = Res2Branch(3, 3, 3, stride=1, groups=1, scale=3, chained=True, count_padding=False).eval()
+    branch = Res2Branch(3, 3, 3, grid=Grid(stride=1), groups=1, scale=3, chained=True, count_padding=False).eval()
     for layer in branch.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.dirac_(layer.weight)
@@ -196,7 +198,7 @@ def test_chained_cascade_by_hand():
 
 def test_unchained_pool_by_hand():
     def pooled(count_padding):
-        branch = Res2Branch(2, 2, 2, stride=2, groups=1, scale=2, chained=False, count_padding=count_padding)
+        branch = Res2Branch(2, 2, 2, grid=Grid(stride=2), groups=1, scale=2, chained=False, count_padding=count_padding)
         return branch.pool(torch.ones(1, 1, 4, 4))[0, 0]
 
     assert pooled(False).tolist() == [[1.0, 1.0], [1.0, 1.0]]
@@ -247,3 +249,10 @@ def test_initial_weights_as_published():
     assert network.head.bias.abs().max() == 0
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert all(torch.all(norm.weight == 1) for norm in norms)
+
+
+def test_nothing_is_drawn_where_there_are_no_values(monkeypatch):
+    """The first drawing on the meta device makes PyTorch import hundreds of modules."""
+    monkeypatch.setattr(nn.init, "normal_", lambda *_, **__: pytest.fail("drawn"))
+    with torch.device("meta"):
+        assert create_model(TINY["gated"]).head.weight.is_meta

@@ -7,9 +7,9 @@ from resnexus import Architecture, ResnexusError, architecture, create_model
 from resnexus.acceleration.backends.contract import Job
 from resnexus.benchmark.engines import ENGINES, engine, quick_engines
 from resnexus.benchmark.peers.openers import TIMM
-from resnexus.benchmark.subject import Subject, formula_network
+from resnexus.benchmark.subject import Subject
 from resnexus.parity.agreement import agreement
-from resnexus.parity.golden import golden, golden_images
+from resnexus.parity.golden import golden, golden_images, golden_network
 
 ROW = Architecture(
     name="tiny", block="bottleneck", depths=(1,), width=8, out_width=32, stem="small", stem_width=16, se_reduction=4
@@ -76,7 +76,7 @@ def test_timms_networks_get_our_weights(tmp_path):
     name = "ResNeXt50_32x4d"
     if timm.obstacle(name, "cpu", "fp32"):
         pytest.skip(timm.obstacle(name, "cpu", "fp32"))
-    subject = Subject(formula_network(architecture(name)), tmp_path)
+    subject = Subject(golden_network(architecture(name)), tmp_path)
     images = torch.from_numpy(golden_images((97, 131)))
     found = timm.open(subject, Job(batch_size=2, image_size=(97, 131), threads=1))(images)
     assert agreement(torch.from_numpy(golden(name, (97, 131)).logits), found).within(1e-4)

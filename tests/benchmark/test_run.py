@@ -133,7 +133,7 @@ def test_a_cell_of_ours_says_what_was_chosen(quick_peaks, tmp_path):
     (cell,) = record.cells
     (kept,) = (tmp_path / "plans").iterdir()
     assert cell.agreement < 1e-5
-    assert cell.plan == str(Plan.from_json(kept.read_text()).candidate)
+    assert cell.plan == str(read_json(Plan, kept).candidate)
     write_json(record, tmp_path / "bench.json")
     assert read_json(Bench, tmp_path / "bench.json") == record
 

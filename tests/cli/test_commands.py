@@ -82,7 +82,7 @@ def test_info_tells_what_is_wrong_and_why(command):
         (["compare", "--epochs", "0"], "error: epochs=0: expected at least 1"),
         (["compare", "--series", "some"], "error: unknown series mode 'some'"),
         (["compare", "--seeds", "0"], "error: seeds=0: expected at least 1"),
-        (["compare", "--out", "/proc/report"], "error: cannot write /proc/report/.writable"),
+        (["compare", "--out", "/proc/report"], "error: cannot write /proc/report: No such file or directory."),
         (["compare", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["compair"], "No such command 'compair'"),
         (["optimize"], "error: give one of: a network, --explain REWRITE, --list"),

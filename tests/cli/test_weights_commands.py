@@ -4,21 +4,26 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
-from resnexus import architecture, create_model
-from resnexus.parity.golden import golden_weights
-from resnexus.parity.verify import golden_network, paddle_shapes
+from resnexus import ResnexusError, architecture, create_model
+from resnexus.cli import app, main
+from resnexus.parity.golden import golden_network, golden_weights
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
+from resnexus.weights.layouts import PADDLE
+from resnexus.weights.mapping import stored_shapes, to_timm
 
 NAME = "SE_ResNet18_vd"
 
 EXPORT = """
 import sys, torch
 from resnexus import architecture
-from resnexus.parity.verify import golden_network
+from resnexus.parity.golden import golden_network
 network = golden_network(architecture("SE_ResNet18_vd"))
 network.head.bias.data.add_(float(sys.argv[2]))
 torch.onnx.export(network, (torch.zeros(2, 3, 64, 64),), sys.argv[1], dynamo=True, verbose=False)
@@ -37,7 +42,7 @@ def mirror(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mirror")
     (folder / "dygraph").mkdir()
     with (folder / "dygraph" / f"{NAME}_pretrained.pdparams").open("wb") as file:
-        pickle.dump(golden_weights(paddle_shapes(architecture(NAME))), file, protocol=2)
+        pickle.dump(golden_weights(stored_shapes(PADDLE, architecture(NAME))), file, protocol=2)
     return folder
 
 
@@ -63,6 +68,51 @@ def test_fetch_convert_verify(tmp_path, mirror):
     assert done.returncode == 0, done.stderr
     assert "every name and shape fits, all finite" in done.stdout
     assert done.stdout.count("same function") == 4
+
+
+@pytest.fixture
+def verdict(tmp_path, monkeypatch):
+    """What `resnexus verify` prints in this process, and its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, ["verify", *map(str, arguments)])
+        if isinstance(result.exception, ResnexusError):
+            return 2, str(result.exception)
+        return result.exit_code, result.stdout
+
+    return run
+
+
+def test_verify_of_a_file_that_the_original_has_no_answer_for(tmp_path, verdict):
+    baseline = create_model("ResNet50_vd", num_classes=3)
+    torch.save(to_timm("ResNet50_vd", baseline.state_dict()), tmp_path / "trained.pth")
+    code, shown = verdict("trained.pth")
+    assert (code, "3 classes" in shown, "every name and shape fits, all finite" in shown) == (0, True, True)
+    assert shown.endswith(
+        "nothing to compare with: no golden logits for 'ResNet50_vd': they exist for the 24 networks of the series\n"
+    )
+
+
+def test_verify_of_the_authors_res2net_says_that_it_is_another_function(tmp_path, verdict):
+    row = replace(architecture("Res2Net50_26w_4s"), cascade="authors")
+    state = create_model(row, num_classes=2).state_dict()
+    torch.save(to_timm(row, state), tmp_path / "timm.pth")
+    write_checkpoint(state, tmp_path / "ours.safetensors", CheckpointRecord(architecture=row))
+    for name in ("timm.pth", "ours.safetensors"):
+        code, shown = verdict(name)
+        assert code == 1
+        assert "same function" not in shown
+        assert (
+            "ANOTHER FUNCTION: Res2Net50_26w_4s with the authors' cascade is another function than the published "
+            "Res2Net50_26w_4s: it is that of the Res2Net authors and of timm, for which no golden logits exist\n"
+        ) in shown
+    torch.save(state, tmp_path / "bare.pth")
+    code, message = verdict("bare.pth")
+    assert (code, "(--architecture Res2Net50_26w_4s)" in message) == (2, True)
+    code, message = verdict("bare.pth", "--architecture", "SE_ResNet18_vd")
+    assert (code, "the weights are those of Res2Net50_26w_4s" in message) == (2, True)
+    assert verdict("Res2Net50_26w_4s", "--architecture", "x")[0] == 2
 
 
 def test_an_onnx_file_is_compared_with_its_weights(tmp_path, mirror):
@@ -92,19 +142,21 @@ def test_an_onnx_file_is_compared_with_its_weights(tmp_path, mirror):
         (["verify", "SENet154_vd", "--weights", "x.pth"], "has no effect on 'SENet154_vd'"),
     ],
 )
-def test_mistakes(tmp_path, arguments, message):
-    done = resnexus(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_mistakes(tmp_path, arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["resnexus", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_garbage_is_no_onnx_file(tmp_path, mirror):
+def test_garbage_is_no_onnx_file(tmp_path, mirror, verdict):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     (tmp_path / "n.onnx").write_bytes(b"garbage")
-    weights = mirror / "dygraph" / f"{NAME}_pretrained.pdparams"
-    done = resnexus("verify", "n.onnx", "--weights", weights, cwd=tmp_path)
-    assert (done.returncode, "n.onnx: ONNX Runtime cannot open it" in done.stderr) == (2, True)
+    code, message = verdict("n.onnx", "--weights", mirror / "dygraph" / f"{NAME}_pretrained.pdparams")
+    assert (code, "n.onnx: ONNX Runtime cannot open it" in message) == (2, True)
 
 
 def test_pretrained_in_one_line(tmp_path, mirror, monkeypatch):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from resnexus import Architecture
 from resnexus.comparison.jobs import Training, trainings
-from resnexus.training.settings import Settings
+from resnexus.comparison.settings import Settings
 
 _SHAPE = {"depths": (1,), "out_width": 8, "stem": "small", "stem_width": 8}
 

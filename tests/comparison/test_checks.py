@@ -8,8 +8,8 @@ from resnexus import ResnexusError
 from resnexus.comparison import checks as module
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
 from resnexus.comparison.kept import keep
+from resnexus.comparison.settings import Settings
 from resnexus.report.record import Run
-from resnexus.training.settings import Settings
 
 
 def test_packages(monkeypatch):

@@ -20,11 +20,11 @@ from resnexus import ResnexusError, compare, complexity
 from resnexus.cli.application import app
 from resnexus.comparison import compare as module
 from resnexus.comparison.kept import Finished
+from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing
 from resnexus.records import read_json
 from resnexus.report.document import is_report
 from resnexus.report.record import Comparison
-from resnexus.training.settings import Settings
 from resnexus.weights.checkpoint_file import read_checkpoint, sha256
 
 TIMING = Timing(batch_sizes=(1, 2), precisions=("fp32",), rounds=1)
@@ -147,7 +147,7 @@ def test_an_interruption_keeps_what_was_finished_and_says_what_is_lost(run, unwr
     monkeypatch.setattr(module, "train", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         run()
-    assert caught.value.__notes__ == ["the training of plain, seed 1 is lost and begins anew"]
+    assert caught.value.__notes__ == ["the training of plain, seed 1 goes on after its last whole epoch"]
     assert kept(tmp_path / "out") == [("plain", 0), ("split", 0)]
     monkeypatch.setattr(module, "train", train)
     run()
@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
     assert process.returncode == 130
     *_, last = errors.splitlines()
     assert last.startswith("interrupted; what was finished is kept; the training of ResNet_small, seed ")
-    assert last.endswith(" is lost and begins anew")
+    assert last.endswith(" goes on after its last whole epoch")
     assert "Traceback" not in errors
     runs = [read_json(Finished, path).run.seed for path in (tmp_path / "runs").iterdir()]
     weights = [read_checkpoint(path) for path in (tmp_path / "weights").iterdir()]

@@ -9,14 +9,14 @@ import torch
 from resnexus import ResnexusError, create_model
 from resnexus.comparison import jobs as module
 from resnexus.comparison.jobs import trainings
+from resnexus.comparison.settings import Settings
 from resnexus.training.hardware import Hardware
-from resnexus.training.settings import Settings
-from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 
 
 def saved(row, path, seed=0):
     torch.manual_seed(seed)
-    write_checkpoint(create_model(row, num_classes=2).state_dict(), path, Provenance(architecture=row))
+    write_checkpoint(create_model(row, num_classes=2).state_dict(), path, CheckpointRecord(architecture=row))
     return path
 
 
@@ -43,7 +43,7 @@ def test_the_number_of_workers_makes_no_other_training(jobs):
 
 def test_precision_and_version_are_part_of_the_key(jobs, monkeypatch):
     before = jobs()[0].key
-    monkeypatch.setattr(module, "hardware", lambda: Hardware(device="cuda", precision="bf16-mixed"))
+    monkeypatch.setattr(module, "hardware", lambda: Hardware(device="cuda", precision="bf16"))
     other = jobs()[0].key
     monkeypatch.setattr(module, "__version__", "0.0.0")
     assert len({before, other, jobs()[0].key}) == 3

@@ -7,9 +7,9 @@ import pytest
 from resnexus.comparison import runs as module
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train
+from resnexus.comparison.settings import Settings
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.training.hardware import Hardware
-from resnexus.training.settings import Settings
 
 
 def test_what_is_measured_is_what_is_kept(jobs, tmp_path, recorded):
@@ -41,7 +41,7 @@ def test_it_is_evaluated_where_it_was_trained(jobs, tmp_path, recorded, monkeypa
         raise Elsewhere(device)
 
     (job, _) = jobs()
-    monkeypatch.setattr(module, "hardware", lambda: Hardware(device="meta", precision="32-true"))
+    monkeypatch.setattr(module, "hardware", lambda: Hardware(device="meta", precision="fp32"))
     monkeypatch.setattr(module, "evaluate", evaluated)
     with pytest.raises(Elsewhere, match="meta"):
         train(replace(job, seed=3), tmp_path, recorded, "mine")

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from resnexus.data.augment import Augment
 from resnexus.data.batches import BadImage, Batch, collate
 from resnexus.data.datasets import ImageArrays, open_dataset
+from resnexus.data.order import Draw
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 
@@ -118,9 +119,11 @@ def test_bad_files_are_counted_once_over_all_epochs_and_workers(folder, workers)
     data = open_dataset(folder, SMALL, Augment()).train
     assert data.bad_images() == ()
     context = multiprocessing.get_context("fork") if workers else None
-    loader = DataLoader(data, 2, collate_fn=collate, num_workers=workers, multiprocessing_context=context)
     for number in range(2):
-        data.set_epoch(number)
+        draws = [Draw(number, image) for image in range(len(data))]
+        loader = DataLoader(
+            data, 2, sampler=draws, collate_fn=collate, num_workers=workers, multiprocessing_context=context
+        )
         met = {bad for batch in loader for bad in batch.bad}
     assert met == set(data.bad_images())
     assert [(os.path.relpath(bad.path, folder / "train"), bad.reason[:30]) for bad in data.bad_images()] == [
@@ -192,9 +195,10 @@ def test_a_batch_is_pinned():
     assert pinned.labels.is_pinned()
 
 
-def epoch(data, number, **options):
-    data.set_epoch(number)
-    return torch.cat([batch.images for batch in DataLoader(data, batch_size=2, collate_fn=collate, **options)])
+def epoch(data, number, order=None, **options):
+    draws = [Draw(number, image) for image in order or range(len(data))]
+    loader = DataLoader(data, batch_size=2, sampler=draws, collate_fn=collate, **options)
+    return torch.cat([batch.images for batch in loader])
 
 
 @pytest.fixture
@@ -211,10 +215,11 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone(busy):
     first = epoch(data, 0)
     assert torch.equal(epoch(data, 0), first)
     assert not torch.equal(epoch(data, 1), first)
-    assert torch.equal(epoch(data, 0, sampler=[5, 4, 3, 2, 1, 0]).flip(0), first)
+    assert torch.equal(epoch(data, 0, order=[5, 4, 3, 2, 1, 0]).flip(0), first)
     assert torch.equal(epoch(open_dataset(busy, SMALL, Augment(), seed=3).train, 0), first)
     assert not torch.equal(epoch(open_dataset(busy, SMALL, Augment(), seed=4).train, 0), first)
-    data.set_epoch(0)
+    assert torch.equal(data[2][0], data[Draw(0, 2)][0])
+    assert not torch.equal(data[Draw(0, 2, 1)][0], data[Draw(0, 2)][0])  # the same image once more in an epoch
     same = copy.copy(data)
     same.paths = (data.paths[0],) * 6
     assert not torch.equal(same[0][0], same[1][0])  # two places in the data set, two draws
@@ -226,26 +231,18 @@ def test_validation_is_not_augmented(busy):
     assert torch.equal(data[0][0], SMALL(data.paths[0]))
 
 
-def test_running_workers_notice_the_epoch(busy):
-    """With persistent workers a plain attribute would stay what it was when they started."""
+def test_workers_draw_as_this_process_does(busy):
     data = open_dataset(busy, SMALL, Augment()).train
-    expected = [epoch(data, number) for number in range(3)]
     context = multiprocessing.get_context("fork")
-    loader = DataLoader(
-        data, batch_size=2, collate_fn=collate, num_workers=2, persistent_workers=True, multiprocessing_context=context
-    )
-    for number in (0, 1, 2):
-        data.set_epoch(number)
-        assert torch.equal(torch.cat([batch.images for batch in loader]), expected[number])
+    for number in range(2):
+        assert torch.equal(epoch(data, number, num_workers=2, multiprocessing_context=context), epoch(data, number))
 
 
 def test_data_sets_can_be_pickled_and_copied(busy):
     data = open_dataset(busy, SMALL, Augment()).train
-    data.set_epoch(7)
     for other in (pickle.loads(pickle.dumps(data)), copy.deepcopy(data)):
-        assert torch.equal(other[1][0], data[1][0])
-        other.set_epoch(8)
-        assert not torch.equal(other[1][0], data[1][0])
+        assert torch.equal(other[Draw(7, 1)][0], data[Draw(7, 1)][0])
+        assert not torch.equal(other[Draw(8, 1)][0], data[Draw(7, 1)][0])
 
 
 @pytest.fixture(scope="module")

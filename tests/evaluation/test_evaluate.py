@@ -33,9 +33,6 @@ class Codes(LabelledImages):
             return BadImage(f"{index}.jpg", "damaged")
         return torch.full((1, 1, 1), float(self.numbers[index])), self.labels[index]
 
-    def set_epoch(self, epoch):
-        pass
-
 
 def descending(images):
     """Logits whose order is the image's number, then the following classes: 2 -> 2, 3, 4, 5, 0, 1."""

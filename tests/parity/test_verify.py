@@ -1,13 +1,30 @@
 """The parity kit passes what is right, and says what is wrong with what is not."""
 
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+
 import pytest
 import torch
 
 from resnexus import ResnexusError, accelerate, architecture
+from resnexus.architectures.catalog import SERIES
+from resnexus.architectures.siblings import SIBLINGS
+from resnexus.parity.golden import golden_network
 from resnexus.parity.traps import TRAPS
-from resnexus.parity.verify import golden_network, verify
+from resnexus.parity.verify import unrecorded, verify
 
 SMALL = [(97, 131)]
+
+
+@cache
+def golden_of(name):
+    return golden_network(architecture(name), torch.float64)
+
+
+def golden_copy(name, dtype=torch.float64):
+    """A golden network to spoil; drawing its weights is what takes long."""
+    return deepcopy(golden_of(name)).to(dtype)
 
 
 @pytest.mark.parametrize("name", ["SE_ResNet18_vd", "Res2Net50_26w_4s"])
@@ -33,7 +50,7 @@ def test_our_network_passes(name):
     ids=lambda value: getattr(value, "name", value),
 )
 def test_every_trap_is_noticed_and_named(name, trap, stage):
-    network = golden_network(architecture(name), torch.float64)
+    network = golden_copy(name)
     trap.fall(network)
     (check,) = verify(name, network, image_sizes=SMALL)
     assert not check.passed
@@ -43,7 +60,7 @@ def test_every_trap_is_noticed_and_named(name, trap, stage):
 
 
 def test_an_unknown_mistake_is_located_but_not_explained():
-    network = golden_network(architecture("SE_ResNet18_vd"), torch.float64)
+    network = golden_copy("SE_ResNet18_vd")
     with torch.no_grad():
         network.stages[2][1].branch.conv1.conv.weight.mul_(1.01)
     (check,) = verify("SE_ResNet18_vd", network, image_sizes=SMALL)
@@ -56,12 +73,49 @@ def test_an_unknown_mistake_is_located_but_not_explained():
 
 
 def test_a_form_that_shows_only_logits():
-    network = golden_network(architecture("SE_ResNet18_vd"))
+    network = golden_copy("SE_ResNet18_vd", torch.float32)
     (check,) = verify("SE_ResNet18_vd", network.forward, dtype=torch.float32, image_sizes=SMALL)
     assert check.passed
     (check,) = verify("SE_ResNet18_vd", lambda x: network(x) * 1.001, dtype=torch.float32, image_sizes=SMALL)
     assert not check.passed
     assert check.first_difference is None
+
+
+def test_rows_are_checked_and_not_their_names():
+    row = architecture("SE_ResNet18_vd")
+    (check,) = verify(row, dtype=torch.float32, image_sizes=SMALL)
+    assert check.passed
+    with pytest.raises(ResnexusError, match="SE_ResNet18_vd with stem='small' is another network than the published"):
+        verify(replace(row, stem="small"))
+
+
+@pytest.mark.parametrize(
+    ("row", "other_function", "reason"),
+    [
+        (
+            replace(architecture("Res2Net50_26w_4s"), cascade="authors"),
+            True,
+            "with the authors' cascade is another function than the published Res2Net50_26w_4s: it is that of the "
+            "Res2Net authors and of timm",
+        ),
+        (replace(architecture("SE_ResNet18_vd"), stem_width=32), True, "with stem_width=32 is another network"),
+        (architecture("ResNet50_vd"), False, "no golden logits for 'ResNet50_vd'"),
+        (SIBLINGS["Res2Net_small"], False, "no golden logits for 'Res2Net_small'"),
+        (replace(SIBLINGS["Res2Net_small"], cascade="authors"), False, "no golden logits for 'Res2Net_small'"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_the_original_never_computed(row, other_function, reason):
+    missing = unrecorded(row)
+    assert missing.other_function == other_function
+    assert reason in missing.reason
+    with pytest.raises(ResnexusError) as caught:
+        verify(row, lambda images: images)
+    assert str(caught.value) == missing.reason
+
+
+def test_every_published_network_was_computed():
+    assert [row.name for row in SERIES if unrecorded(row)] == []
 
 
 def test_logits_of_another_shape():
@@ -70,7 +124,7 @@ def test_logits_of_another_shape():
 
 
 def test_a_compiled_network_and_an_engine_pass(tmp_path):
-    network = golden_network(architecture("SE_ResNet18_vd"))
+    network = golden_copy("SE_ResNet18_vd", torch.float32)
     torch._dynamo.reset()
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")

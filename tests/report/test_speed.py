@@ -7,7 +7,17 @@ from resnexus.benchmark.bench import Bench, BenchSettings, LeftOut
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.peaks import Peak
-from resnexus.report.speed import against_peers, at, latency_table, left_out, page, penalties, penalty_tables, summary
+from resnexus.report.speed import (
+    against_peers,
+    at,
+    how,
+    latency_table,
+    left_out,
+    page,
+    penalties,
+    penalty_tables,
+    summary,
+)
 
 ENVIRONMENT = Environment(
     date="2026-01-02T03:04:05+00:00",
@@ -125,6 +135,20 @@ def test_a_table_says_what_ours_chose(bench):
 def test_without_the_baseline_there_is_no_penalty(bench):
     others = [found for found in bench.cells if found.model != "ResNet50_vd"]
     assert penalty_tables(others) == []
+
+
+def test_how_says_what_was_timed_together_and_after_what(bench):
+    assert "All engines and precisions of a network and batch size took turns in 9 rounds, one timed call in" in how(
+        bench
+    )
+    assert "after a quarter of a second of untimed ones, or a pause as long" in how(bench)
+    other = replace(bench, peaks=(), settings=replace(bench.settings, together=7, settle_s=0.0))
+    assert "of 7 networks and batch size took turns in 9 rounds, one timed call in each after an untimed one;" in how(
+        other
+    )
+    assert how(other).endswith("float32 on the device.")
+    slow = replace(bench, settings=replace(bench.settings, settle_s=0.5))
+    assert "after 0.5 s of untimed ones" in how(slow)
 
 
 def test_without_our_engine_there_is_no_comparison(bench):

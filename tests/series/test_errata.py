@@ -78,9 +78,9 @@ def test_there_are_27_checkpoints():
 
 def test_recipes_as_published():
     recipe = {name: record.recipe for name, record in checkpoints().items()}
-    assert recipe["ResNeXt152_64x4d"].weight_decay == 1.8e-4
-    assert (recipe["ResNeXt50_32x4d"].epochs, recipe["ResNeXt50_32x4d"].schedule) == (120, "step")
-    assert (recipe["SENet154_vd"].weight_decay, recipe["SENet154_vd"].mixup) == (7e-5, 0.2)
+    assert recipe["ResNeXt152_64x4d"].optim.weight_decay == 1.8e-4
+    assert (recipe["ResNeXt50_32x4d"].epochs, recipe["ResNeXt50_32x4d"].rate.lr_schedule) == (120, "step")
+    assert (recipe["SENet154_vd"].optim.weight_decay, recipe["SENet154_vd"].target.mixup_alpha) == (7e-5, 0.2)
     assert recipe["Res2Net50_vd_26w_4s_ssld"] is None
 
 

@@ -27,7 +27,7 @@ def test_with_and_without_take_turns_in_every_back_end(monkeypatch, tmp_path):
         name="tiny", block="bottleneck", depths=(1,), width=8, groups=4, out_width=32, stem="small", stem_width=8
     )
     torch.manual_seed(2)
-    monkeypatch.setattr(worth, "formula_network", lambda _row: create_model(row, num_classes=5).eval())
+    monkeypatch.setattr(worth, "golden_network", lambda _row: create_model(row, num_classes=5).eval())
     monkeypatch.setattr(worth, "SETTLE_S", 0.0)
     monkeypatch.setattr(worth, "Job", partial(Job, image_size=(32, 32)))
     monkeypatch.setattr(worth, "WAYS", (("torch", "fp32"), ("torch", "bf16")))

@@ -7,9 +7,9 @@ from resnexus.training.hardware import Hardware, hardware
 @pytest.mark.parametrize(
     ("gpu", "bf16", "device", "precision"),
     [
-        (False, True, "cpu", "32-true"),
-        (True, True, "cuda", "bf16-mixed"),
-        (True, False, "cuda", "32-true"),
+        (False, True, "cpu", "fp32"),
+        (True, True, "cuda", "bf16"),
+        (True, False, "cuda", "fp32"),
     ],
 )
 def test_the_gpu_comes_first_in_bfloat16_where_it_has_it(monkeypatch, gpu, bf16, device, precision):

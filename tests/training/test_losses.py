@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnexus.training.losses import mixup, soft_cross_entropy, soft_targets
+from resnexus.training.losses import soft_cross_entropy, soft_targets
+from resnexus.training.mixing import mixup
 
 
 def test_soft_cross_entropy_equals_pytorchs():

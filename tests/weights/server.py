@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -13,9 +14,10 @@ class FileServer:
 
     Plans: a status as a number; "serve"; "cut" (half the body, then the end); "reset" (half, then RST); "stall" (half,
     then nothing); "silence" (no answer); "unchunked end" (chunked, without the last chunk); "no length"; "endless";
-    "gzip" (says it is); "redirect"; "loop"; "whole" (ignores Range); "splice" (a 206 of whatever the file is now, as
-    if If-Range had not been sent); "splice unmarked" (the same without ETag); "elsewhere" (a 206 that starts at
-    another byte); "short" (a 206 of ten bytes); "huge" (says it has 10^12 bytes); "slow" (32 KiB per 0.1 s).
+    "gzip" (says it is); "redirect"; "redirect bomb" (with a gigabyte of gzipped zeros); "loop"; "to a file" (a
+    redirect); "whole" (ignores Range); "splice" (a 206 of whatever the file is now, as if If-Range had not been sent);
+    "splice unmarked" (the same without ETag); "elsewhere" (a 206 that starts at another byte); "short" (a 206 of ten
+    bytes); "huge" (says it has 10^12 bytes); "slow" (32 KiB per 0.1 s).
     """
 
     def __init__(self, content, plan=(), etag="strong"):
@@ -70,6 +72,12 @@ class FileServer:
             self.closing.wait(5)
         elif isinstance(plan, int):
             self.head(handler, plan, {"Content-Length": 0})
+        elif plan == "to a file":
+            self.head(handler, 302, {"Location": "file:///etc/hostname", "Content-Length": 0})
+        elif plan == "redirect bomb":
+            bomb = zlib.compress(bytes(1 << 20), 9, wbits=31) * 1024  # members of one gzip file
+            self.head(handler, 302, {"Location": "/moved", "Content-Encoding": "gzip", "Content-Length": len(bomb)})
+            handler.wfile.write(bomb)
         elif plan in ("redirect", "loop"):
             path = "/moved" if plan == "redirect" else handler.path
             self.plan[:0] = ["loop"] if plan == "loop" else []

@@ -2,9 +2,12 @@
 
 import errno
 import gzip
+import hashlib
 import json
 import pickle
-from dataclasses import replace
+import zipfile
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -14,19 +17,23 @@ import torch
 from hypothesis import given, settings
 from safetensors.torch import save_file
 
+import resnexus
 from resnexus import Architecture, ResnexusError, architecture, create_model
 from resnexus.architectures.siblings import SIBLINGS
+from resnexus.data.preprocess import Preprocess
+from resnexus.records import RecordError, to_json
 from resnexus.weights import to_paddle
 from resnexus.weights.checkpoint_file import (
     CheckpointFileError,
-    Provenance,
+    CheckpointRecord,
     read_checkpoint,
-    read_provenance,
+    read_record,
     write_checkpoint,
 )
 from resnexus.weights.convert import convert, load_state, ours
 from resnexus.weights.detect import detect
-from resnexus.weights.mapping import to_timm
+from resnexus.weights.layouts import LAYOUTS
+from resnexus.weights.mapping import from_layout, to_timm
 
 SMALL = [SIBLINGS[name] for name in ("SE_ResNeXt_small", "Res2Net_small")]
 ROW = SIBLINGS["SE_ResNet_small"]
@@ -211,15 +218,80 @@ def test_paddle_itself_reads_what_is_written_and_writes_what_is_read(tmp_path):
         assert np.array_equal(read[name].numpy(), array), name
 
 
-def test_provenance_goes_along(tmp_path):
+def test_the_record_goes_along(tmp_path):
     write_pdparams(tmp_path / "in.pdparams", ROW)
     convert(tmp_path / "in.pdparams", tmp_path / "one.safetensors")
     convert(tmp_path / "one.safetensors", tmp_path / "two.safetensors")
-    provenance = read_provenance(tmp_path / "two.safetensors")
-    assert provenance.source == "in.pdparams"
-    assert provenance.architecture == ROW
+    record = read_record(tmp_path / "two.safetensors")
+    assert record.source == "in.pdparams"
+    assert record.source_sha256 == hashlib.sha256((tmp_path / "in.pdparams").read_bytes()).hexdigest()
+    assert record.architecture == ROW
     save_file(state_of(ROW), tmp_path / "foreign.safetensors")
-    assert read_provenance(tmp_path / "foreign.safetensors") == Provenance(version=None)
+    assert read_record(tmp_path / "foreign.safetensors") == CheckpointRecord(version=None)
+
+
+RECORD = CheckpointRecord(
+    architecture=ROW,
+    classes=("cat", "dog", "Käfer"),
+    preprocess=Preprocess(size=33, resize_short=47),
+    recipe={"epochs": 3, "crops": (0.5, 1), "nested": {"mixup": None}},
+    metrics={"top1": 0.75},
+    source="https://example.invalid/a",
+    source_sha256="0" * 64,
+    licence="MIT",
+)
+
+
+def test_a_record_comes_back_and_survives_conversion(tmp_path):
+    state = state_of(ROW, num_classes=3)
+    write_checkpoint(state, tmp_path / "a.safetensors", RECORD)
+    assert read_record(tmp_path / "a.safetensors") == RECORD
+    assert resnexus.weights.read_record is read_record
+    assert RECORD.recipe == {"epochs": 3, "crops": [0.5, 1], "nested": {"mixup": None}}
+    convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert read_record(tmp_path / "b.safetensors") == RECORD
+    convert(tmp_path / "a.safetensors", tmp_path / "timm.safetensors", layout="timm")
+    assert read_record(tmp_path / "timm.safetensors") == replace(RECORD, architecture=None)
+    # What was trained here has no source yet: conversion names it and keeps the rest.
+    write_checkpoint(state, tmp_path / "own.safetensors", replace(RECORD, source=None, source_sha256=None))
+    digest = hashlib.sha256((tmp_path / "own.safetensors").read_bytes()).hexdigest()
+    convert(tmp_path / "own.safetensors", tmp_path / "b.safetensors")
+    assert read_record(tmp_path / "b.safetensors") == replace(RECORD, source="own.safetensors", source_sha256=digest)
+
+
+def test_a_record_is_of_the_last_layer_it_is_with(tmp_path):
+    with pytest.raises(ResnexusError, match="the record names 3 classes, and the last layer has 7"):
+        write_checkpoint(state_of(ROW, num_classes=7), tmp_path / "a.safetensors", RECORD)
+    assert list(tmp_path.iterdir()) == []
+    save_file(state_of(ROW, num_classes=7), tmp_path / "a.safetensors", {"format": "pt", "resnexus": to_json(RECORD)})
+    with pytest.raises(ResnexusError, match=r"a.safetensors: the record names 3 classes, and the last layer has 7"):
+        ours(load_state(tmp_path / "a.safetensors"))
+    write_checkpoint(state_of(ROW, num_classes=0), tmp_path / "body.safetensors", RECORD)
+    assert ours(load_state(tmp_path / "body.safetensors"))[0].num_classes == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"classes": ()}, r"classes=\(\): give the name of at least one class"),
+        ({"recipe": {"path": Path("x")}}, "recipe: expected a mapping of plain finite values"),
+        ({"metrics": {"top1": float("nan")}}, "metrics: expected a mapping of plain finite values"),
+        ({"source_sha256": "F" * 64}, "expected 64 hexadecimal digits"),
+    ],
+)
+def test_a_record_of_something_else_is_refused(fields, message):
+    with pytest.raises(ResnexusError, match=message):
+        CheckpointRecord(**fields)
+
+
+def test_entries_that_share_memory_are_written_apart(tmp_path):
+    state = state_of(ROW)
+    name, other = [name for name in state if name.endswith("norm.weight")][:2]
+    both = torch.arange(2.0 * len(state[name]))
+    state[name], state[other] = both[: len(state[name])], both[len(state[name]) :]
+    state[name.replace("weight", "bias")] = state[name]
+    write_checkpoint(state, tmp_path / "a.safetensors", CheckpointRecord())
+    assert_same(read_checkpoint(tmp_path / "a.safetensors"), state)
 
 
 WRAPPERS = {
@@ -249,7 +321,7 @@ def test_what_training_loops_wrap_around_a_state(wrapper, tmp_path):
 def test_several_states_in_a_file_need_a_choice(tmp_path):
     plain, ema = state_of(ROW), state_of(ROW)
     torch.save({"state_dict": plain, "state_dict_ema": ema}, tmp_path / "both.pth")
-    with pytest.raises(ResnexusError, match="several states: choose one with entry= 'state_dict' or 'state_dict_ema'"):
+    with pytest.raises(ResnexusError, match="several states: choose one with entry= 'state_dict' or 'state_dict_ema' "):
         load_state(tmp_path / "both.pth")
     assert_same(load_state(tmp_path / "both.pth", entry="state_dict_ema").entries, ema)
     with pytest.raises(
@@ -295,11 +367,16 @@ class Canary:
         ("a.h5", b"", r"unknown kind of file 'a.h5': accepted are \*.bin"),
         ("gone.pth", None, "cannot read .*gone.pth: No such file"),
         ("gone.safetensors", None, "cannot read .*gone.safetensors"),
-        ("a.safetensors", b"\xff" * 64, "cannot read .*a.safetensors"),
+        (
+            "a.safetensors",
+            b"\xff" * 64,
+            "cannot read .*a.safetensors",
+        ),
         ("a.safetensors", {}, "holds no weights"),
         ("a.pth", b"nothing", "cannot read .*a.pth without running code from it"),
-        ("a.pth", pickle.dumps(Canary()), "without running code from it: .*Save a state dict"),
-        ("a.pth", torch.nn.Linear(1, 1), "without running code from it"),
+        ("a.pth", b"", "cannot read .*a.pth: the file is cut off or damaged"),
+        ("a.pth", pickle.dumps(Canary()), r"without running code from it: Unsupported operand 149\. Save a state dict"),
+        ("a.pth", torch.nn.Linear(1, 1), r"from it: Unsupported global: GLOBAL torch.nn.modules.linear.Linear\. Save"),
         ("a.pth", torch.zeros(3), "holds Tensor, not a state dict of tensors"),
         ("a.pth", {}, "holds no state dict, but nothing"),
         ("a.pth", {"epoch": 3, "lr": 0.1}, "holds no state dict, but epoch, lr"),
@@ -317,6 +394,87 @@ def test_what_is_no_state_is_refused(name, content, message, tmp_path):
         save_file(content, path) if path.suffix == ".safetensors" else torch.save(content, path)
     with pytest.raises(ResnexusError, match=message):
         load_state(path)
+
+
+@pytest.mark.parametrize("suffix", [".pdparams", ".safetensors", ".pth", ".pt"])
+def test_a_file_that_is_cut_off_is_told(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    write_pdparams(tmp_path / "a.pdparams", ROW)
+    if suffix == ".pt":
+        torch.save(state_of(ROW), path, _use_new_zipfile_serialization=False)
+    elif suffix != ".pdparams":
+        convert(tmp_path / "a.pdparams", path)
+    content = path.read_bytes()
+    for part in (0.01, 0.5, 0.99):
+        path.write_bytes(content[: int(part * len(content))])
+        with pytest.raises(ResnexusError, match=rf"a{suffix}: the file is cut off"):
+            load_state(path)
+
+
+def test_what_a_file_unpacks_to_is_bounded_by_its_size(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.pth"
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "plain.pth")
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for item in plain.infolist():
+            packed.writestr(item.filename, plain.read(item))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: pytest.fail("unpacked"))
+        with pytest.raises(CheckpointFileError, match=r"has [\d,]+ bytes and unpacks to 4,0[\d,]+: at most 4 times"):
+            load_state(path)
+    # What is packed and still about as large as what it holds is read.
+    torch.save({"a": torch.rand(10**5)}, tmp_path / "plain.pth")
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for item in plain.infolist():
+            packed.writestr(item.filename, plain.read(item))
+    assert_same(load_state(path).entries, load_state(tmp_path / "plain.pth").entries)
+
+
+def test_numbers_that_are_stored_once_do_not_become_many(tmp_path):
+    path = tmp_path / "a.pth"
+    one = torch.zeros(1, dtype=torch.bfloat16)
+    for shape in ((2**31, 1), (2**20, 2**20)):
+        torch.save({"w": one.expand(shape)}, path)
+        with pytest.raises(
+            ResnexusError, match=r"a.pth: w repeats its numbers: .* needs [\d,]+ bytes, and 2 are stored"
+        ):
+            load_state(path)
+    torch.save({"bn.num_batches_tracked": torch.zeros(1, dtype=torch.int64).expand(2**40)}, path)
+    with pytest.raises(ResnexusError, match=r"num_batches_tracked holds torch.int64"):
+        load_state(path)
+    same = torch.zeros(1000)
+    torch.save({f"w{number}": same for number in range(1000)}, path)
+    with pytest.raises(ResnexusError, match="its entries share their numbers and are larger than the file"):
+        load_state(path)
+
+
+ESCAPE = "\x1b[31mred\x07"
+
+
+def test_names_from_a_file_cannot_steer_a_terminal(tmp_path):
+    path = tmp_path / "a.pth"
+    states = (
+        {ESCAPE: torch.zeros(1)},
+        state_of(ROW) | {ESCAPE: torch.zeros(1)},
+        {ESCAPE: torch.zeros(1, dtype=torch.int8)},
+        {ESCAPE: 3},
+    )
+    for state in states:
+        torch.save(state, path)
+        for arguments in ({}, {"entry": "x"}, {"prefix": "x"}):
+            with pytest.raises(ResnexusError) as caught:
+                ours(load_state(path, **arguments))
+            assert "\x1b" not in str(caught.value)
+            assert "\x07" not in str(caught.value)
+        if len(state) == 1:
+            assert r"\x1b[31mred\x07" in str(caught.value) or "entry" in str(caught.value)
+    named = replace(ROW, name=ESCAPE)
+    write_checkpoint(state_of(ROW), tmp_path / f"{ESCAPE}.safetensors", CheckpointRecord(architecture=named))
+    assert "\x1b" not in str(convert(tmp_path / f"{ESCAPE}.safetensors", tmp_path / "b.pth"))
+    (tmp_path / f"{ESCAPE}.pdparams").write_bytes(b"no pickle")
+    with pytest.raises(ResnexusError, match=r"\\x1b\[31mred\\x07.pdparams: not a Paddle state dict"):
+        load_state(tmp_path / f"{ESCAPE}.pdparams")
+    with pytest.raises(ResnexusError, match=r"- stem.0.conv.weight(.|\n)*\+ \\x1b\[31mred\\x07"):
+        from_layout(LAYOUTS["resnexus"], ROW, {ESCAPE: torch.zeros(1)})
 
 
 def test_arguments_without_effect_are_errors(tmp_path):
@@ -358,14 +516,52 @@ def test_a_file_may_be_converted_into_itself(tmp_path):
     assert_same(load_state(tmp_path / "a.pdparams").entries, before)
 
 
-def test_metadata_are_read_strictly(tmp_path):
-    path = tmp_path / "a.safetensors"
-    state = state_of(ROW)
-    for metadata in ({"architecture": "{"}, {"architecture": '{"name": "a"}'}, {"preprocess": '{"size": -1}'}):
-        save_file(state, path, {"resnexus": "0.1.0"} | metadata)
-        with pytest.raises(CheckpointFileError, match=r"a.safetensors: its metadata cannot be understood"):
-            load_state(path)
+DEEP = '{"recipe": {"a": ' + "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "the record in .*a.safetensors is not JSON"),
+        ("0.1.0", "the record in .*a.safetensors is not JSON"),
+        ("[]", "expected an object, found a list"),
+        ('{"architecture": {"name": "a"}}', r"architecture.block: it is missing"),
+        ('{"preprocess": {"size": -1}}', "preprocess: size=-1: expected a whole number of pixels"),
+        ('{"classes": "cats"}', 'classes: expected a list, found "cats"'),
+        ('{"metrics": {"top1": "good"}}', 'metrics.*: expected a number, found "good"'),
+        ('{"metrics": {"top1": 1' + "0" * 400 + "}}", "expected a number that fits 64 bits"),
+        ('{"clases": []}', "unknown field of CheckpointRecord 'clases': did you mean 'classes'"),
+        (DEEP, "nested too deeply"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_record_is_read_strictly(text, message, tmp_path):
+    save_file(state_of(ROW), tmp_path / "a.safetensors", {"resnexus": text})
+    with pytest.raises(RecordError, match=message):
+        load_state(tmp_path / "a.safetensors")
+
+
+def test_a_record_of_another_network_is_told(tmp_path):
+    path, state = tmp_path / "a.safetensors", state_of(ROW)
     other = Architecture(name="other", block="basic", depths=(1,), width=8, out_width=8)
-    write_checkpoint(state, path, Provenance(architecture=other))
+    write_checkpoint(state, path, CheckpointRecord(architecture=other))
     with pytest.raises(ResnexusError, match="the weights are those of SE_ResNet_small, not of other"):
         ours(load_state(path))
+    many = Architecture(name="many", block="res2", depths=(1,), width=1, out_width=8, scale=3_000_000)
+    for row in (many, replace(many, depths=(50,), scale=2), replace(many, width=1_500_000, scale=2)):
+        save_file(
+            state | {"stages.0.0.branch.none": torch.zeros(3_000_000, 0)},
+            path,
+            {"resnexus": to_json({"architecture": asdict(row)})},
+        )
+        with refused_before_it_is_built(), pytest.raises(ResnexusError, match="far from the size of many"):
+            convert(path, tmp_path / "b.pth")
+
+
+@contextmanager
+def refused_before_it_is_built():
+    """Fail if a network is built or counted meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("resnexus.weights.mapping.Network", lambda *_: pytest.fail("built"))
+        patch.setattr("resnexus.weights.detect.complexity", lambda *_, **__: pytest.fail("counted"))
+        yield

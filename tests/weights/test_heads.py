@@ -9,10 +9,11 @@ import torch
 
 from resnexus import ResnexusError, architecture, create_model
 from resnexus.architectures.siblings import SIBLINGS
+from resnexus.data.preprocess import Preprocess
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement
 from resnexus.parity.golden import golden, golden_images, golden_weights
 from resnexus.weights import to_paddle
-from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from resnexus.weights.mapping import to_timm
 from resnexus.weights.pretrained import fold_channels, trained
 
@@ -47,7 +48,7 @@ def messages(caplog):
 @pytest.fixture
 def file(tmp_path):
     """Trained weights of a small network with 7 classes."""
-    write_checkpoint(create_model(ROW, num_classes=7).state_dict(), tmp_path / "own.safetensors", Provenance())
+    write_checkpoint(create_model(ROW, num_classes=7).state_dict(), tmp_path / "own.safetensors", CheckpointRecord())
     return tmp_path / "own.safetensors"
 
 
@@ -110,7 +111,7 @@ def test_a_sibling_is_created_by_name_from_what_compare_learned(name, tmp_path):
     learned = create_model(name.upper(), num_classes=10, in_chans=1)
     assert learned.architecture is SIBLINGS[name]
     path = tmp_path / f"{name}-seed0.safetensors"
-    write_checkpoint(learned.state_dict(), path, Provenance(architecture=SIBLINGS[name]))
+    write_checkpoint(learned.state_dict(), path, CheckpointRecord(architecture=SIBLINGS[name]))
     loaded = create_model(name, path)
     assert (loaded.num_classes, loaded.in_chans) == (10, 1)
     assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in learned.state_dict().items())
@@ -136,6 +137,8 @@ def test_a_head_is_replaced_when_asked_for_and_said(messages):
     network = create_model(NAME, pretrained=True, num_classes=10)
     assert messages.messages == [f"{NAME}: head of 1000 classes replaced by a fresh one of 10"]
     assert messages.records[0].levelno == logging.WARNING
+    assert (whole.record.classes[0], network.record.classes, network.record.metrics) == ("tench", None, None)
+    assert network.record.preprocess == whole.record.preprocess == Preprocess()
     assert network.head.weight.shape == (10, 512)
     assert network.num_classes == 10
     assert network.head.weight.std() > 0
@@ -157,6 +160,21 @@ def test_the_classes_of_a_file_are_kept_unless_others_are_asked_for(file, messag
     assert messages.messages == ["SE_ResNeXt_small: head of 7 classes replaced by a fresh one of 1000"]
 
 
+def test_a_network_knows_what_its_weights_are(tmp_path):
+    record = CheckpointRecord(architecture=ROW, classes=("a", "b"), preprocess=Preprocess(), recipe={"epochs": 1})
+    state = create_model(ROW, num_classes=2).state_dict()
+    write_checkpoint(state, tmp_path / "a.safetensors", record)
+    assert create_model(ROW, pretrained=tmp_path / "a.safetensors").record == record
+    assert create_model(ROW, pretrained=tmp_path / "a.safetensors", features_only=True).record == record
+    assert trained(ROW, tmp_path / "a.safetensors").record == record
+    grey = create_model(ROW, pretrained=tmp_path / "a.safetensors", in_chans=1)
+    assert grey.record == replace(record, preprocess=None)
+    torch.save(state, tmp_path / "a.pth")
+    expected = CheckpointRecord(architecture=ROW, source="a.pth", version=None)
+    assert create_model(ROW, pretrained=tmp_path / "a.pth").record == expected
+    assert create_model(ROW).record is create_model(ROW, features_only=True).record is None
+
+
 def test_a_head_that_contradicts_itself_is_an_error(tmp_path):
     arrays = to_paddle(ROW, create_model(ROW).state_dict())
     arrays["out.bias"] = arrays["out.bias"][:10]
@@ -169,7 +187,7 @@ def test_a_head_that_contradicts_itself_is_an_error(tmp_path):
 
 def test_a_network_without_head_is_kept_without(tmp_path):
     path = tmp_path / "body.safetensors"
-    write_checkpoint(create_model(ROW, num_classes=0).state_dict(), path, Provenance())
+    write_checkpoint(create_model(ROW, num_classes=0).state_dict(), path, CheckpointRecord())
     assert create_model(ROW, pretrained=path).num_classes == 0
     assert create_model(ROW, pretrained=path, num_classes=4).head.weight.shape == (4, 256)
 
@@ -194,7 +212,7 @@ def test_the_first_convolution_is_folded_as_timm_does(in_chans):
 
 def test_only_weights_for_colour_are_folded(tmp_path):
     path = tmp_path / "five.safetensors"
-    write_checkpoint(create_model(ROW, in_chans=5).state_dict(), path, Provenance())
+    write_checkpoint(create_model(ROW, in_chans=5).state_dict(), path, CheckpointRecord())
     assert create_model(ROW, pretrained=path, in_chans=5).in_chans == 5
     assert create_model(ROW, pretrained=path).in_chans == 5
     with pytest.raises(ResnexusError, match="in_chans=3: the weights are for 5 image channels, and only those for 3"):
@@ -203,7 +221,7 @@ def test_only_weights_for_colour_are_folded(tmp_path):
 
 def test_feature_maps_of_trained_weights(messages):
     network = create_model(NAME, pretrained=True).eval()
-    features = create_model(NAME, pretrained=True, features_only=True, out_indices=(1, 2))
+    features = create_model(NAME, pretrained=True, features_only=True, out_indices=(2, 3))
     assert messages.messages == [f"{NAME}: head, stages.3 of {NAME}:imagenet are not needed"]
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
@@ -217,7 +235,7 @@ def test_files_of_any_kind(suffix, tmp_path):
     network, path = create_model(ROW, num_classes=3), tmp_path / f"own{suffix}"
     state = network.state_dict()
     if suffix == ".safetensors":
-        write_checkpoint(state, path, Provenance(architecture=ROW))
+        write_checkpoint(state, path, CheckpointRecord(architecture=ROW))
     elif suffix == ".pth":
         torch.save(state, path)
     else:
@@ -233,7 +251,7 @@ def test_a_file_must_fit_the_network(file, tmp_path):
     ):
         create_model(SIBLINGS["SE_ResNet_small"], pretrained=file)
     row = SIBLINGS["Res2Net_small"]
-    write_checkpoint(create_model(row).state_dict(), tmp_path / "a.safetensors", Provenance(architecture=row))
+    write_checkpoint(create_model(row).state_dict(), tmp_path / "a.safetensors", CheckpointRecord(architecture=row))
     create_model(row, pretrained=tmp_path / "a.safetensors")
     with pytest.raises(ResnexusError, match="written for a network with cascade='paddle', not for this Res2Net_small"):
         create_model(row, pretrained=tmp_path / "a.safetensors", cascade="authors")

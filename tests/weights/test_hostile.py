@@ -224,15 +224,19 @@ def _mutate(content: bytes, places: list[int], others: list[bytes], draw: random
             return content[:at] + other[draw.randrange(len(other)) :]
 
 
-def test_ten_thousand_mutations(tmp_path):
+@pytest.mark.parametrize(
+    ("count", "seed"),
+    [(2_000, 0), *(pytest.param(13_000, seed, marks=pytest.mark.slow) for seed in range(1, 11))],
+)
+def test_mutations(count, seed, tmp_path):
     """A damaged file is refused, or gives arrays as good as those of a valid one; nothing else happens."""
-    draw = random.Random(0)
+    draw = random.Random(seed)
     valid = _valid_files()
     places = [[at for _, _, at in genops(content) if at is not None] for content in valid]
     path = tmp_path / "mutated.pdparams"
     read = refused = 0
     tracemalloc.start()
-    for round_ in range(10_000):
+    for round_ in range(count):
         base = round_ % len(valid)
         content = valid[base]
         for _ in range(draw.choice((1, 1, 1, 2, 3))):
@@ -258,5 +262,5 @@ def test_ten_thousand_mutations(tmp_path):
             value.tobytes()
     tracemalloc.stop()
     assert list(CANARIES.iterdir()) == []
-    assert read > 300
-    assert refused > 5_000
+    assert read > 0.03 * count
+    assert refused > 0.5 * count

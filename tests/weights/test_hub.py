@@ -12,7 +12,7 @@ from resnexus import ResnexusError, create_model
 from resnexus.architectures.siblings import SIBLINGS
 from resnexus.data.preprocess import Preprocess
 from resnexus.series.checkpoints import checkpoints, tags
-from resnexus.weights.checkpoint_file import read_provenance
+from resnexus.weights.checkpoint_file import CheckpointRecord, read_record
 from resnexus.weights.hub import from_pretrained, push_to_hub, read_preprocess, save_pretrained
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="the Hub needs it: pip install 'resnexus[hub]'")
@@ -66,8 +66,27 @@ def test_a_published_network_comes_back_and_says_what_it_is(published):
     assert_same(network, from_pretrained(str(folder)))
     record = tags(NAME)["imagenet"]
     assert read_preprocess(folder) == record.preprocess
-    provenance = read_provenance(folder / "model.safetensors")
-    assert (provenance.checkpoint, provenance.source, provenance.licence) == (record.name, record.url, "Apache-2.0")
+    written = read_record(folder / "model.safetensors")
+    assert (written.checkpoint, written.source, written.licence) == (record.name, record.url, "Apache-2.0")
+    assert (written.classes, written.classes[0]) == (record.classes, "tench")
+    assert from_pretrained(folder).record == written
+    config = json.loads((folder / "config.json").read_text())
+    assert config["pretrained_cfg"]["label_names"] == list(record.classes)
+
+
+def test_what_a_network_knows_of_itself_is_written(tmp_path):
+    network = create_model(ROW, num_classes=2)
+    network.record = CheckpointRecord(
+        classes=("cat", "dog"), preprocess=SMALL, checkpoint="another", metrics={"top1": 1.0}
+    )
+    save_pretrained(network, tmp_path)
+    # What was measured of other weights says nothing of what they may have become.
+    expected = CheckpointRecord(architecture=ROW, classes=("cat", "dog"), preprocess=SMALL)
+    assert from_pretrained(tmp_path).record == expected
+    assert read_preprocess(tmp_path) == SMALL
+    network.reset_classifier(5)
+    save_pretrained(network, tmp_path)
+    assert from_pretrained(tmp_path).record == replace(expected, classes=None)
 
 
 def test_the_configuration_is_one_that_timm_reads(published):
@@ -136,10 +155,15 @@ def test_a_record_must_be_that_of_the_network(tmp_path):
     ("config", "message"),
     [
         (None, "cannot read .*config.json"),
-        ("{", "does not describe a network of Resnexus"),
-        ("[]", "does not describe a network of Resnexus"),
-        ('{"architecture": "resnet50"}', "does not describe a network of Resnexus: 'resnexus'"),
-        ('{"resnexus": {"row": {"name": "a", "code": "os.system"}}}', "unexpected keyword argument 'code'"),
+        ("{", "config.json is not JSON"),
+        ("[" * 100_000, "config.json is not JSON: it is nested too deeply"),
+        ("[]", "config.json: expected an object, found a list"),
+        ('{"architecture": "resnet50"}', "does not describe a network of Resnexus: it has no part 'resnexus'"),
+        (
+            '{"resnexus": {"version": "1", "checkpoint": null, "row": {"code": "os.system"}}}',
+            "row: unknown field of Architecture 'code'",
+        ),
+        ({"width": 10**400}, "far from the size"),
         ({"depths": [2, 2, 10**9]}, "far from the size"),
         ({"cascade": "paddle"}, "written for a network with cascade='authors', not for this Res2Net_small"),
         ({"width": 8}, r"do not fit Res2Net_small \(the authors' cascade\): expected \(-\) and found \(\+\)"),

@@ -1,14 +1,18 @@
 """timm and torchvision compute the same function as ours from the same weights, and the look-alikes do not."""
 
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
 from resnexus import ResnexusError, architecture, create_model
+from resnexus.architectures.siblings import SIBLINGS
 from resnexus.parity.agreement import agreement
+from resnexus.weights import from_paddle, to_paddle
 from resnexus.weights.detect import detect
-from resnexus.weights.mapping import from_timm, to_timm
+from resnexus.weights.layouts import LAYOUTS
+from resnexus.weights.mapping import from_layout, from_timm, stored_shapes, to_layout, to_timm
 from resnexus.weights.pretrained import assign
 
 timm = pytest.importorskip("timm", reason="timm is the reference for its own layout: pip install 'resnexus[peers]'")
@@ -99,6 +103,65 @@ def test_timm_res2net_is_the_authors_variant_and_not_the_published_one(name):
         with pytest.raises(ResnexusError, match=f"{published.name} computes another function than timm's Res2Net"):
             refused(published, theirs.state_dict() if refused is from_timm else ours.state_dict())
     assert difference(theirs, with_weights(published, ours.state_dict())) > 1000 * TOLERANCE
+
+
+# The names of timm's legacy networks, and those of its others.
+CAFFE = (
+    (r"layer0\.(conv|bn)1", r"\g<1>1"),
+    (r"se_module\.", "se."),
+    (r"last_linear", "fc"),
+)
+
+
+def test_timm_legacy_networks_are_another_function_by_their_max_pool_alone():
+    theirs = perturbed(timm.create_model("legacy_seresnext50_32x4d"))
+    with pytest.raises(ResnexusError, match=r"timm's legacy_\* SENets.*their max pool begins inside the image"):
+        detect(theirs.state_dict())
+    renamed = theirs.state_dict()
+    for pattern, replacement in CAFFE:
+        renamed = {re.sub(pattern, replacement, key): tensor for key, tensor in renamed.items()}
+    row = architecture("SE_ResNeXt50_32x4d")
+    ours = with_weights(row, from_timm(row, renamed))
+    assert difference(theirs, ours) > 100 * TOLERANCE
+    ours.stem[1] = torch.nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    assert difference(theirs, ours) <= TOLERANCE
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+@pytest.mark.parametrize("num_classes", [0, 5])
+def test_every_layout_is_told_from_the_others_and_loses_nothing(layout, num_classes):
+    for row in (
+        SIBLINGS["SE_ResNeXt_small"],
+        SIBLINGS["Res2Net_small"],
+        replace(SIBLINGS["Res2Net_small"], cascade="authors"),
+    ):
+        state = create_model(row, num_classes=num_classes, in_chans=2).state_dict()
+        for name in state:
+            if name.endswith(COUNTER):
+                state[name].fill_(7)
+        entries = to_layout(layout, row, state)
+        shapes = stored_shapes(layout, row, num_classes, in_chans=2)
+        assert {name: tuple(tensor.shape) for name, tensor in entries.items() if not name.endswith(COUNTER)} == shapes
+        if layout.refusal(row):
+            with pytest.raises(ResnexusError, match=f"{row.name}.* computes another function than"):
+                detect(entries, row)
+        else:
+            found = detect(entries, row)
+            assert (found.layout, found.num_classes, found.in_chans) == (layout.name, num_classes, 2)
+            assert (row in detect(entries).candidates) == (row in found.candidates) == True  # noqa: E712
+        back = from_layout(layout, row, entries)
+        assert back.keys() == state.keys()
+        for name, tensor in state.items():
+            counted = name.endswith(COUNTER) and layout.name != "resnexus"
+            assert torch.equal(back[name], torch.tensor(0) if counted else tensor), name
+
+
+def test_weights_of_the_authors_function_are_not_written_as_paddles():
+    row = replace(SIBLINGS["Res2Net_small"], cascade="authors")
+    state = create_model(row).state_dict()
+    for call in (lambda: to_paddle(row, state), lambda: from_paddle(row, {})):
+        with pytest.raises(ResnexusError, match="computes another function than Paddle's Res2Net of the same shapes"):
+            call()
 
 
 def test_a_timm_state_with_other_names_is_listed():

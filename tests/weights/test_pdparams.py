@@ -20,7 +20,7 @@ from resnexus import ResnexusError, architecture, create_model
 from resnexus.parity.agreement import FLOAT64_TOLERANCE, agreement
 from resnexus.parity.golden import golden, golden_images, golden_weights
 from resnexus.weights.layouts import PADDLE
-from resnexus.weights.mapping import from_paddle, names, to_paddle
+from resnexus.weights.mapping import from_paddle, stored_shapes, to_paddle
 from resnexus.weights.pdparams import NAME_TABLE, SLICE_TABLE, PdparamsError, _latin1, read_pdparams
 
 DATA = Path(__file__).parents[1] / "data"
@@ -303,17 +303,6 @@ def test_peak_memory(tmp_path, protocol):
 # The real Paddle
 
 
-def paddle_shapes(model):
-    """Return the shapes of the original's state, name by name."""
-    row = architecture(model)
-    with torch.device("meta"):
-        state = create_model(row).state_dict()
-    table = names(PADDLE, row).items()
-    return {
-        theirs: tuple(state[ours].shape)[:: -1 if storage == "transposed" else 1] for ours, (theirs, storage) in table
-    }
-
-
 def save(paddle, state, path, protocol):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -322,7 +311,7 @@ def save(paddle, state, path, protocol):
 
 def check_with_paddle(paddle, model, tmp_path):
     """Golden weights written by Paddle are read bit for bit, give the original's logits, and go back to Paddle."""
-    weights = golden_weights(paddle_shapes(model))
+    weights = golden_weights(stored_shapes(PADDLE, architecture(model)))
     path = tmp_path / f"{model}.pdparams"
     for protocol in PROTOCOLS:
         save(paddle, weights, path, protocol)

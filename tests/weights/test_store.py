@@ -1,15 +1,19 @@
 """The store against a server that misbehaves: the right file or a clear error, never a broken cache."""
 
+import errno
 import hashlib
 import io
 import json
 import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+import tracemalloc
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +26,7 @@ from server import FileServer
 from resnexus import Architecture, ResnexusError, create_model
 from resnexus.series import checkpoints
 from resnexus.weights import from_paddle, store, to_paddle
-from resnexus.weights.checkpoint_file import read_checkpoint, read_provenance
+from resnexus.weights.checkpoint_file import CheckpointRecord, read_checkpoint, read_record
 from resnexus.weights.download import DownloadError, Patience, download
 from resnexus.weights.store import StoreError, cached, fetch, find_checkpoint
 
@@ -110,18 +114,21 @@ def test_the_first_call_fetches_and_the_next_only_reads(home, content):
 def test_the_file_says_what_it_is(content):
     with FileServer(content) as server:
         path = get(server)
-    provenance = read_provenance(path)
     like = checkpoints.checkpoints()["Res2Net50_vd_26w_4s_ssld"]
-    assert asdict(provenance) == {
-        "architecture": asdict(ROW),
-        "source": server.url + PATH,
-        "source_sha256": hashlib.sha256(content).hexdigest(),
-        "checkpoint": "tiny_ssld",
-        "tag": "ssld",
-        "licence": "Apache-2.0",
-        "preprocess": asdict(like.preprocess),
-        "version": __import__("resnexus").__version__,
-    }
+    found = read_record(path)
+    assert found == CheckpointRecord(
+        architecture=ROW,
+        classes=like.classes,
+        preprocess=like.preprocess,
+        recipe=None,
+        metrics={"top1": 0.831, "top5": 0.966},
+        source=server.url + PATH,
+        source_sha256=hashlib.sha256(content).hexdigest(),
+        checkpoint="tiny_ssld",
+        tag="ssld",
+        licence="Apache-2.0",
+    )
+    assert found.classes[207] == "golden retriever"
     with safe_open(path, "np") as file:
         assert file.metadata()["format"] == "pt"
 
@@ -218,6 +225,7 @@ def test_a_file_that_became_shorter_begins_again(home, content):
         (["silence"] * 9, r"gave up after 3 attempts. The last failure: .*timed? ?out", 3),
         (["cut", 500, 500], r"gave up after 3 attempts; [\d,]+ bytes are kept, and the next call goes on", 3),
         (["loop"], r"cannot fetch {url}: Exceeded 30 redirects", 31),
+        (["to a file"], r"cannot fetch {url}: it leads to file:///etc/hostname, which is neither http nor https", 1),
         (["endless"], r"has [\d,]+ bytes or more, and the file expected there at most [\d,]+", 1),
         (["huge"], r"has 1,000,000,000,000 bytes or more", 1),
         (["gzip"], r"the server compresses it, asked not to", 1),
@@ -237,17 +245,72 @@ def test_a_server_that_does_not_recover_is_a_clear_error(plan, message, requests
 
 def test_an_address_that_leads_out_of_encryption_is_refused(tmp_path, monkeypatch):
     response = requests.Response()
-    response.status_code, response.url, response.raw = 200, "http://example.invalid/file", io.BytesIO(b"data")
+    response.status_code, response.raw = 302, io.BytesIO(b"data")
+    response.headers["Location"] = "http://example.invalid/file"
     monkeypatch.setattr(requests.Session, "get", lambda *_, **__: response)
     with pytest.raises(DownloadError, match=r"it leads to http://example.invalid/file, which is not encrypted"):
         download("https://example.invalid/file", tmp_path / "file", max_bytes=10)
 
 
+def test_the_body_of_a_redirect_is_not_read(tmp_path):
+    """It may be a bomb: a gigabyte of zeros in a megabyte of gzip."""
+    with FileServer(b"content", ["redirect bomb"]) as server:
+        tracemalloc.start()
+        download(server.url, tmp_path / "file", max_bytes=10, patience=PATIENCE)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(server.requests) == 2
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert peak < 10**7
+
+
 def test_a_dead_server_is_a_clear_error(content):
     with FileServer(content) as server:
         pass
-    with pytest.raises(DownloadError, match=r"gave up after 3 attempts. The last failure: .*refused"):
+    with pytest.raises(DownloadError) as caught:
         get(server)
+    assert str(caught.value) == (
+        f"cannot fetch {server.url}{PATH}: gave up after 3 attempts. The last failure: Connection refused. Set "
+        "RESNEXUS_MIRROR to another base address (http, https or file) that holds the file"
+    )
+
+
+def test_what_is_tried_again_is_told_in_one_short_line(content, caplog):
+    plan = ["silence", "unchunked end", 503]
+    message = r"The last failure: the server answers 503 Service Unavailable\. Set"
+    with FileServer(content, plan) as server, pytest.raises(DownloadError, match=message):
+        get(server)
+    assert [re.sub(r"[\d.]+ s", "T s", line) for line in caplog.messages] == [
+        "tiny_ssld.pdparams: timed out: the server is silent; trying again in T s (1 of 2)",
+        "tiny_ssld.pdparams: the connection broke off; trying again in T s (2 of 2)",
+    ]
+
+
+class Told:
+    """A progress that notes what it is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    @contextmanager
+    def stage(self, description, total):
+        steps = []
+        yield steps.append
+        self.lines.append((description, total, sum(steps)))
+
+    def say(self, message):
+        self.lines.append(message)
+
+
+def test_progress_is_told_in_megabytes(tmp_path):
+    told = Told()
+    for size, total in ((2_500_000, 3), (2_000_000, 2)):
+        with FileServer(bytes(size)) as server:
+            download(server.url, tmp_path / "file", max_bytes=10**7, progress=told)
+        assert told.lines.pop() == ("file, MB", total, total)
+    with FileServer(bytes(2_500_000), ["cut"]) as server:
+        download(server.url, tmp_path / "file", max_bytes=10**7, patience=PATIENCE, progress=told)
+    assert told.lines == [("file, MB", 3, 3)]
 
 
 def test_waits_grow_up_to_a_limit():
@@ -302,7 +365,7 @@ def test_a_published_hash_is_compared(content):
         fetch(replace(record(server.url), sha256="0" * 64), row=ROW, patience=PATIENCE)
 
 
-@pytest.mark.parametrize("damage", ["bit", "cut", "receipt gone", "receipt torn"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "receipt gone", "receipt torn", "receipt deep", "receipt huge"])
 def test_a_damaged_cache_is_named(damage, content):
     with FileServer(content) as server:
         path = get(server)
@@ -314,10 +377,16 @@ def test_a_damaged_cache_is_named(damage, content):
         path.write_bytes(data[:-5])
     elif damage == "receipt gone":
         receipt.unlink()
+    elif damage == "receipt deep":
+        receipt.write_text("[" * 100_000)
+    elif damage == "receipt huge":
+        receipt.write_text(json.dumps(json.loads(receipt.read_text()) | {"bytes": 1.0}).replace("1.0", "1e400"))
     else:
         receipt.write_text(receipt.read_text()[:40])
     named = receipt if "receipt" in damage else path
-    with pytest.raises(StoreError, match=f"{named} (is damaged|cannot be read).*Delete it"):
+    with pytest.raises(
+        StoreError, match=rf"{named}( is damaged| is not JSON|: No such file|: bytes: expected).*Delete it"
+    ):
         get(server)
 
 
@@ -350,7 +419,7 @@ def test_a_mirror_holds_the_files_under_their_paths(tmp_path, content, monkeypat
     with FileServer(content) as server:
         monkeypatch.setenv("RESNEXUS_MIRROR", server.url + "/mirror/")
         path = fetch(published, row=ROW, patience=PATIENCE)
-        assert read_provenance(path).source == published.url
+        assert read_record(path).source == published.url
         assert json.loads(path.with_suffix(".json").read_text())["url"] == server.url + "/mirror" + PATH
     path.unlink()
     folder = tmp_path / "a mirror"
@@ -363,9 +432,35 @@ def test_a_mirror_holds_the_files_under_their_paths(tmp_path, content, monkeypat
     (folder / PATH[1:]).unlink()
     with pytest.raises(StoreError, match=r"a mirror/dygraph/tiny_pretrained.pdparams is not there: RESNEXUS_MIRROR"):
         fetch(published, row=ROW)
-    monkeypatch.setenv("RESNEXUS_MIRROR", str(folder))
-    with pytest.raises(ResnexusError, match="unknown kind of address in RESNEXUS_MIRROR"):
+    monkeypatch.setenv("RESNEXUS_MIRROR", "gopher://mirror")
+    with pytest.raises(ResnexusError, match="unknown kind of address in RESNEXUS_MIRROR=gopher://mirror 'gopher'"):
         fetch(published, row=ROW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNEXUS_MIRROR", "a mirror")
+    with pytest.raises(ResnexusError) as caught:
+        fetch(published, row=ROW)
+    assert str(caught.value) == (
+        f"RESNEXUS_MIRROR=a mirror is not an address: for a folder set RESNEXUS_MIRROR={folder.as_uri()}, for a server "
+        "one that begins with http:// or https://"
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(StoreError) as caught:
+        fetch(record("https://published.invalid"), row=ROW)
+    assert str(caught.value) == (
+        f"cannot write to {tmp_path}/home/checkpoints: Not a directory. Set RESNEXUS_HOME to a folder that can be "
+        "written"
+    )
+    (tmp_path / "home").unlink()
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(StoreError, match=r"cannot write to .*: Read-only file system. Set RESNEXUS_HOME"):
+        fetch(record("https://published.invalid"), row=ROW)
 
 
 def test_a_file_of_a_mirror_stays_where_it_is_when_it_is_wrong(tmp_path, monkeypatch):
@@ -431,7 +526,8 @@ def test_a_process_killed_while_converting_leaves_what_can_be_converted(home, co
     with FileServer(content) as server:
         get(server, keep_source=True).unlink()
         (home / "tiny_ssld.json").unlink()
-        (home / ".tiny_ssld.safetensors.123.new").write_bytes(b"half")
+        (home / ".tiny_ssld.safetensors.a1b2c3d4.new").mkdir()
+        (home / ".tiny_ssld.safetensors.a1b2c3d4.new" / "tiny_ssld.safetensors").write_bytes(b"half")
         assert_holds(get(server), content)
         assert len(server.requests) == 1
     assert left(home) == WHOLE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import PRECISIONS, Job, Precision
-from resnexus.acceleration.engine import Array, Engine
+from resnexus.acceleration.engine import Engine
+from resnexus.acceleration.images import Array, as_images
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.planner import Planner
 from resnexus.architectures.network import Network
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
+from resnexus.progress import Progress, Silent
 
 DEVICES = ("cpu",)
 MOST_CALIBRATION_IMAGES = 300
@@ -27,15 +29,15 @@ def accelerate(
     *,
     device: str = "cpu",
     precision: Precision = "fp32",
-    batch_sizes: Sequence[int] = (1,),
+    batch_sizes: int | Sequence[int] = (1,),
     image_size: int | tuple[int, int] = 224,
     threads: int | None = None,
     calibration: Tensor | Array | Iterable[Tensor | Array] | None = None,
-    backends: Sequence[str] | None = None,
+    backends: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
     seconds: float = 10.0,
     replan: bool = False,
-    progress: Callable[[str], None] = lambda sentence: None,
+    progress: Progress | None = None,
 ) -> Engine:
     """Return the fastest form of a network on this machine, checked against the network and never slower than it.
 
@@ -46,32 +48,33 @@ def accelerate(
         model: what to run, in any floating-point dtype; left as it is, and not followed when it changes later.
         device: `"cpu"`.
         precision: `"fp32"`; `"bf16"`; or `"int8"`, which needs OpenVINO, NNCF and `calibration`.
-        batch_sizes: the batch sizes to plan for. Others work too, slower.
+        batch_sizes: the batch sizes to plan for, or a single one. Others work too, slower.
         image_size: pixels, one number or (height, width).
         threads: CPU threads; as many as PyTorch uses now if None.
         calibration: for int8, images prepared as for the network: (K, C, H, W), or several such batches; up to 300
             images are used.
-        backends: which of `"native"` (our own kernels, compiled here), `"torch"`, `"openvino"` and `"onnxruntime"` to
-            consider; all that can run here if None.
+        backends: one or several of `"native"` (our own kernels, compiled here), `"torch"`, `"openvino"` and
+            `"onnxruntime"`, to be considered; all that can run here if None.
         cache_dir: where plans and built networks are kept; `engines` in the folder that RESNEXUS_HOME names, or in
-            the system's place for caches, if None.
+            the system's place for caches, if None. What lies there is loaded as code: nobody else may write there.
         seconds: how long each of up to three rounds of timing takes, per batch size.
         replan: search even if there is a plan.
-        progress: called with a sentence before every step that takes long.
+        progress: where to say every step that takes long; nowhere if None.
 
     Raises:
         ResnexusError: a value outside what is stated above, a back end that is not installed or cannot do it, not
-            enough memory, or a cache that cannot be written.
+            enough memory, no space on the disk, or a cache that cannot be read or written, is somebody else's, or may
+            be written by others.
     """
     job = _job(model, device, precision, image_size, threads)
     sizes = _batch_sizes(batch_sizes)
     planner = Planner(
         model,
         Cache(cache_dir),
-        backends=backends,
+        backends=(backends,) if isinstance(backends, str) else backends,
         calibration=_calibration(calibration, job),
         seconds=seconds,
-        progress=progress,
+        say=(progress or Silent()).say,
     )
     jobs = [replace(job, batch_size=size) for size in sizes]
     return Engine(planner.open(jobs, replan=replan), model.num_classes or model.num_features)
@@ -84,6 +87,10 @@ def _job(
         raise ResnexusError(
             f"cannot accelerate {type(model).__name__}: expected a network with logits, as "
             "create_model(name, pretrained=...) returns it"
+        )
+    if model.deviation:
+        raise ResnexusError(
+            f"cannot accelerate {model.architecture.name} with {model.deviation}: leave that out, or use torch.compile"
         )
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
@@ -100,16 +107,27 @@ def _job(
 
 
 def _image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(sides) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
+    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if not _are_counts(sides) or len(sides) != 2:
         raise ResnexusError(f"image_size={image_size!r}: expected a whole number of pixels, or (height, width)")
     return sides[0], sides[1]
 
 
-def _batch_sizes(sizes: Sequence[int]) -> list[int]:
-    if not sizes or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
-        raise ResnexusError(f"batch_sizes={sizes!r}: expected whole numbers of at least 1")
+def _batch_sizes(batch_sizes: int | Sequence[int]) -> list[int]:
+    sizes = (batch_sizes,) if isinstance(batch_sizes, int) else batch_sizes
+    if not _are_counts(sizes):
+        raise ResnexusError(
+            f"batch_sizes={batch_sizes!r}: expected whole numbers of at least 1, such as (1, 8), or a single one"
+        )
     return sorted(set(sizes))
+
+
+def _are_counts(values: object) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) > 0
+        and all(isinstance(value, int) and not isinstance(value, bool) and value >= 1 for value in values)
+    )
 
 
 def _calibration(images: Tensor | Array | Iterable[Tensor | Array] | None, job: Job) -> Tensor | None:
@@ -125,14 +143,9 @@ def _calibration(images: Tensor | Array | Iterable[Tensor | Array] | None, job: 
     batches = [images] if isinstance(images, (Tensor, np.ndarray)) else images
     found: list[Tensor] = []
     for batch in batches:
-        tensor = torch.as_tensor(batch)
-        if tensor.ndim != 4 or tensor.shape[1:] != job.shape[1:] or not tensor.is_floating_point():
-            expected = "(K, {}, {}, {})".format(*job.shape[1:])
-            raise ResnexusError(
-                f"calibration images of shape {tuple(tensor.shape)} and {tensor.dtype}: expected {expected} in "
-                "floating point"
-            )
-        found.append(tensor.detach().cpu().float()[: MOST_CALIBRATION_IMAGES - sum(map(len, found))])
+        own = batch.cpu() if isinstance(batch, Tensor) else batch
+        part = as_images(own, job.shape[1:], "calibration images", "expected")
+        found.append(part[: MOST_CALIBRATION_IMAGES - sum(map(len, found))])
         if sum(map(len, found)) >= MOST_CALIBRATION_IMAGES:
             break
     if not sum(map(len, found)):

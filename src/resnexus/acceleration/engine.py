@@ -6,18 +6,16 @@ import os
 import threading
 import warnings
 from collections.abc import Mapping
-from typing import Any, final
+from typing import NoReturn, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
+from resnexus.acceleration.images import Array, as_images
 from resnexus.acceleration.planning.plan import Plan
 from resnexus.errors import ResnexusError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class BatchSizeWarning(UserWarning):
@@ -61,7 +59,8 @@ class Engine:
         zeros; the first such call of a size says so with a `BatchSizeWarning`.
 
         Args:
-            images: (N, C, H, W) on the CPU, floating point, prepared as for the network.
+            images: (N, C, H, W) on the CPU, prepared as for the network; in any floating point, byte order and memory
+                layout, and left as they are.
 
         Returns:
             (N, classes) float32 on the CPU.
@@ -71,7 +70,7 @@ class Engine:
                 forked from the one that opened the engine.
         """
         self._check_process()
-        batch = self._checked(images)
+        batch = as_images(images, self._shape)
         if len(batch) == 0:
             return batch.new_zeros(0, self.classes)
         if len(batch) in self._runners:
@@ -91,9 +90,20 @@ class Engine:
             lines.append(
                 f"batch {size}: {plan.candidate}; {plan.median_ms:.2f} ms against {plan.plain_ms:.2f} ms of the plain "
                 f"network when planned (ratio {plan.ratio:.3f}); logits differ by {found.max_rel:.1e} of the largest, "
-                f"cosine {found.cosine:.6f}, same class for {found.top1:.0%}"
+                f"smallest cosine {found.cosine:.6f}, same class for {_share(found.top1)} of {plan.images} images"
             )
         return "\n".join(lines)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: files and threads of this process are behind it.
+
+        Raises:
+            ResnexusError: always.
+        """
+        raise ResnexusError(
+            "an engine cannot be pickled or copied, it belongs to this process: pass the network on, and call "
+            "accelerate in each process, which takes a second or two once there is a plan"
+        )
 
     def _run(self, size: int, batch: Tensor) -> Tensor:
         with self._lock, memory_errors(self._jobs[size]):
@@ -108,19 +118,6 @@ class Engine:
                 "a plan"
             )
 
-    def _checked(self, images: Tensor | Array) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
-        expected = "(N, {}, {}, {})".format(*self._shape)
-        if not isinstance(batch, Tensor):
-            raise ResnexusError(f"images are {type(images).__name__}: expected a tensor or array {expected}")
-        if batch.shape[1:] != self._shape:
-            raise ResnexusError(f"images of shape {tuple(batch.shape)}: this engine was made for {expected}")
-        if batch.device.type != "cpu":
-            raise ResnexusError(f"images on {batch.device}: this engine runs on the CPU; move them with images.cpu()")
-        if not batch.is_floating_point():
-            raise ResnexusError(f"images of {batch.dtype}: expected floating point, prepared as for the network")
-        return batch.detach().to(torch.float32).contiguous()
-
     def _warn_once(self, size: int) -> None:
         with self._lock:
             if size in self._warned:
@@ -132,6 +129,11 @@ class Engine:
             BatchSizeWarning,
             stacklevel=3,
         )
+
+
+def _share(fraction: float) -> str:
+    """Return a fraction in per cent, cut off: 100 % means all."""
+    return f"{int(fraction * 1000) / 10:g} %"
 
 
 def _parts(batch: Tensor, sizes: tuple[int, ...]) -> list[tuple[int, Tensor]]:

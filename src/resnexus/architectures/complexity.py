@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnexus.architectures.catalog import architecture
+from resnexus.architectures.dilation import grid, resolved_output_stride
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
 
@@ -87,28 +88,40 @@ def complexity(
     *,
     num_classes: int = 1000,
     in_chans: int = 3,
+    output_stride: int | None = None,
 ) -> Complexity:
     """Count what a network costs; nothing is built and nothing is run.
 
     Args:
-        model: a name, a row, or a network, whose own classes and image channels are then taken.
+        model: a name, a row, or a network, whose own classes, image channels and output stride are then taken.
         image_size: pixels, one number or (height, width).
         num_classes: outputs of the last layer, 0 for none.
         in_chans: channels of the image.
+        output_stride: image pixels per pixel of the last map; the row's own if None.
 
     Raises:
-        ResnexusError: unknown name, or an image size that is not positive.
+        ResnexusError: unknown name, an image size that is not positive, or an output stride that the row has not.
     """
     if isinstance(model, (str, Architecture)):
         row = architecture(model)
         stages = len(row.depths)
     else:
         row, in_chans, stages = model.architecture, model.in_chans, len(model.stages)
+        output_stride = model.output_stride
         num_classes = getattr(model, "num_classes", 0)  # a FeatureNetwork has no classes
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if height < 1 or width < 1:
         raise ResnexusError(f"image_size={image_size!r}: expected at least 1 pixel on each side")
-    found = list(layers(row, (height, width), num_classes=num_classes, in_chans=in_chans, stages=stages))
+    found = list(
+        layers(
+            row,
+            (height, width),
+            num_classes=num_classes,
+            in_chans=in_chans,
+            stages=stages,
+            output_stride=output_stride,
+        )
+    )
     convs = [layer for layer in found if layer.kind == "conv"]
     return Complexity(
         parameters=sum(layer.parameters for layer in found),
@@ -126,6 +139,7 @@ def layers(
     num_classes: int = 1000,
     in_chans: int = 3,
     stages: int | None = None,
+    output_stride: int | None = None,
 ) -> Iterator[Layer]:
     """Yield every convolution and linear layer of a network, in the order in which they run.
 
@@ -135,8 +149,10 @@ def layers(
         num_classes: outputs of the last layer, 0 for none.
         in_chans: channels of the image.
         stages: how many stages to run; all if None.
+        output_stride: image pixels per pixel of the last map; the row's own if None.
     """
     size = image_size
+    output_stride = resolved_output_stride(row, output_stride)
 
     def conv(in_width: int, out_width: int, kernel: int, stride: int = 1, groups: int = 1) -> Layer:
         height, width = _halved(size, stride)
@@ -167,7 +183,7 @@ def layers(
     for stage, depth in enumerate(row.depths[:stages]):
         inner, out = row.inner_width(stage), row.outer_width(stage)
         for block in range(depth):
-            stride = row.stride(stage, block)
+            stride = grid(row, stage, block, output_stride).step
             in_width = row.in_width(stage) if block == 0 else out
             if row.block == "basic":
                 yield conv(in_width, out, 3, stride)

@@ -1,80 +1,59 @@
-"""One network class, built from a row."""
+"""The network class, built from a row, and the one that returns its feature maps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from resnexus.architectures.blocks import BatchNorm, ResidualBlock, Stem
+from resnexus.architectures.blocks import Stem
+from resnexus.architectures.dilation import resolved_output_stride
+from resnexus.architectures.features import FeatureInfo, feature_info, feature_maps, resolved_indices
 from resnexus.architectures.spec import Architecture
+from resnexus.architectures.stage import NotScriptable, Stage, set_grad_checkpointing
 from resnexus.errors import ResnexusError
 
 
-@dataclass(frozen=True)
-class Feature:
-    """One feature map: its name, channels, image pixels per feature pixel, and the module that makes it."""
-
-    name: str
-    num_chs: int
-    reduction: int
-    module: str
-
-
-class FeatureInfo(tuple[Feature, ...]):
-    """The feature maps of a network, first stage first, with the accessors that timm's users know."""
-
-    def channels(self) -> list[int]:
-        """Channels of every feature map."""
-        return [feature.num_chs for feature in self]
-
-    def reduction(self) -> list[int]:
-        """Image pixels per feature pixel, of every feature map."""
-        return [feature.reduction for feature in self]
-
-    def module_name(self) -> list[str]:
-        """Name of the module behind every feature map."""
-        return [feature.module for feature in self]
-
-
-def _feature_info(row: Architecture) -> FeatureInfo:
-    return FeatureInfo(
-        Feature(f"stage{stage}", row.outer_width(stage), reduction, f"stages.{stage}")
-        for stage, reduction in enumerate(row.reductions)
-    )
-
-
-class Network(nn.Module):
+class Network(NotScriptable):
     """Stem, stages of residual blocks, global average pool, one fully connected layer.
+
+    torch.compile, torch.export, torch.fx and torch.jit.trace take it; torch.jit.script does not, and says so.
 
     Args:
         row: what to build.
         num_classes: outputs of the last layer; 0 leaves it out, and the pooled features are returned.
         in_chans: channels of the image.
+        output_stride: image pixels per pixel of the last map, see `resnexus.architectures.dilation`; the row's own,
+            32 or with a small stem 8, if None.
 
     Attributes:
         architecture: the row.
         in_chans: as given.
-        feature_info: the feature maps of the stages.
+        output_stride: as given, or the row's own.
+        feature_info: all feature maps: 0 is the stem's, 1 to 4 are those of the stages.
         num_features: channels of the last one.
+        record: what is known of the trained weights it was created with, a `resnexus.weights.CheckpointRecord`; None if
+            it was created with drawn ones.
+
+    Raises:
+        ResnexusError: a number that is not accepted.
     """
 
-    def __init__(self, row: Architecture, num_classes: int = 1000, in_chans: int = 3) -> None:
+    record: Any = None
+
+    def __init__(
+        self, row: Architecture, num_classes: int = 1000, in_chans: int = 3, output_stride: int | None = None
+    ) -> None:
         super().__init__()
         _check_count("in_chans", in_chans, least=1)
         self.architecture = row
         self.in_chans = in_chans
-        self.feature_info = _feature_info(row)
+        self.output_stride = resolved_output_stride(row, output_stride)
+        self.feature_info = feature_info(row, self.output_stride)
         self.num_features = row.outer_width(len(row.depths) - 1)
-        self.grad_checkpointing = False
         self.stem = Stem(row, in_chans)
-        self.stages = nn.ModuleList(_stage(row, stage) for stage in range(len(row.depths)))
+        self.stages = nn.Sequential(*(Stage.of(row, stage, self.output_stride) for stage in range(len(row.depths))))
         self.reset_classifier(num_classes)
         initialise(self)
 
@@ -87,18 +66,58 @@ class Network(nn.Module):
         Returns:
             `"stage0"` .. `"stage3"` -> (N, channels, H / reduction, W / reduction), rounded up.
         """
-        features = {}
-        x = self.stem(x)
-        for feature, stage in zip(self.feature_info, self.stages, strict=True):
-            x = self._run_stage(stage, x)
-            features[feature.name] = x
-        return features
+        maps = feature_maps(self.stem, self.stages, x, range(1, len(self.stages) + 1))
+        return {f"stage{number - 1}": feature for number, feature in maps.items()}
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Return the last feature map and others beside it, as timm does, but in the order in which they are named.
+
+        Args:
+            x: (N, in_chans, H, W) images.
+            indices: maps by number, 0 the stem's; negative ones count from the last; an int is the last so many, as
+                with timm; None is all.
+            norm: has no effect: no map of these networks is normalised after it was made.
+            stop_early: do not run the stages behind the last map that is named.
+            output_fmt: `"NCHW"`.
+            intermediates_only: leave out the last feature map.
+
+        Returns:
+            The last map that was run, (N, num_features, H / 32, W / 32), and the list of those named; or the list.
+
+        Raises:
+            ResnexusError: no such map, or another format.
+        """
+        if output_fmt != "NCHW":
+            raise ResnexusError(f"output_fmt={output_fmt!r}: feature maps are NCHW only")
+        wanted = self._map_indices(indices)
+        stages = self.stages[: max(wanted)] if stop_early else self.stages
+        found = feature_maps(self.stem, stages, x, wanted)
+        intermediates = [found[index] for index in wanted]
+        return intermediates if intermediates_only else (found[len(stages)], intermediates)
+
+    def _map_indices(self, indices: int | Sequence[int] | None) -> tuple[int, ...]:
+        maps = len(self.stages) + 1
+        if indices is None:
+            indices = range(maps)
+        elif isinstance(indices, int):
+            if not 0 < indices <= maps:
+                raise ResnexusError(f"indices={indices}: as a number, of the last maps; expected 1 to {maps}")
+            indices = range(maps - indices, maps)
+        return resolved_indices(indices, maps)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W) images -> (N, num_features, H / 32, W / 32), the output of the last stage."""
         x = self.stem(x)
         for stage in self.stages:
-            x = self._run_stage(stage, x)
+            x = stage(x)
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -110,9 +129,19 @@ class Network(nn.Module):
         """(N, in_chans, H, W) images -> (N, num_classes) logits."""
         return self.forward_head(self.forward_features(x))
 
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer: `nn.Linear`, or `nn.Identity` if there are no classes."""
-        return self.head
+    @property
+    def deviation(self) -> str:
+        """What makes it another function than its row's, as `"output_stride=8"`; empty if nothing does."""
+        return "" if self.output_stride == self.architecture.reductions[-1] else f"output_stride={self.output_stride}"
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Channels that enter the last layer."""
+        return self.num_features
+
+    def get_classifier(self, name_only: bool = False) -> nn.Module | str:
+        """Return the last layer, `nn.Linear` or, if there are no classes, `nn.Identity`; or its name."""
+        return "head" if name_only else self.head
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a freshly initialised one, on the same device and in the same dtype.
@@ -126,53 +155,70 @@ class Network(nn.Module):
             self.head: nn.Module = nn.Identity()
             return
         like = next(self.parameters())
-        self.head = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)
+        self.head = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
         initialise(self.head)
+
+    @property
+    def grad_checkpointing(self) -> bool:
+        """Whether every block is computed again in the backward pass."""
+        return any(stage.grad_checkpointing for stage in self.stages if isinstance(stage, Stage))
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute every block in the backward pass instead of keeping its activations."""
-        self.grad_checkpointing = enable
-
-    def _run_stage(self, stage: nn.Module, x: Tensor) -> Tensor:
-        if not (self.grad_checkpointing and torch.is_grad_enabled()):
-            return stage(x)
-        for block in stage.children():
-            # The second forward pass must not count its batch in the running statistics again.
-            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_checkpoint_contexts, block))
-        return x
+        set_grad_checkpointing(self, enable)
 
 
-class FeatureNetwork(nn.Module):
+class FeatureNetwork(NotScriptable):
     """Stem and stages as far as they are asked for; returns feature maps, as timm's `features_only=True` does.
 
     Args:
         row: what to build.
-        out_indices: the stages to return, in ascending order; negative numbers count from the last.
+        out_indices: the maps to return, in any order: 0 is the stem's at stride 2 (before its max pool; at stride 1
+            with a small stem), 1 to 4 are those of the stages at strides 4 to 32; negative numbers count from the
+            last. All if None.
         in_chans: channels of the image.
+        output_stride: as for `Network`.
+
+    Attributes:
+        architecture: the row.
+        in_chans: as given.
+        output_stride: as given, or the row's own.
+        out_indices: the maps that are returned, none of them negative.
+        feature_info: the maps that are returned, in that order.
+        record: as for `Network`.
 
     Raises:
-        ResnexusError: an index that is no stage, twice the same, or not ascending.
+        ResnexusError: an index that is no map, or twice the same; or a number that is not accepted.
     """
 
-    def __init__(self, row: Architecture, out_indices: Sequence[int], in_chans: int = 3) -> None:
+    record: Any = None
+
+    def __init__(
+        self,
+        row: Architecture,
+        out_indices: Sequence[int] | None = None,
+        in_chans: int = 3,
+        output_stride: int | None = None,
+    ) -> None:
         super().__init__()
-        network = Network(row, num_classes=0, in_chans=in_chans)
+        network = Network(row, num_classes=0, in_chans=in_chans, output_stride=output_stride)
+        maps = network.feature_info
         self.architecture = row
         self.in_chans = in_chans
-        self.out_indices = _check_indices(out_indices, len(row.depths))
-        self.feature_info = FeatureInfo(network.feature_info[index] for index in self.out_indices)
+        self.output_stride = network.output_stride
+        self.out_indices = resolved_indices(range(len(maps)) if out_indices is None else out_indices, len(maps))
+        self.feature_info = FeatureInfo(maps[index] for index in self.out_indices)
         self.stem = network.stem
-        self.stages = network.stages[: self.out_indices[-1] + 1]
+        self.stages = network.stages[: max(self.out_indices)]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, in_chans, H, W) images -> per stage asked for, (N, channels, H / reduction, W / reduction)."""
-        features = []
-        x = self.stem(x)
-        for index, stage in enumerate(self.stages):
-            x = stage(x)
-            if index in self.out_indices:
-                features.append(x)
-        return features
+        """(N, in_chans, H, W) images -> per map asked for, (N, channels, H / reduction, W / reduction), rounded up."""
+        found = feature_maps(self.stem, self.stages, x, self.out_indices)
+        return [found[index] for index in self.out_indices]
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute every block in the backward pass instead of keeping its activations."""
+        set_grad_checkpointing(self, enable)
 
 
 def initialise(module: nn.Module) -> None:
@@ -180,8 +226,11 @@ def initialise(module: nn.Module) -> None:
 
     Convolutions: Normal(0, sqrt(2 / (k * k * in_channels))), the channels *not* divided by the groups.
     Linear layers: Uniform(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), biases 0. Normalisations: 1 and 0, none of them
-    zero-initialised.
+    zero-initialised. Parameters on the meta device have no values to draw, and are left alone: the first drawing there
+    would have PyTorch import seconds of machinery.
     """
+    if any(parameter.is_meta for parameter in module.parameters()):
+        return
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             fan = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels
@@ -194,36 +243,6 @@ def initialise(module: nn.Module) -> None:
             layer.reset_parameters()
 
 
-def _stage(row: Architecture, stage: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(row, stage, index) for index in range(row.depths[stage])))
-
-
-def _checkpoint_contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _statistics_kept(block)
-
-
-@contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    norms = [layer for layer in block.modules() if isinstance(layer, BatchNorm)]
-    for norm in norms:
-        norm.records_statistics = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.records_statistics = True
-
-
 def _check_count(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ResnexusError(f"{name}={value!r}: expected a whole number of at least {least}")
-
-
-def _check_indices(indices: Sequence[int], stages: int) -> tuple[int, ...]:
-    resolved = tuple(index + stages if index < 0 else index for index in indices)
-    accepted = f"ascending stages from 0 to {stages - 1}, or negative to count from the last"
-    if not resolved or any(not 0 <= index < stages for index in resolved):
-        raise ResnexusError(f"out_indices={tuple(indices)}: expected {accepted}")
-    if any(later <= earlier for earlier, later in pairwise(resolved)):
-        raise ResnexusError(f"out_indices={tuple(indices)}: expected {accepted}, each once")
-    return resolved

@@ -27,9 +27,10 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.peaks import Peak, peak
-from resnexus.benchmark.subject import Subject, formula_network
+from resnexus.benchmark.subject import Subject
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
+from resnexus.parity.golden import golden_network
 from resnexus.progress import Advance, Progress, Silent
 
 CALIBRATION_IMAGES = 16
@@ -90,7 +91,7 @@ def _sources(networks: Sequence[str] | Mapping[str, Network]) -> dict[str, Calla
     """Return name -> what makes the network: one of the series is made only when its turn comes."""
     if isinstance(networks, Mapping):
         return {name: partial(_given, network) for name, network in networks.items()}
-    return {row.name: partial(formula_network, row) for row in map(architecture, networks)}
+    return {row.name: partial(golden_network, row) for row in map(architecture, networks)}
 
 
 def _given(network: Network) -> Network:

@@ -6,17 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
-import torch
 from torch import Tensor
 
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.architectures.network import Network
-from resnexus.architectures.spec import Architecture
-from resnexus.parity.golden import golden_weights
-from resnexus.parity.verify import paddle_shapes
-from resnexus.weights.mapping import from_paddle
-from resnexus.weights.pretrained import assign
 
 
 @final
@@ -55,14 +49,3 @@ class Subject:
         self.network = self.builder.network
         self.planned = Path(scratch, "planned")
         self.planned.mkdir()
-
-
-def formula_network(row: Architecture) -> Network:
-    """Return a network with the weights of the golden logits, which are the same on every machine.
-
-    Activations and logits of these weights are of ordinary size at every depth, so that agreement means something.
-    """
-    with torch.device("meta"):
-        network = Network(row)
-    assign(network, from_paddle(row, golden_weights(paddle_shapes(row))))
-    return network.eval()

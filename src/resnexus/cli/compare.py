@@ -55,10 +55,10 @@ def compare(
     beside it.
     """
     from resnexus.comparison import compare as job
+    from resnexus.comparison.settings import Settings
     from resnexus.comparison.stopwatch import Timing
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
-    from resnexus.training.settings import Settings
 
     result = job.compare(
         data,

@@ -27,7 +27,7 @@ def convert(
         source,
         target,
         architecture=architecture,
-        layout=layout,  # type: ignore[arg-type]  # checked by convert
+        layout=layout,
         entry=entry,
         prefix=prefix,
     )

@@ -20,6 +20,7 @@ def fetch(
     RESNEXUS_HOME chooses the folder, RESNEXUS_MIRROR another server or folder (https, http or file).
     """
     from resnexus.errors import ResnexusError
+    from resnexus.progress import Shown
     from resnexus.series.checkpoints import checkpoints
     from resnexus.weights.store import fetch as bring
     from resnexus.weights.store import find_checkpoint
@@ -28,5 +29,6 @@ def fetch(
         raise ResnexusError("name checkpoints, or --all for the 27; `resnexus list --pretrained` prints them")
     # A mistake in the last name must not wait for the first download.
     records = [find_checkpoint(name) for name in names] if names else list(checkpoints().values())
+    progress = Shown()
     for record in records:
-        print(bring(record, offline=offline or None, keep_source=keep_source))
+        print(bring(record, offline=offline or None, progress=progress, keep_source=keep_source))

@@ -20,34 +20,49 @@ def optimize(
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
     threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
     replan: Annotated[bool, typer.Option("--replan", help="Search even if there is a plan.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove all plans and built networks of this machine.")
+    ] = False,
 ) -> None:
     """Find the fastest form of a network on this machine, check that it computes the same, and keep the plan.
 
-    `resnexus.accelerate` opens the same plan from Python.
+    `resnexus.accelerate` opens the same plan from Python, for any weights. Plans and built networks lie in `engines`
+    below RESNEXUS_HOME or the system's place for caches; RESNEXUS_ENGINES_BYTES says how much they may take, 4 GiB if
+    it is not set.
     """
     from resnexus.errors import ResnexusError
 
-    if (network is not None) + (explain is not None) + list_rewrites != 1:
-        raise ResnexusError("give one of: a network, --explain REWRITE, --list")
+    if (network is not None) + (explain is not None) + list_rewrites + clear != 1:
+        raise ResnexusError("give one of: a network, --explain REWRITE, --list, --clear")
+    if clear:
+        print(_cleared())
+        return
     if network is None:
         print("\n\n".join(_explanations(explain)))
         return
-    import sys
-
     from resnexus.acceleration.accelerate import accelerate
+    from resnexus.architectures.catalog import architecture
     from resnexus.cli.compare import numbers
-    from resnexus.models import create_model
+    from resnexus.parity.golden import golden_network
+    from resnexus.progress import Shown
 
     engine = accelerate(
-        create_model(network).eval(),
+        golden_network(architecture(network)),  # the same weights every time: what is built is found again
         precision=precision,  # type: ignore[arg-type]  # checked by accelerate
         batch_sizes=numbers(batch_sizes),
         image_size=image_size,
         threads=threads,
         replan=replan,
-        progress=lambda sentence: print(sentence, file=sys.stderr),
+        progress=Shown(),
     )
     print(engine.explain())
+
+
+def _cleared() -> str:
+    from resnexus.acceleration.planning.cache import Cache
+
+    cache = Cache()
+    return f"removed {cache.clear() / 1e6:,.0f} MB of built networks, and all plans, from {cache.folder}"
 
 
 def _explanations(name: str | None) -> list[str]:

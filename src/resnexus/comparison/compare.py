@@ -20,6 +20,7 @@ from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train
 from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
+from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing, timed
 from resnexus.data.folders import ignored_note
 from resnexus.errors import printable, unknown
@@ -27,7 +28,6 @@ from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
 from resnexus.report.record import Comparison, Run, TrainedNetwork
 from resnexus.training.hardware import hardware
-from resnexus.training.settings import Settings
 
 SeriesMode = Literal["quick", "full", "none"]
 
@@ -67,7 +67,7 @@ def compare(
 
     Raises:
         ResnexusError: a name, a value, the data or the folder cannot be used; the message says what can.
-        KeyboardInterrupt: with a note that says which training is lost.
+        KeyboardInterrupt: with a note that says which training goes on later, and from where.
     """
     settings, timing = settings or Settings(), timing or Timing()
     progress = Silent() if progress is None else progress
@@ -118,7 +118,7 @@ def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tupl
             try:
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
             except BaseException as error:  # an interruption may surface as another one
-                error.add_note(f"the training of {job.title} is lost and begins anew")
+                error.add_note(f"the training of {job.title} goes on after its last whole epoch")
                 raise
         else:
             progress.say(f"{job.title}: finished before, kept")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,13 +17,14 @@ from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import Network
 from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
+from resnexus.comparison.settings import Settings
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, ImageArrays, ImageFiles, LabelledImages, Splits, open_dataset
+from resnexus.data.fingerprint import fingerprint
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
 from resnexus.training.hardware import hardware
-from resnexus.training.settings import Settings
 from resnexus.version import __version__
 from resnexus.weights.checkpoint_file import sha256
 
@@ -175,18 +175,6 @@ def _open(data: str | os.PathLike[str], image_size: int, seed: int) -> TrainingD
     return TrainingData(splits=open_dataset(data, preprocess, Augment(), seed=seed), augment=Augment())
 
 
-def fingerprint(dataset: LabelledImages) -> str:
-    """Hash what a data set holds: pixels in memory; names, sizes and labels of files."""
-    digest = hashlib.sha256(_bytes("\0".join(dataset.classes)))
-    digest.update(torch.tensor(labels_of(dataset)).numpy().tobytes())
-    if isinstance(dataset, ImageArrays):
-        digest.update(dataset.pixels.tobytes())
-    elif isinstance(dataset, ImageFiles):
-        for path in dataset.paths:
-            digest.update(_bytes(f"{path}\0{_size(path)}\0"))
-    return digest.hexdigest()
-
-
 def labels_of(dataset: LabelledImages) -> list[int]:
     """Return the class of every image.
 
@@ -196,20 +184,6 @@ def labels_of(dataset: LabelledImages) -> list[int]:
     if not isinstance(dataset, (ImageArrays, ImageFiles)):
         raise TypeError(f"{type(dataset).__name__} does not tell its labels")
     return dataset.labels.tolist()
-
-
-def _size(path: str) -> int | None:
-    """Return the size of a file; None if there is none, as behind a dangling link."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _bytes(text: str) -> bytes:
-    """Return text as bytes; the name of a file may hold what is not Unicode."""
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _content(weights: str | os.PathLike[str] | None) -> str | None:

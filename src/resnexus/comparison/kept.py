@@ -12,7 +12,7 @@ from resnexus.comparison.jobs import Training
 from resnexus.errors import ResnexusError, printable
 from resnexus.records import read_json, write_json
 from resnexus.report.record import Run
-from resnexus.weights.checkpoint_file import Provenance, read_checkpoint, sha256, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, read_checkpoint, sha256, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,15 @@ def keep(job: Training, network: Network, run: Run, out: Path) -> None:
         ResnexusError: the folder cannot be written.
     """
     path = weights_path(job, out)
-    provenance = Provenance(architecture=job.row, preprocess=job.data.splits.preprocess)
-    write_checkpoint(network.state_dict(), path, provenance)
+    splits = job.data.splits
+    record = CheckpointRecord(
+        architecture=job.row,
+        classes=tuple(map(printable, splits.classes)),
+        preprocess=splits.preprocess,
+        recipe=job.settings.to_dict(),
+        metrics={"top1": run.top1, "top5": run.top5},
+    )
+    write_checkpoint(network.state_dict(), path, record)
     write_json(Finished(key=job.key, weights_sha256=sha256(path), run=run), record_path(job, out))
 
 

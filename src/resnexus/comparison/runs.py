@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +13,8 @@ from resnexus.data.batches import BadImage
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.progress import Progress
 from resnexus.report.record import Run
-from resnexus.training.fit import fit
 from resnexus.training.hardware import hardware
+from resnexus.training.train import train as train_network
 
 
 def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
@@ -26,24 +27,27 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
         label: what the job is called there.
 
     Raises:
-        ResnexusError: as `fit` and `evaluate` do, or the folder cannot be written.
+        ResnexusError: as the training and `evaluate` do, or the folder cannot be written.
     """
-    network, splits, device = job.network(), job.data.splits, hardware().device
+    network, splits, here = job.network(), job.data.splits, hardware()
+    unfinished = out / "unfinished" / job.name
     start = time.perf_counter()
-    fit(
+    train_network(
         network,
         splits.train,
-        len(splits.classes),
-        job.settings,
-        seed=job.seed,
+        None,
+        job.settings.recipe(job.seed, here.precision),
+        unfinished,
+        accelerator=here.accelerator,
+        allow_bad_images=job.settings.allow_bad_images,
         progress=progress,
         label=f"training {label}",
     )
     seconds = time.perf_counter() - start
     result = evaluate(
-        network.to(device),
+        network.to(here.device),
         splits.val,
-        device=device,
+        device=here.device,
         workers=job.settings.workers,
         progress=progress,
         label=f"evaluating {label}",
@@ -59,6 +63,7 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
         seconds=seconds,
     )
     keep(job, network.cpu(), run, out)
+    shutil.rmtree(unfinished, ignore_errors=True)
     return run
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from resnexus.data.images import enough_memory
+from resnexus.data.policies import POLICIES, Policy, changed, erased
 from resnexus.data.preprocess import AnyImage, Preprocess
 from resnexus.data.sources import name_of
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,6 +38,11 @@ class Augment:
         flip: probability of a left-right flip.
         shift: largest translation in pixels, down and across, after the crop; what enters is black. For small images
             such as digits, where a crop or a flip would change what is seen.
+        size: side of the result in pixels; that of the evaluation transform if None.
+        policy: what further happens to the pixels, of `POLICIES`.
+        policy_magnitude: of RandAugment, 0 to 30.
+        policy_operations: of RandAugment, per image.
+        erasing: probability of erasing a rectangle at the end.
 
     Raises:
         ResnexusError: a value is outside what is stated above.
@@ -46,6 +52,11 @@ class Augment:
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     shift: int = 0
+    size: int | None = None
+    policy: Policy = "none"
+    policy_magnitude: int = 9
+    policy_operations: int = 2
+    erasing: float = 0.0
 
     def __post_init__(self) -> None:
         for field, largest in (("crop_area", 1.0), ("crop_aspect", math.inf)):
@@ -56,8 +67,11 @@ class Augment:
                 below = " <= 1" if field == "crop_area" else ""
                 raise ResnexusError(f"{field}={limits!r}: expected (smallest, largest), 0 < smallest <= largest{below}")
             object.__setattr__(self, field, tuple(limits))
-        if not 0 <= self.flip <= 1:
-            raise ResnexusError(f"flip={self.flip!r}: expected a probability from 0 to 1")
+        for field in ("flip", "erasing"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ResnexusError(f"{field}={getattr(self, field)!r}: expected a probability from 0 to 1")
+        if self.policy not in POLICIES:
+            raise unknown("policy", self.policy, POLICIES)
         if isinstance(self.shift, bool) or not isinstance(self.shift, int) or self.shift < 0:
             raise ResnexusError(f"shift={self.shift!r}: expected a whole number of pixels, at least 0")
 
@@ -73,7 +87,14 @@ class Augment:
             ImageError: the file cannot be decoded, or the memory does not suffice.
         """
         with enough_memory(name_of(image)):
-            return preprocess.normalise(self.pixels(preprocess.pixels(image), preprocess, random))
+            if self.size is not None and self.size != preprocess.size:
+                short = max(self.size, preprocess.resize_short)
+                preprocess = replace(preprocess, size=self.size, resize_short=short)
+            pixels = self.pixels(preprocess.pixels(image), preprocess, random)
+            if self.policy != "none":
+                pixels = changed(pixels, self.policy, self.policy_magnitude, self.policy_operations, random)
+            result = preprocess.normalise(pixels)
+            return erased(result, random) if self.erasing and random.random() < self.erasing else result
 
     def pixels(self, pixels: Array, preprocess: Preprocess, random: np.random.Generator) -> Array:
         """Crop, flip and shift: (H, W, C) -> (size, size, C) uint8; arguments as for a call."""

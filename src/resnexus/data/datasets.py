@@ -18,6 +18,7 @@ from resnexus.data import digits
 from resnexus.data.augment import Augment, shifted
 from resnexus.data.batches import BadImage, Item
 from resnexus.data.folders import FoundImages, find_images
+from resnexus.data.order import Draw, drawn
 from resnexus.data.preprocess import Preprocess
 from resnexus.data.sources import ImageError
 from resnexus.data.splitting import split
@@ -30,7 +31,11 @@ EMBEDDED = ("digits",)
 
 
 class LabelledImages(Dataset[Item], ABC):
-    """Images with labels 0 .. len(classes) - 1; an item is (image, label) or a `BadImage`."""
+    """Images with labels 0 .. len(classes) - 1; an item is (image, label) or a `BadImage`.
+
+    An index is a number, or a `Draw`, whose augmentation follows from the seed and the draw alone, not from order,
+    batches or workers. A number stands for its draw in epoch 0.
+    """
 
     classes: tuple[str, ...]
 
@@ -38,14 +43,7 @@ class LabelledImages(Dataset[Item], ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def __getitem__(self, index: int) -> Item: ...
-
-    @abstractmethod
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of the augmentation; without one it has no effect.
-
-        They depend on seed, epoch and index alone, not on order, batches or workers. Running workers notice.
-        """
+    def __getitem__(self, index: int | Draw) -> Item: ...
 
     def bad_images(self) -> tuple[BadImage, ...]:
         """Return the files that could not be decoded so far, each once, however many epochs and workers met it."""
@@ -77,28 +75,24 @@ class ImageFiles(LabelledImages):
         self.paths, self.classes = tuple(paths), classes
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.preprocess, self.augment, self.seed = preprocess, augment, seed
-        self._epoch = _shared(torch.int64)
         self._bad = _shared(torch.bool, len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Item:
-        path = self.paths[index]
+    def __getitem__(self, index: int | Draw) -> Item:
+        draw = drawn(index)
+        path = self.paths[draw.image]
         try:
             if self.augment is None:
                 image = self.preprocess(path)
             else:
-                random = np.random.default_rng((self.seed, int(self._epoch), index))
+                random = np.random.default_rng((self.seed, draw.epoch, draw.image, draw.repeat))
                 image = self.augment(path, self.preprocess, random)
         except ImageError as error:
-            self._bad[index] = True
+            self._bad[draw.image] = True
             return BadImage(path, error.reason)
-        return image, int(self.labels[index])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of the augmentation."""
-        self._epoch.fill_(epoch)
+        return image, int(self.labels[draw.image])
 
     def bad_images(self) -> tuple[BadImage, ...]:
         """Return the files that could not be decoded so far; they are tried once more, for the reason."""
@@ -145,22 +139,18 @@ class ImageArrays(LabelledImages):
         self.pixels, self.classes = pixels, classes
         self.labels = torch.from_numpy(labels)
         self.preprocess, self.augment, self.seed = preprocess, augment, seed
-        self._epoch = _shared(torch.int64)
         self._prepared: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, index: int) -> Item:
-        return self.images()[index], int(self.labels[index])
+    def __getitem__(self, index: int | Draw) -> Item:
+        draw = drawn(index)
+        return self.images(draw.epoch)[draw.image], int(self.labels[draw.image])
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of the augmentation."""
-        self._epoch.fill_(epoch)
-
-    def images(self) -> Tensor:
-        """Return all images of the epoch, (N, C, H, W) float32; an epoch is prepared once, in one go."""
-        epoch = int(self._epoch) if self.augment else 0
+    def images(self, epoch: int = 0) -> Tensor:
+        """Return all images of an epoch, (N, C, H, W) float32; an epoch is prepared once, in one go."""
+        epoch = epoch if self.augment else 0
         if self._prepared is None or self._prepared[0] != epoch:
             pixels = self.pixels
             if self.augment:

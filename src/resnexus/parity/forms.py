@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from resnexus.errors import ResnexusError
+from resnexus.architectures.network import Network
+from resnexus.errors import ResnexusError, printable
+from resnexus.packages import required
 from resnexus.parity.agreement import Agreement, agreement
 from resnexus.parity.golden import golden_images
 
@@ -22,51 +24,74 @@ class OnnxNetwork:
 
     Attributes:
         image_size: (height, width) that the file is fixed to, 224 for a side that is free.
+        batch_size: images that the file is fixed to; None if that is free.
 
     Raises:
         ResnexusError: no such file, one that ONNX Runtime refuses, other inputs or outputs, or no ONNX Runtime.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = printable(os.fspath(path))
         self._session = _session(Path(path))
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4:
             shapes = ", ".join(str(item.shape) for item in inputs)
             raise ResnexusError(
-                f"{os.fspath(path)}: expected one (N, C, H, W) input and one output; found inputs {shapes} and "
+                f"{self.path}: expected one (N, C, H, W) input and one output; found inputs {shapes} and "
                 f"{len(outputs)} outputs"
             )
         self._input = inputs[0].name
-        height, width = (side if isinstance(side, int) else 224 for side in inputs[0].shape[2:])
+        batch, _, *sides = inputs[0].shape
+        self.batch_size: int | None = batch if isinstance(batch, int) else None
+        height, width = (side if isinstance(side, int) else 224 for side in sides)
         self.image_size = (height, width)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 images -> (N, classes) logits."""
-        (logits,) = self._session.run(None, {self._input: images.numpy()})
+        """(N, C, H, W) float32 images -> (N, classes) logits.
+
+        Where the file is fixed to a number of images, it gets so many at a time; N is a multiple of that.
+
+        Raises:
+            ResnexusError: the file is made for other images.
+        """
+        size = self.batch_size or len(images)
+        return torch.cat([self._run(images[start : start + size]) for start in range(0, len(images), size)])
+
+    def _run(self, images: Tensor) -> Tensor:
+        refusals = required("onnxruntime").capi.onnxruntime_pybind11_state
+        try:
+            (logits,) = self._session.run(None, {self._input: images.numpy()})
+        except (refusals.InvalidArgument, refusals.Fail, refusals.RuntimeException) as error:
+            reason = printable(str(error).partition("\n")[0])
+            raise ResnexusError(
+                f"{self.path}: it does not take {tuple(images.shape)} float32 images: {reason}"
+            ) from error
         return torch.from_numpy(logits)
 
 
-def compare_forms(network: nn.Module, form: OnnxNetwork) -> Agreement:
+@torch.inference_mode()
+def compare_forms(network: Network, form: OnnxNetwork) -> Agreement:
     """Compare a network with another form of it, on the golden images, in float32.
+
+    There are two images; a form that is fixed to more gets them in turn, so that every place of its batch is compared.
 
     Args:
         network: in evaluation mode, float32, with the weights that the form was made from.
         form: what to compare.
     """
     images = torch.from_numpy(golden_images(form.image_size))
-    with torch.inference_mode():
-        return agreement(network(images), form(images))
+    images = images[:, [channel % 3 for channel in range(network.in_chans)]]
+    size = form.batch_size or len(images)
+    images = images.repeat(-(-size // len(images)), 1, 1, 1)[: max(size, len(images))]
+    return agreement(network(images), form(images))
 
 
 def _session(path: Path) -> Any:
-    try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as refusals
-    except ImportError as error:
-        raise ResnexusError("ONNX files need ONNX Runtime: pip install 'resnexus[export]'") from error
+    onnxruntime = required("onnxruntime")
+    refusals = onnxruntime.capi.onnxruntime_pybind11_state
     if not path.is_file():
-        raise ResnexusError(f"no such file: {path}")
+        raise ResnexusError(f"no such file: {printable(path)}")
     try:
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except (refusals.InvalidProtobuf, refusals.InvalidGraph, refusals.Fail, refusals.NoSuchFile) as error:
-        raise ResnexusError(f"{path}: ONNX Runtime cannot open it: {error}") from error
+        raise ResnexusError(f"{printable(path)}: ONNX Runtime cannot open it: {printable(error)}") from error

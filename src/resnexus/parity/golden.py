@@ -13,8 +13,13 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import torch
 
+from resnexus.architectures.network import Network
+from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
+from resnexus.weights.layouts import PADDLE
+from resnexus.weights.mapping import from_layout, stored_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,6 +53,21 @@ def golden(name: str, image_size: tuple[int, int] = (224, 224)) -> Golden:
     key = f"{image_size[0]}x{image_size[1]}"
     with path.open("rb") as file, np.load(file) as arrays:
         return Golden(arrays[f"logits_{key}"], tuple(arrays[f"stage{stage}_{key}"] for stage in range(4)))
+
+
+def golden_network(row: Architecture, dtype: torch.dtype = torch.float32) -> Network:
+    """Return a network with the golden weights, in evaluation mode, on the CPU.
+
+    They are the same on every machine, and activations and logits of ordinary size at every depth, so that agreement
+    means something; any row can have them, of which the 24 networks of the series have golden logits.
+    """
+    weights = golden_weights(stored_shapes(PADDLE, row))
+    state = from_layout(PADDLE, row, {name: torch.from_numpy(array) for name, array in weights.items()})
+    with torch.device("meta"):
+        network = Network(row)
+    cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+    network.load_state_dict(cast, assign=True)
+    return network.eval()
 
 
 def golden_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, Array]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.architectures.catalog import architecture
+from resnexus.architectures.catalog import SERIES, architecture
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
+from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, FLOAT64_TOLERANCE, Agreement, agreement
-from resnexus.parity.golden import IMAGE_SIZES, golden, golden_images, golden_weights
+from resnexus.parity.golden import IMAGE_SIZES, golden, golden_images, golden_network
 from resnexus.parity.traps import TRAPS, Trap
-from resnexus.weights.layouts import PADDLE
-from resnexus.weights.mapping import from_paddle, names
+from resnexus.weights.detect import differing_fields
 
 Candidate = Callable[[Tensor], Tensor]
 
@@ -48,8 +49,44 @@ class Check:
         return self.agreement.within(self.tolerance)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unrecorded:
+    """Why a network cannot be compared with the original: the original never computed it.
+
+    Attributes:
+        reason: a sentence.
+        other_function: whether the network is known to compute another function than the published one of its name.
+    """
+
+    reason: str
+    other_function: bool
+
+
+def unrecorded(row: Architecture) -> Unrecorded | None:
+    """Return why there is no recorded output for a network; None if there is."""
+    published = next((known for known in SERIES if known.name == row.name), None)
+    if published is None:
+        return Unrecorded(
+            reason=f"no golden logits for {row.name!r}: they exist for the 24 networks of the series",
+            other_function=False,
+        )
+    if row.cascade != published.cascade:
+        return Unrecorded(
+            reason=f"{row.name} with the authors' cascade is another function than the published {row.name}: it is "
+            "that of the Res2Net authors and of timm, for which no golden logits exist",
+            other_function=True,
+        )
+    if changed := differing_fields(row, published):
+        return Unrecorded(
+            reason=f"{row.name} with {changed} is another network than the published {row.name}, and no golden logits "
+            "exist for it",
+            other_function=True,
+        )
+    return None
+
+
 def verify(
-    name: str,
+    model: str | Architecture,
     candidate: Candidate | None = None,
     *,
     dtype: torch.dtype = torch.float64,
@@ -59,7 +96,7 @@ def verify(
     """Compare a network, or any form of it, with the recorded output of the original implementation.
 
     Args:
-        name: a network of the series.
+        model: a network of the series, or a row that is one.
         candidate: (N, 3, H, W) `dtype` images -> (N, 1000) logits, with the golden weights in it: a compiled or
             exported network, an engine, another library's. None checks our own network, stage by stage.
         dtype: of the images, and of our own network.
@@ -67,33 +104,15 @@ def verify(
         image_sizes: of `golden.IMAGE_SIZES`.
 
     Raises:
-        ResnexusError: no output is recorded for the name or a size, or the candidate's logits have another shape.
+        ResnexusError: no output is recorded for the network or a size, or the candidate's logits have another shape.
     """
-    row = architecture(name)
+    row = architecture(model)
+    if missing := unrecorded(row):
+        raise ResnexusError(missing.reason)
     if tolerance is None:
         tolerance = FLOAT64_TOLERANCE if dtype == torch.float64 else FLOAT32_TOLERANCE
     subject = golden_network(row, dtype) if candidate is None else candidate
     return [_check(row, subject, size, dtype, tolerance) for size in image_sizes]
-
-
-def golden_network(row: Architecture, dtype: torch.dtype = torch.float32) -> Network:
-    """Return a network with the golden weights, in evaluation mode."""
-    state = from_paddle(row, golden_weights(paddle_shapes(row)))
-    with torch.device("meta"):
-        network = Network(row)
-    cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
-    network.load_state_dict(cast, assign=True)
-    return network.eval()
-
-
-def paddle_shapes(row: Architecture) -> dict[str, tuple[int, ...]]:
-    """Return the entries of the original's state, name -> shape."""
-    with torch.device("meta"):
-        state = Network(row).state_dict()
-    return {
-        theirs: tuple(reversed(state[ours].shape)) if storage == "transposed" else tuple(state[ours].shape)
-        for ours, (theirs, storage) in names(PADDLE, row).items()
-    }
 
 
 @torch.inference_mode()
@@ -130,9 +149,10 @@ def _first_difference(
 
 def _trap(row: Architecture, logits: Tensor, images: Tensor, dtype: torch.dtype, tolerance: float) -> Trap | None:
     """Return the mistake that explains the logits, by making each and looking."""
+    plain = golden_network(row, dtype)
     for trap in TRAPS:
         if trap.concerns(row):
-            network = golden_network(row, dtype)
+            network = deepcopy(plain)
             trap.fall(network)
             if agreement(network(images), logits).within(tolerance):
                 return trap

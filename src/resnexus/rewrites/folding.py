@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from resnexus.architectures.blocks import ConvNorm
 from resnexus.architectures.network import FeatureNetwork, Network
+from resnexus.architectures.stage import set_grad_checkpointing
 from resnexus.errors import ResnexusError
 
 AnyNetwork = TypeVar("AnyNetwork", Network, FeatureNetwork)
@@ -54,12 +55,12 @@ def fold_batch_norm(network: AnyNetwork) -> AnyNetwork:
 
 
 def conv_from(weight: Tensor, bias: Tensor | None, like: nn.Conv2d, *, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution with these float64 weights, in the dtype, stride and padding of `like`.
+    """Return a convolution with these float64 weights, in the dtype, stride, padding and dilation of `like`.
 
     Args:
         weight: (out, in / groups, k, k).
         bias: (out,), or None for none.
-        like: where dtype, device, kernel size, stride and padding come from.
+        like: where dtype, device, kernel size, stride, padding and dilation come from.
         groups: groups of the result.
 
     Raises:
@@ -71,6 +72,7 @@ def conv_from(weight: Tensor, bias: Tensor | None, like: nn.Conv2d, *, groups: i
         like.kernel_size,  # type: ignore[arg-type]
         like.stride,  # type: ignore[arg-type]
         like.padding,  # type: ignore[arg-type]
+        like.dilation,  # type: ignore[arg-type]
         groups=groups,
         bias=bias is not None,
         device="meta",
@@ -108,9 +110,7 @@ def copy_for_inference(network: AnyNetwork) -> AnyNetwork:
     duplicate = copy.deepcopy(network)
     duplicate.eval()
     duplicate.requires_grad_(False)
-    for module in duplicate.modules():
-        if isinstance(module, Network):
-            module.set_grad_checkpointing(False)
+    set_grad_checkpointing(duplicate, False)
     return duplicate
 
 

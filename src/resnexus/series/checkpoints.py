@@ -11,31 +11,13 @@ from functools import cache
 from typing import Any
 
 from resnexus.data.preprocess import Preprocess
+from resnexus.series.imagenet import imagenet_classes
 from resnexus.series.published import Published, checkpoint_entries, figures
+from resnexus.series.recipes import find_recipe
+from resnexus.training.recipe import Recipe
 
 BASE_URL = "https://paddle-imagenet-models-name.bj.bcebos.com/"
 TAGS = ("imagenet", "ssld")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRecipe:
-    """How a checkpoint was trained: SGD with momentum 0.9, batch 256, 224x224, L2 on every parameter.
-
-    Attributes:
-        epochs: passes over ImageNet-1k's training images.
-        schedule: `"cosine"` to 0, per step, or `"step"`: x 0.1 after 30, 60 and 90 epochs.
-        learning_rate: at the start.
-        weight_decay: L2, added to the gradient, normalisations and biases included.
-        label_smoothing: 0 for none.
-        mixup: alpha of the Beta distribution, 0 for none.
-    """
-
-    epochs: int
-    schedule: str
-    learning_rate: float = 0.1
-    weight_decay: float
-    label_smoothing: float
-    mixup: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +31,8 @@ class Checkpoint:
         url: where it was published.
         licence: SPDX identifier of the upstream project.
         published: its row of the page.
+        classes: what the logits stand for, in their order.
         preprocess: how its images are to be prepared.
-        recipe: how it was trained; None where that was not published.
         sha256: of the published file; None, since no hash was published.
     """
 
@@ -60,9 +42,14 @@ class Checkpoint:
     url: str
     licence: str
     published: Published
+    classes: tuple[str, ...]
     preprocess: Preprocess
-    recipe: TrainingRecipe | None
     sha256: str | None = None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How it was trained; None where that was not published whole."""
+        return None if self.tag == "ssld" else find_recipe(self.name)
 
 
 @cache
@@ -86,24 +73,6 @@ def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
         url=BASE_URL + entry["url_path"],
         licence="Apache-2.0",
         published=figures(entry),
+        classes=imagenet_classes(),
         preprocess=Preprocess(),
-        recipe=None if ssld else _recipe(architecture),
     )
-
-
-_STEP_WEIGHT_DECAY = {
-    "ResNeXt50_32x4d": 1e-4,
-    "ResNeXt50_64x4d": 1e-4,
-    "ResNeXt101_32x4d": 1e-4,
-    "ResNeXt101_64x4d": 1.5e-4,
-    "ResNeXt152_32x4d": 1e-4,
-    "ResNeXt152_64x4d": 1.8e-4,
-}
-
-
-def _recipe(architecture: str) -> TrainingRecipe:
-    if architecture in _STEP_WEIGHT_DECAY:
-        decay = _STEP_WEIGHT_DECAY[architecture]
-        return TrainingRecipe(epochs=120, schedule="step", weight_decay=decay, label_smoothing=0.0, mixup=0.0)
-    decay = 7e-5 if architecture.startswith("SE") else 1e-4
-    return TrainingRecipe(epochs=200, schedule="cosine", weight_decay=decay, label_smoothing=0.1, mixup=0.2)

@@ -14,15 +14,20 @@ class Hardware:
 
     Attributes:
         device: `"cuda"`, the first GPU, or `"cpu"`.
-        precision: Lightning's name of it: bfloat16 mixed with float32, or float32 alone.
+        precision: `"bf16"` mixed with float32, or float32 alone.
     """
 
     device: Literal["cpu", "cuda"]
-    precision: Literal["32-true", "bf16-mixed"]
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def accelerator(self) -> str:
+        """Lightning's name of the device."""
+        return "gpu" if self.device == "cuda" else "cpu"
 
 
 def hardware() -> Hardware:
     """Return the first GPU, in bfloat16 mixed precision where the GPU has it, or else the CPU in float32."""
     if not torch.cuda.is_available():
-        return Hardware(device="cpu", precision="32-true")
-    return Hardware(device="cuda", precision="bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true")
+        return Hardware(device="cpu", precision="fp32")
+    return Hardware(device="cuda", precision="bf16" if torch.cuda.is_bf16_supported() else "fp32")

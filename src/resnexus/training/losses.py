@@ -1,11 +1,11 @@
-"""Targets and losses of the published recipes."""
+"""Targets and losses of the recipes."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from resnexus.training.sections import Target
 
 
 def soft_targets(labels: Tensor, num_classes: int) -> Tensor:
@@ -13,22 +13,11 @@ def soft_targets(labels: Tensor, num_classes: int) -> Tensor:
     return F.one_hot(labels, num_classes).float()
 
 
-def mixup(images: Tensor, targets: Tensor, alpha: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Blend a batch with a permutation of itself: lambda * a + (1 - lambda) * b.
-
-    One lambda ~ Beta(alpha, alpha) for the whole batch. Zhang et al. 2017, arXiv:1710.09412.
-
-    Args:
-        images: (N, C, H, W).
-        targets: (N, classes), each row summing to 1.
-        alpha: of the Beta distribution; 0 leaves the batch as it is.
-        random: source of lambda and the permutation.
-    """
-    if alpha == 0:
-        return images, targets
-    share = random.beta(alpha, alpha)
-    other = torch.from_numpy(random.permutation(len(images))).to(images.device)
-    return share * images + (1 - share) * images[other], share * targets + (1 - share) * targets[other]
+def loss_of(logits: Tensor, targets: Tensor, target: Target) -> Tensor:
+    """Return a recipe's loss, a scalar in float32 or wider; (N, classes) logits and targets."""
+    if target.loss == "binary_cross_entropy":
+        return binary_cross_entropy(logits, targets, target.label_smoothing)
+    return soft_cross_entropy(logits, targets, target.label_smoothing)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -44,6 +33,29 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) 
     Returns:
         A scalar, float32 or wider.
     """
-    classes = logits.shape[1]
-    smoothed = (1 - smoothing) * targets + smoothing / classes
-    return -(smoothed * F.log_softmax(logits.float() if logits.dtype.itemsize < 4 else logits, dim=1)).sum(1).mean()
+    return -(_smoothed(targets, smoothing) * F.log_softmax(_wide(logits), dim=1)).sum(1).mean()
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean over images and classes of -(t log s + (1 - t) log(1 - s)), s = sigmoid(logits), t = 1 where targets are.
+
+    A mixed image is asked for both of its classes in full. Wightman et al. 2021, arXiv:2110.00476.
+
+    Args:
+        logits: (N, classes).
+        targets: (N, classes); only whether they are above 0 counts.
+        smoothing: 0 for none; takes t to smoothing / classes and 1 - smoothing + smoothing / classes.
+
+    Returns:
+        A scalar, float32 or wider.
+    """
+    asked = _smoothed((targets > 0).to(targets.dtype), smoothing)
+    return F.binary_cross_entropy_with_logits(_wide(logits), asked.to(_wide(logits).dtype))
+
+
+def _smoothed(targets: Tensor, smoothing: float) -> Tensor:
+    return (1 - smoothing) * targets + smoothing / targets.shape[1]
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype.itemsize < 4 else logits

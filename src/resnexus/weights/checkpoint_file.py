@@ -1,20 +1,27 @@
-"""Our file of weights: safetensors, with the network it fits and where the weights come from."""
+"""Our file of weights: safetensors, with the record that says what the weights are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from resnexus.architectures.spec import Architecture
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.files import replacing
+from resnexus.records import from_json, to_json
 from resnexus.version import __version__
+
+_KEY = "resnexus"
+"""Key of the record among the metadata of safetensors."""
 
 
 class CheckpointFileError(ResnexusError):
@@ -22,53 +29,105 @@ class CheckpointFileError(ResnexusError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """What a file of weights says about itself, in the metadata of safetensors; None for what is not known.
+class CheckpointRecord:
+    """What a file of weights says about itself; None for what is not known.
+
+    It travels with the weights: training writes it, conversion keeps it, and a network that is created from the file
+    has it as its `record`.
 
     Attributes:
         architecture: the network that the weights fit.
+        classes: what the logits stand for, in their order.
+        preprocess: how images are to be prepared.
+        recipe: how the weights were trained; plain values of JSON.
+        metrics: what was measured of them, by name, e.g. `"top1"`, a fraction.
         source: address or name of the file they were converted from.
-        source_sha256: of that file.
+        source_sha256: of that file, in hexadecimal.
         checkpoint: published name, e.g. `"Res2Net50_vd_26w_4s_ssld"`.
         tag: `"imagenet"` or `"ssld"`.
         licence: SPDX identifier.
-        preprocess: how images are to be prepared.
         version: of the Resnexus that wrote the file; None if something else did.
+
+    Raises:
+        ResnexusError: a value that is not what is stated above.
     """
 
     architecture: Architecture | None = None
+    classes: tuple[str, ...] | None = None
+    preprocess: Preprocess | None = None
+    recipe: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] | None = None
     source: str | None = None
     source_sha256: str | None = None
     checkpoint: str | None = None
     tag: str | None = None
     licence: str | None = None
-    preprocess: Preprocess | None = None
     version: str | None = __version__
 
+    def __post_init__(self) -> None:
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))
+            if not self.classes:
+                raise ResnexusError("classes=(): give the name of at least one class, or None")
+        for field in ("recipe", "metrics"):
+            object.__setattr__(self, field, _plain(field, getattr(self, field)))
+        if self.source_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.source_sha256):
+            raise ResnexusError(f"source_sha256={printable(self.source_sha256)!r}: expected 64 hexadecimal digits")
 
-_TEXTS = ("source", "source_sha256", "checkpoint", "tag", "licence")
+    def check_head(self, num_classes: int) -> None:
+        """Refuse a last layer of other classes than are named here; 0 outputs, no last layer, fit any.
+
+        Raises:
+            ResnexusError: the numbers differ; names both.
+        """
+        if self.classes is not None and num_classes not in (0, len(self.classes)):
+            raise ResnexusError(f"the record names {len(self.classes)} classes, and the last layer has {num_classes}")
+
+    def with_fresh_head(self) -> CheckpointRecord:
+        """Return the record of a network whose last layer was replaced: what the old one knew and reached is gone."""
+        return replace(self, classes=None, metrics=None)
 
 
-def write_checkpoint(state: Mapping[str, Tensor], path: Path, provenance: Provenance) -> None:
-    """Write a state dict and its provenance to `path`, whole or not at all.
+def _plain(field: str, value: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return values as a file gives them back: lists for tuples, and nothing that JSON lacks."""
+    if value is None:
+        return None
+    try:
+        return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResnexusError(f"{field}: expected a mapping of plain finite values of JSON: {error}") from error
+
+
+def write_checkpoint(state: Mapping[str, Tensor], path: Path, record: CheckpointRecord) -> None:
+    """Write a state dict and its record to `path`, whole or not at all.
 
     Raises:
         CheckpointFileError: the file cannot be written.
+        ResnexusError: the record names other classes than the last layer has.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    metadata = {"format": "pt", "resnexus": __version__}
-    metadata |= {field: value for field in _TEXTS if (value := getattr(provenance, field)) is not None}
-    if provenance.architecture is not None:
-        metadata["architecture"] = json.dumps(asdict(provenance.architecture))
-    if provenance.preprocess is not None:
-        metadata["preprocess"] = json.dumps(provenance.preprocess.to_dict())
+    if "head.bias" in state:
+        record.check_head(len(state["head.bias"]))
+    metadata = {"format": "pt", _KEY: to_json(replace(record, version=__version__))}
     with replacing(path, CheckpointFileError) as temporary:
         try:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
+            save_file(_apart(state), temporary, metadata)
         except SafetensorError as error:
-            raise CheckpointFileError(f"cannot write {path}: {error}") from error
+            raise CheckpointFileError(f"cannot write {printable(path)}: {error}") from error
+
+
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous tensors of which no two share memory, as safetensors needs them."""
+    apart, seen = {}, set()
+    for name, tensor in state.items():
+        storage = tensor.untyped_storage()
+        if storage.nbytes() != tensor.nbytes or storage.data_ptr() in seen:
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        apart[name] = tensor.contiguous()
+        seen.add(storage.data_ptr())
+    return apart
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -89,11 +148,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise _unreadable(path, error) from error
 
 
-def read_provenance(path: Path) -> Provenance:
+def read_record(path: Path) -> CheckpointRecord:
     """Return what a safetensors file says about itself; the fields of a file that we did not write are None.
 
     Raises:
-        CheckpointFileError: no such file, not safetensors, or metadata that contradict themselves.
+        CheckpointFileError: no such file, or not safetensors.
+        RecordError: a record with unknown fields, or values that it does not accept; names them.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -102,18 +162,9 @@ def read_provenance(path: Path) -> Provenance:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from error
-    if "resnexus" not in metadata:
-        return Provenance(version=None)
-    try:
-        row, preprocess = metadata.get("architecture"), metadata.get("preprocess")
-        return Provenance(
-            architecture=None if row is None else Architecture(**json.loads(row)),
-            preprocess=None if preprocess is None else Preprocess.from_dict(json.loads(preprocess)),
-            version=metadata["resnexus"],
-            **{field: metadata.get(field) for field in _TEXTS},
-        )
-    except (TypeError, ValueError) as error:
-        raise CheckpointFileError(f"{path}: its metadata cannot be understood: {error}") from error
+    if _KEY not in metadata:
+        return CheckpointRecord(version=None)
+    return from_json(CheckpointRecord, metadata[_KEY], where=f"the record in {path}")
 
 
 def sha256(path: Path) -> str:
@@ -130,5 +181,13 @@ def sha256(path: Path) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointFileError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return CheckpointFileError(f"cannot read {path}: {reason}")
+    if isinstance(error, OSError):
+        return CheckpointFileError(f"cannot read {printable(path)}: {error.strerror or error}")
+    reason = printable(error)
+    if any(sign in reason for sign in _CUT_OFF):
+        reason = f"the file is cut off, or its beginning is damaged ({reason})"
+    return CheckpointFileError(f"cannot read {printable(path)}: {reason}")
+
+
+# What safetensors says of a file that ends too early.
+_CUT_OFF = ("incomplete metadata", "header too small", "invalid header length")

@@ -7,35 +7,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from resnexus.architectures import catalog
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.complexity import complexity, layers
 from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
-from resnexus.errors import ResnexusError
-from resnexus.weights.layouts import PADDLE, TIMM
-from resnexus.weights.mapping import names
-from resnexus.weights.mapping import shapes as our_shapes
+from resnexus.errors import ResnexusError, printable
+from resnexus.weights.layouts import LAYOUTS, UNLIKE, Layout
+from resnexus.weights.mapping import COUNTER, Shape, same_function, stored_shapes
 
-LayoutName = Literal["paddle", "resnexus", "timm"]
-Shape: TypeAlias = tuple[int, ...]
-
-_OTHERS = {"paddle": PADDLE, "timm": TIMM}
-_TITLES = {"paddle": "Paddle's names", "resnexus": "Resnexus's names", "timm": "the names of timm and torchvision"}
-_HEADS = {"paddle": "out", "resnexus": "head", "timm": "fc"}
-_TELLING = {
-    "paddle": re.compile(r".*\._batch_norm\._mean"),
-    "resnexus": re.compile(r"stages\.\d+\.\d+\.branch\..*"),
-    "timm": re.compile(r"layer\d+\.\d+\.conv1\.weight"),
-}
-_FIRST_CONVS = {
-    "paddle": ("conv1_1._conv.weight", "conv._conv.weight", "conv1._conv.weight"),
-    "resnexus": ("stem.0.conv.weight",),
-    "timm": ("conv1.0.weight", "conv1.weight"),
-}
-_COUNTER = "num_batches_tracked"
 _SHOWN_LINES = 30  # of either sign
 
 
@@ -54,13 +36,13 @@ class Detection:
 
     Attributes:
         candidates: the networks that its names and shapes fit; more than one if they cannot tell them apart.
-        layout: whose names it carries.
+        layout: whose names it carries, one of `layouts.LAYOUTS`.
         num_classes: outputs of its last layer, 0 if it has none.
         in_chans: channels of its images.
     """
 
     candidates: tuple[Architecture, ...]
-    layout: LayoutName
+    layout: str
     num_classes: int
     in_chans: int
 
@@ -75,13 +57,14 @@ class Detection:
             name = self.candidates[0].name
             raise ResnexusError(
                 f"the weights fit {name} of the published cascade and of the authors' alike, which are different "
-                f"functions: say which with architecture={name!r}, or a row with cascade='authors'"
+                f"functions: say which with architecture={name!r} (--architecture {name}), or a row with "
+                "cascade='authors'"
             )
         return self.candidates[0]
 
     def __str__(self) -> str:
         rows = " or ".join(map(_title, self.candidates))
-        return f"{rows} in {_TITLES[self.layout]}, {self.num_classes} classes, {self.in_chans} image channels"
+        return f"{rows} in {LAYOUTS[self.layout].title}, {self.num_classes} classes, {self.in_chans} image channels"
 
 
 def detect(entries: Mapping[str, HasShape], architecture: str | Architecture | None = None) -> Detection:
@@ -95,15 +78,19 @@ def detect(entries: Mapping[str, HasShape], architecture: str | Architecture | N
         architecture: a name or a row, if it is known; then only that is tried.
 
     Raises:
-        ResnexusError: the names are nobody's, or no network fits; then the nearest one is named, with the entries
-            that differ.
+        ResnexusError: the names are nobody's, the weights mean another function in them, or no network fits; then the
+            nearest one is named, with the entries that differ.
     """
-    state = _described({name: tuple(entry.shape) for name, entry in entries.items() if not name.endswith(_COUNTER)})
+    state = _described({name: tuple(entry.shape) for name, entry in entries.items() if not name.endswith(COUNTER)})
     rows = _known(state.layout) if architecture is None else [catalog.architecture(architecture)]
     fitting = _fitting(rows, state)
     if not fitting:
         raise _no_known_fit(state) if architecture is None else _no_fit(rows[0], state)
-    return Detection(candidates=fitting, layout=state.layout, num_classes=state.num_classes, in_chans=state.in_chans)
+    for row in fitting:
+        same_function(state.layout, row)
+    return Detection(
+        candidates=fitting, layout=state.layout.name, num_classes=state.num_classes, in_chans=state.in_chans
+    )
 
 
 def differing_fields(row: Architecture, other: Architecture) -> str:
@@ -116,7 +103,7 @@ def differing_fields(row: Architecture, other: Architecture) -> str:
 class _State:
     """The shapes of a state, but for the counters of the normalisations, and what can be told at a glance."""
 
-    layout: LayoutName
+    layout: Layout
     shapes: dict[str, Shape]
     num_classes: int
     in_chans: int
@@ -124,30 +111,38 @@ class _State:
     @property
     def size(self) -> int:
         """Numbers in the state, but for its head and its first convolution, whose sizes are free."""
-        free = {f"{_HEADS[self.layout]}.weight", f"{_HEADS[self.layout]}.bias", *_FIRST_CONVS[self.layout]}
+        free = {f"{self.layout.head}.weight", f"{self.layout.head}.bias", *self.layout.first_convs}
         return sum(math.prod(shape) for name, shape in self.shapes.items() if name not in free)
 
+    @property
+    def widest(self) -> int:
+        """The longest axis of an entry that holds any numbers."""
+        return max((max(shape) for shape in self.shapes.values() if shape and min(shape) > 0), default=0)
+
     def __str__(self) -> str:
-        return f"the {len(self.shapes)} entries in {_TITLES[self.layout]}"
+        return f"the {len(self.shapes)} entries in {self.layout.title}"
 
 
 def _described(shapes: dict[str, Shape]) -> _State:
     layout = _layout(shapes)
-    weight, bias = (shapes.get(f"{_HEADS[layout]}.{part}") for part in ("weight", "bias"))
-    num_classes = bias[0] if bias is not None and len(bias) == 1 else 1000
-    if layout == "resnexus" and weight is None and bias is None:
-        num_classes = 0
-    first = next((shapes[name] for name in _FIRST_CONVS[layout] if name in shapes), ())
+    weight, bias = (shapes.get(f"{layout.head}.{part}") for part in ("weight", "bias"))
+    no_classes = weight is None and bias is None
+    num_classes = bias[0] if bias is not None and len(bias) == 1 else 0 if no_classes else 1000
+    first = next((shapes[name] for name in layout.first_convs if name in shapes), ())
     in_chans = first[1] if len(first) == 4 else 3
     return _State(layout=layout, shapes=shapes, num_classes=num_classes, in_chans=in_chans)
 
 
-def _layout(shapes: Mapping[str, Shape]) -> LayoutName:
-    found: list[LayoutName] = [
-        layout for layout in ("paddle", "resnexus", "timm") if any(map(_TELLING[layout].fullmatch, shapes))
-    ]
+def _layout(shapes: Mapping[str, Shape]) -> Layout:
+    def among(telling: str) -> bool:
+        return any(map(re.compile(telling).fullmatch, shapes))
+
+    for unlike in UNLIKE:
+        if among(unlike.telling):
+            raise ResnexusError(f"these names are no layout that converts: {unlike.reason}")
+    found = [layout for layout in LAYOUTS.values() if among(layout.telling)]
     if len(found) != 1:
-        first = ", ".join(list(shapes)[:4]) or "nothing"
+        first = ", ".join(map(printable, list(shapes)[:4])) or "nothing"
         raise ResnexusError(
             f"these are {'the names of several libraries at once' if found else 'not the names of any library known'} "
             f"(Paddle, timm, torchvision, Resnexus); the first of {len(shapes)} entries: {first}"
@@ -155,12 +150,11 @@ def _layout(shapes: Mapping[str, Shape]) -> LayoutName:
     return found[0]
 
 
-def _known(layout: LayoutName) -> list[Architecture]:
-    rows = [*CATALOG.values(), *(SIBLINGS.values() if layout != "timm" else ())]
+def _known(layout: Layout) -> list[Architecture]:
+    """Return the networks that a state in a layout may be of."""
+    rows = [*CATALOG.values(), *SIBLINGS.values()]
     authors = [replace(row, cascade="authors") for row in rows if row.block == "res2"]
-    if layout == "paddle":
-        return rows
-    return rows + authors if layout == "resnexus" else [row for row in rows if row.block != "res2"] + authors
+    return [row for row in rows + authors if layout.refusal(row) is None]
 
 
 def _fitting(rows: Iterable[Architecture], state: _State) -> tuple[Architecture, ...]:
@@ -173,10 +167,10 @@ def _fitting(rows: Iterable[Architecture], state: _State) -> tuple[Architecture,
 
 
 def _may_fit(row: Architecture, state: _State) -> bool:
-    longest = max((max(shape, default=0) for shape in state.shapes.values()), default=0)
+    convs = sum(row.depths) * (row.scale + 1)  # a block has at least as many, each an entry of its own
     last = len(row.depths) - 1
     widest = max(row.stem_width, row.outer_width(last), row.inner_width(last))
-    return sum(row.depths) <= len(state.shapes) and widest <= 2 * longest
+    return convs <= len(state.shapes) and widest <= 2 * state.widest
 
 
 @cache
@@ -185,32 +179,12 @@ def _backbone_size(row: Architecture) -> int:
     return cost.parameters + cost.buffers - next(layers(row, (32, 32))).weights
 
 
-@cache
-def _published_shapes(layout: LayoutName, row: Architecture) -> dict[str, Shape]:
-    ours = our_shapes(row)
-    if layout == "resnexus":
-        return {name: shape for name, shape in ours.items() if not name.endswith(_COUNTER)}
-    theirs = {}
-    for name, (their_name, storage) in names(_OTHERS[layout], row).items():
-        shape = ours[name]
-        theirs[their_name] = {"same": shape, "transposed": shape[::-1], "conv1x1": (*shape, 1, 1)}[storage]
-    return theirs
-
-
 def _differences(row: Architecture, state: _State) -> list[str]:
     """Return what a state lacks (-) and has left over (+) for a row, one line per entry."""
-    expected = dict(_published_shapes(state.layout, row))
-    weight, bias = f"{_HEADS[state.layout]}.weight", f"{_HEADS[state.layout]}.bias"
-    if state.num_classes == 0:
-        del expected[weight], expected[bias]
-    else:
-        ends = row.outer_width(len(row.depths) - 1), state.num_classes
-        expected[weight] = ends if state.layout == "paddle" else ends[::-1]
-        expected[bias] = (state.num_classes,)
-    first = next(name for name in _FIRST_CONVS[state.layout] if name in expected)
-    expected[first] = (expected[first][0], state.in_chans, *expected[first][2:])
+    expected = stored_shapes(state.layout, row, state.num_classes, state.in_chans)
     lines = [f"- {name} {shape}" for name, shape in expected.items() if state.shapes.get(name) != shape]
-    return lines + [f"+ {name} {shape}" for name, shape in state.shapes.items() if expected.get(name) != shape]
+    left_over = {name: shape for name, shape in state.shapes.items() if expected.get(name) != shape}
+    return lines + [f"+ {printable(name)} {shape}" for name, shape in left_over.items()]
 
 
 def _no_known_fit(state: _State) -> ResnexusError:
@@ -240,4 +214,5 @@ def _listed(start: str, lines: list[str]) -> ResnexusError:
 
 
 def _title(row: Architecture) -> str:
-    return f"{row.name} (the authors' cascade)" if row.cascade == "authors" else row.name
+    name = printable(row.name)
+    return f"{name} (the authors' cascade)" if row.cascade == "authors" else name

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
+from resnexus.progress import Progress, Silent
+from resnexus.records import RecordError, read_json, write_json
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -23,9 +25,9 @@ _log = logging.getLogger("resnexus")
 
 _CHUNK_BYTES = 1 << 16  # what is lost when a connection breaks
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be gone a moment later
-
-Report = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes of the whole file, None if the server does not say."""
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 30
+_MEGABYTE = 10**6
 
 
 class DownloadError(ResnexusError):
@@ -65,7 +67,7 @@ def download(
     max_bytes: int,
     spare_bytes: int = 0,
     patience: Patience = DEFAULT_PATIENCE,
-    progress: bool = True,
+    progress: Progress | None = None,
 ) -> None:
     """Bring `url` to `target`.
 
@@ -79,7 +81,7 @@ def download(
         max_bytes: a file that turns out larger is refused.
         spare_bytes: bytes that must stay free on the disk afterwards.
         patience: time-outs and retries.
-        progress: draw a progress bar on standard error, if that is a terminal.
+        progress: told the megabytes as they arrive; nothing is shown if None.
 
     Raises:
         DownloadError: the server has no such file, gave up, or sends something else; or the disk is full.
@@ -88,18 +90,30 @@ def download(
 
     passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Passing)
     partial = _Partial(target)
-    with requests.Session() as session, _bar(target.name, shown=progress) as report:
+    progress = Silent() if progress is None else progress
+    with _session() as session:
         for attempt in range(patience.retries + 1):
             try:
-                _attempt(session, url, partial, max_bytes, spare_bytes, patience, report)
+                _attempt(session, url, partial, max_bytes, spare_bytes, patience, progress)
                 break
             except passing as error:
                 _wait_or_give_up(url, partial, patience, attempt, error)
             except requests.RequestException as error:
-                raise DownloadError(f"cannot fetch {url}: {error}. {_OTHER_SOURCE}") from error
+                raise DownloadError(f"cannot fetch {url}: {_reason(error)}. {_OTHER_SOURCE}") from error
             except OSError as error:
                 raise DownloadError(f"cannot write {partial.path}: {error.strerror or error}") from error
     partial.finish()
+
+
+def _session() -> Session:
+    """Return a session that follows no redirects: to follow one, requests would read its body, however long it is."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: Response) -> None:
+            return None
+
+    return Session()
 
 
 _OTHER_SOURCE = "Set RESNEXUS_MIRROR to another base address (http, https or file) that holds the file"
@@ -107,6 +121,14 @@ _OTHER_SOURCE = "Set RESNEXUS_MIRROR to another base address (http, https or fil
 
 class _Passing(Exception):
     """A failure that another attempt may not meet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What a part of a file is a part of, kept beside it as JSON."""
+
+    url: str
+    etag: str
 
 
 class _Partial:
@@ -123,12 +145,14 @@ class _Partial:
 
     def etag(self, url: str) -> str | None:
         """Return the ETag under which the rest may be asked for, or None if there is nothing to go on from."""
-        try:
-            mark = json.loads(self.mark.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        if not self.mark.is_file():
             return None
-        usable = isinstance(mark, dict) and mark.get("url") == url and self.size > 0
-        return mark["etag"] if usable and isinstance(mark.get("etag"), str) else None
+        try:
+            mark = read_json(Mark, self.mark)
+        except RecordError as error:
+            _log.warning("%s; the download begins again", error)
+            return None
+        return mark.etag if mark.url == url and self.size > 0 else None
 
     def begin(self, url: str, etag: str | None) -> None:
         """Forget what was there. The old part goes first: it must never stand beside the new mark."""
@@ -136,9 +160,7 @@ class _Partial:
         if etag is None:
             self.mark.unlink(missing_ok=True)
             return
-        temporary = self.mark.with_name(f"{self.mark.name}.new")
-        temporary.write_text(json.dumps({"url": url, "etag": etag}), encoding="utf-8")
-        temporary.replace(self.mark)
+        write_json(Mark(url=url, etag=etag), self.mark)
 
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -158,41 +180,68 @@ def _attempt(
     max_bytes: int,
     spare_bytes: int,
     patience: Patience,
-    report: Report,
+    progress: Progress,
 ) -> None:
     headers = {"Accept-Encoding": "identity"}
     etag = partial.etag(url)
     if etag is not None:
         headers |= {"Range": f"bytes={partial.size}-", "If-Range": etag}
-    time_outs = (patience.connect_s, patience.read_s)
-    with session.get(url, headers=headers, stream=True, timeout=time_outs) as response:
+    with _response(session, url, headers, patience) as response:
         _check_response(response, url, partial)
         start, size = _extent(response, etag, partial)
         if start == 0:
             partial.begin(url, _strong_etag(response))
         _check_size(size, url, partial, max_bytes)
         _check_space(partial, (size or 0) - start, spare_bytes)
-        with partial.path.open("ab") as file:
+        megabytes = -(-(size or max_bytes) // _MEGABYTE)
+        with partial.path.open("ab") as file, progress.stage(f"{partial.target.name}, MB", megabytes) as advance:
+            advance(start // _MEGABYTE)
             for chunk in response.iter_content(_CHUNK_BYTES):
                 file.write(chunk)
-                start += len(chunk)
+                before, start = start, start + len(chunk)
                 _check_size(start, url, partial, max_bytes)
-                report(start, size)
+                if steps := _steps(start, size) - _steps(before, size):
+                    advance(steps)
     if size is not None and start != size:
         raise _Passing(f"{start:,} of {size:,} bytes arrived")
 
 
+def _steps(done: int, size: int | None) -> int:
+    """Return the megabytes that count as done: whole ones, and the rest of the file when it is there."""
+    return -(-done // _MEGABYTE) if done == size else done // _MEGABYTE
+
+
+@contextmanager
+def _response(session: Session, url: str, headers: dict[str, str], patience: Patience) -> Iterator[Response]:
+    """Give the answer to a request, led on by hand: the body of an answer that leads elsewhere is never read.
+
+    Raises:
+        DownloadError: the address leads out of encryption, to no address, or on and on.
+    """
+    at = url
+    for _ in range(_MAX_REDIRECTS + 1):
+        time_outs = (patience.connect_s, patience.read_s)
+        with session.get(at, headers=headers, stream=True, timeout=time_outs) as response:
+            if response.status_code not in _REDIRECTS:
+                yield response
+                return
+            at = urljoin(at, response.headers.get("Location", ""))
+        scheme = urlsplit(at).scheme
+        if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme == "http"):
+            what = "not encrypted" if scheme == "http" else "neither http nor https"
+            raise DownloadError(f"cannot fetch {url}: it leads to {printable(at)}, which is {what}")
+    raise DownloadError(f"cannot fetch {url}: Exceeded {_MAX_REDIRECTS} redirects. {_OTHER_SOURCE}")
+
+
 def _check_response(response: Response, url: str, partial: _Partial) -> None:
-    status = response.status_code
+    status, told = response.status_code, printable(f"{response.status_code} {response.reason}")[:80]
     if status == 416:
         partial.discard()  # the part is longer than the file now is
         raise _Passing("the file has changed on the server")
     if status in _PASSING:
-        raise _Passing(f"the server answers {status} {response.reason}")
+        raise _Passing(f"the server answers {told}")
     if status not in (200, 206):
-        raise DownloadError(f"cannot fetch {url}: the server answers {status} {response.reason}. {_OTHER_SOURCE}")
-    if url.startswith("https:") and not response.url.startswith("https:"):
-        raise DownloadError(f"cannot fetch {url}: it leads to {response.url}, which is not encrypted")
+        raise DownloadError(f"cannot fetch {url}: the server answers {told}. {_OTHER_SOURCE}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DownloadError(f"cannot fetch {url}: the server compresses it, asked not to. {_OTHER_SOURCE}")
 
@@ -238,7 +287,7 @@ def _check_space(partial: _Partial, coming: int, spare_bytes: int) -> None:
 
 
 def _wait_or_give_up(url: str, partial: _Partial, patience: Patience, attempt: int, error: Exception) -> None:
-    reason = str(error) or type(error).__name__
+    reason = _reason(error)
     if attempt == patience.retries:
         kept = f"; {partial.size:,} bytes are kept, and the next call goes on from there" if partial.etag(url) else ""
         raise DownloadError(
@@ -246,18 +295,23 @@ def _wait_or_give_up(url: str, partial: _Partial, patience: Patience, attempt: i
             f"{_OTHER_SOURCE}"
         ) from error
     delay = patience.delay(attempt)
-    _log.warning("%s: %s; trying again in %.1f s (%d of %d)", url, reason, delay, attempt + 1, patience.retries)
+    again = f"trying again in {delay:.1f} s ({attempt + 1} of {patience.retries})"
+    _log.warning("%s: %s; %s", partial.target.name, reason, again)
     time.sleep(delay)
 
 
-@contextmanager
-def _bar(label: str, *, shown: bool) -> Iterator[Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    shown = shown and console.is_terminal
-    with Progress(TextColumn("{task.description}"), *columns, console=console, disable=not shown) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def _reason(error: BaseException) -> str:
+    """Return in a few words what went wrong: the system's own, which requests and urllib3 wrap in theirs."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        seen.append(found)
+        wrapped = [getattr(found, "reason", None), *found.args, found.__cause__, found.__context__]
+        found = next((item for item in wrapped if isinstance(item, BaseException)), None)
+    if any("timeout" in type(item).__name__.lower() for item in seen):
+        return "timed out: the server is silent"
+    told = next((item.strerror for item in reversed(seen) if isinstance(item, OSError) and item.strerror), None)
+    if told is None and any("Protocol" in type(item).__name__ for item in seen):
+        told = "the connection broke off"
+    text = printable(told or str(seen[-1]) or type(error).__name__)
+    return text if len(text) <= 160 else text[:157] + "..."

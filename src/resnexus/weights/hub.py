@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -18,20 +16,38 @@ from resnexus.architectures.complexity import complexity
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError
-from resnexus.files import replacing
+from resnexus.errors import ResnexusError, printable
+from resnexus.files import write_text
+from resnexus.packages import required
+from resnexus.records import RecordError, from_plain, read_json, write_json
 from resnexus.series.checkpoints import Checkpoint
 from resnexus.version import __version__
-from resnexus.weights.checkpoint_file import CheckpointFileError, Provenance, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from resnexus.weights.convert import load_state, ours
-from resnexus.weights.pretrained import FIRST_CONV, assign
-
-Record = TypeVar("Record")
+from resnexus.weights.mapping import FIRST_CONV
+from resnexus.weights.pretrained import assign
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubConfig:
+    """Our part of a configuration; the other parts are written for other readers.
+
+    Attributes:
+        version: of the Resnexus that wrote it.
+        checkpoint: published name of the weights; None if they are others.
+        row: the network.
+        preprocess: how images are to be prepared.
+    """
+
+    version: str
+    checkpoint: str | None
+    row: Architecture
+    preprocess: Preprocess
 
 
 def save_pretrained(
@@ -53,7 +69,7 @@ def save_pretrained(
         folder: made if it is not there.
         checkpoint: the record whose weights these are, unchanged; it gives the card its figures, and what is not
             given below.
-        preprocess: how images are to be prepared.
+        preprocess: how images are to be prepared; by default what the checkpoint says, or the network's own record.
         licence: SPDX identifier of the weights' licence; left out of the card if None.
         repo_id: the repository that the card's example reads from.
 
@@ -71,26 +87,45 @@ def save_pretrained(
                 f"not of {model.architecture.name} with {model.num_classes}; give preprocess= instead"
             )
         preprocess, licence = preprocess or checkpoint.preprocess, licence or checkpoint.licence
+    record = _record(model, checkpoint, preprocess, licence)
+    preprocess = record.preprocess
     if preprocess is None:
         raise ResnexusError("preprocess=None: say how images are to be prepared, or give the checkpoint= record")
     if preprocess.in_chans != model.in_chans:
         raise ResnexusError(f"preprocess is for {preprocess.in_chans} image channels, the model for {model.in_chans}")
-    card = _card(_huggingface_hub(), model, checkpoint, preprocess, licence, repo_id)
+    card = _card(required("huggingface_hub"), model, checkpoint, preprocess, record.licence, repo_id)
     folder = Path(folder)
-    provenance = Provenance(
-        architecture=model.architecture,
-        source=None if checkpoint is None else checkpoint.url,
-        checkpoint=None if checkpoint is None else checkpoint.name,
-        tag=None if checkpoint is None else checkpoint.tag,
-        licence=licence,
-        preprocess=preprocess,
-    )
-    write_checkpoint(model.state_dict(), folder / WEIGHTS, provenance)
-    config = json.dumps(_config(model, checkpoint, preprocess, licence), indent=2) + "\n"
-    for name, text in ((CONFIG, config), (CARD, card)):
-        with replacing(folder / name, CheckpointFileError) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_checkpoint(model.state_dict(), folder / WEIGHTS, record)
+    write_json(_config(model, record, preprocess), folder / CONFIG)
+    write_text(card, folder / CARD)
     return folder
+
+
+def _record(
+    model: Network, checkpoint: Checkpoint | None, preprocess: Preprocess | None, licence: str | None
+) -> CheckpointRecord:
+    """Return what the weights say about themselves.
+
+    Of what the network was created with, the classes, the preprocessing and the licence hold for what it became; the
+    rest is told of a checkpoint that is given.
+    """
+    known = CheckpointRecord() if model.record is None else model.record
+    record = CheckpointRecord(
+        architecture=model.architecture,
+        classes=known.classes if known.classes is not None and len(known.classes) == model.num_classes else None,
+        preprocess=preprocess or known.preprocess,
+        licence=licence or known.licence,
+    )
+    if checkpoint is None:
+        return record
+    return replace(
+        record,
+        classes=checkpoint.classes,
+        recipe=None if checkpoint.recipe is None else checkpoint.recipe.flat(),
+        source=checkpoint.url,
+        checkpoint=checkpoint.name,
+        tag=checkpoint.tag,
+    )
 
 
 def from_pretrained(
@@ -109,11 +144,12 @@ def from_pretrained(
         ResnexusError: no such folder or repository, or what lies there is not such a network.
     """
     folder = pretrained_folder(source, revision=revision, token=token)
-    row = _read_config(folder, "row", lambda values: Architecture(**values))
-    found, state = ours(load_state(folder / WEIGHTS), row)
+    row, loaded = _read_config(folder).row, load_state(folder / WEIGHTS)
+    found, state = ours(loaded, row)
     with torch.device("meta"):
         network = Network(row, num_classes=found.num_classes, in_chans=found.in_chans)
     assign(network, state)
+    network.record = replace(loaded.record, architecture=row)
     return network
 
 
@@ -121,7 +157,7 @@ def read_preprocess(
     source: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
 ) -> Preprocess:
     """Return how images are to be prepared for the network that `from_pretrained` returns; same arguments."""
-    return _read_config(pretrained_folder(source, revision=revision, token=token), "preprocess", Preprocess.from_dict)
+    return _read_config(pretrained_folder(source, revision=revision, token=token)).preprocess
 
 
 def push_to_hub(
@@ -155,7 +191,7 @@ def push_to_hub(
     """
     if not _REPO_ID.fullmatch(repo_id):
         raise ResnexusError(f"repo_id={repo_id!r}: expected USER/NAME")
-    api = _huggingface_hub().HfApi(token=token, library_name="resnexus", library_version=__version__)
+    api = required("huggingface_hub").HfApi(token=token, library_name="resnexus", library_version=__version__)
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder, checkpoint=checkpoint, preprocess=preprocess, licence=licence, repo_id=repo_id)
         api.create_repo(repo_id, private=private, exist_ok=True)
@@ -171,34 +207,22 @@ def pretrained_folder(source: str | os.PathLike[str], *, revision: str | None = 
         return Path(source)
     if not isinstance(source, str) or not _REPO_ID.fullmatch(source):
         raise ResnexusError(f"{os.fspath(source)}: neither a folder nor a repository of the Hub, USER/NAME")
-    hub = _huggingface_hub()
+    hub = required("huggingface_hub")
     try:
         return Path(hub.snapshot_download(source, revision=revision, token=token, allow_patterns=list(FILES)))
     except (OSError, ValueError) as error:
         raise ResnexusError(f"{source}: not a folder here, and the Hub does not give it: {error}") from error
 
 
-def _huggingface_hub() -> ModuleType:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ResnexusError("the Hub needs huggingface_hub: pip install 'resnexus[hub]'") from error
-    return huggingface_hub
-
-
-def _read_config(folder: Path, part: str, build: Callable[[dict[str, Any]], Record]) -> Record:
+def _read_config(folder: Path) -> HubConfig:
     path = folder / CONFIG
-    try:
-        return build(json.loads(path.read_text(encoding="utf-8"))["resnexus"][part])
-    except OSError as error:
-        raise ResnexusError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResnexusError(f"{path} does not describe a network of Resnexus: {error}") from error
+    content = read_json(dict[str, Any], path)
+    if "resnexus" not in content:
+        raise RecordError(f"{printable(path)} does not describe a network of Resnexus: it has no part 'resnexus'")
+    return from_plain(HubConfig, content["resnexus"], where=f"{path}: resnexus")
 
 
-def _config(
-    model: Network, checkpoint: Checkpoint | None, preprocess: Preprocess, licence: str | None
-) -> dict[str, Any]:
+def _config(model: Network, record: CheckpointRecord, preprocess: Preprocess) -> dict[str, Any]:
     size = preprocess.size
     side = -(-size // model.feature_info.reduction()[-1])
     return {
@@ -207,7 +231,7 @@ def _config(
         "num_features": model.num_features,
         "global_pool": "avg",
         "pretrained_cfg": {
-            "tag": "" if checkpoint is None else checkpoint.tag,
+            "tag": record.tag or "",
             "custom_load": False,
             "input_size": [model.in_chans, size, size],
             "fixed_input_size": False,
@@ -220,14 +244,12 @@ def _config(
             "num_classes": model.num_classes,
             "first_conv": FIRST_CONV.removesuffix(".weight"),
             "classifier": "head",
-            "license": licence,
+            "license": record.licence,
+            **({} if record.classes is None else {"label_names": list(record.classes)}),
         },
-        "resnexus": {
-            "version": __version__,
-            "checkpoint": None if checkpoint is None else checkpoint.name,
-            "row": asdict(model.architecture),
-            "preprocess": preprocess.to_dict(),
-        },
+        "resnexus": asdict(
+            HubConfig(version=__version__, checkpoint=record.checkpoint, row=model.architecture, preprocess=preprocess)
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""How other libraries name and store the entries of a network's state: ordered rules, one layout per library."""
+"""How libraries name and store the entries of a network's state: one row per library, ours among them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Rule:
 
     Attributes:
         ours: regular expression for a whole entry name; its named groups are numbers.
-        theirs: the other name, a format string over the groups and the layout's fields; None if the entry is not
-            stored there.
+        theirs: the other name, a format string over the groups, the layout's fields and the whole name `ours`; None
+            if the entry is not stored there.
         storage: how the other side stores a linear weight: the `"same"` (out, in), `"transposed"` (in, out), or
             as the `"conv1x1"` (out, in, 1, 1).
     """
@@ -28,19 +28,42 @@ class Rule:
     storage: Storage = "same"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """The names of one library.
 
     Attributes:
-        name: how the library is called in messages.
+        name: how the layout is called in arguments and messages.
+        title: what the names are, for messages.
+        telling: regular expression for an entry that every state in this layout has and no other.
+        head: our last layer.
+        first_convs: the names that the first convolution has, by stem.
         rules: the first that matches an entry is used.
         fields: row and the numbers in our name -> further fields for `Rule.theirs`.
+        refusal: why a row's weights mean something else there, or None if they mean the same.
     """
 
     name: str
+    title: str
+    telling: str
+    head: str
+    first_convs: tuple[str, ...]
     rules: tuple[Rule, ...]
-    fields: Callable[[Architecture, dict[str, int]], dict[str, object]]
+    fields: Callable[[Architecture, dict[str, int]], dict[str, object]] = lambda row, numbers: {}
+    refusal: Callable[[Architecture], str | None] = lambda row: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlike:
+    """Names of networks that look like ours and compute something else.
+
+    Attributes:
+        telling: regular expression for an entry that every such state has and no other.
+        reason: whose names they are and why the weights are of no use, a sentence.
+    """
+
+    telling: str
+    reason: str
 
 
 def _conv_norm(ours: str, conv: str, norm: str, *, statistics: tuple[str, str]) -> tuple[Rule, ...]:
@@ -84,9 +107,22 @@ def _paddle_fields(row: Architecture, numbers: dict[str, int]) -> dict[str, obje
     return fields
 
 
+def _paddle_refusal(row: Architecture) -> str | None:
+    if row.cascade == "paddle":
+        return None
+    return (
+        f"{row.name} with cascade='authors' computes another function than Paddle's Res2Net of the same shapes: leave "
+        "cascade='authors' out to exchange weights with Paddle"
+    )
+
+
 PADDLE = Layout(
-    "Paddle",
-    (
+    name="paddle",
+    title="Paddle's names",
+    telling=r".*\._batch_norm\._mean",
+    head="out",
+    first_convs=("conv1_1._conv.weight", "conv._conv.weight", "conv1._conv.weight"),
+    rules=(
         Rule(r".*\.num_batches_tracked", None),
         *_paddle_conv_norm(r"stem\.(?P<layer>\d+)", "{stem}"),
         *_paddle_conv_norm(rf"{_BLOCK}\.branch\.conv(?P<conv>\d+)", "bb_{stage}_{block}.conv{conv}"),
@@ -96,7 +132,17 @@ PADDLE = Layout(
         *_linear(rf"{_BLOCK}\.gate\.excite", "bb_{stage}_{block}.scale.excitation", "transposed"),
         *_linear("head", "out", "transposed"),
     ),
-    _paddle_fields,
+    fields=_paddle_fields,
+    refusal=_paddle_refusal,
+)
+
+RESNEXUS = Layout(
+    name="resnexus",
+    title="Resnexus's names",
+    telling=r"stages\.\d+\.\d+\.branch\..*",
+    head="head",
+    first_convs=("stem.0.conv.weight",),
+    rules=(Rule(r".*", "{ours}"),),
 )
 
 
@@ -117,10 +163,25 @@ def _timm_fields(row: Architecture, numbers: dict[str, int]) -> dict[str, object
 
 _TIMM_BLOCK = "layer{timm_stage}.{block}"
 
+
+def _timm_refusal(row: Architecture) -> str | None:
+    if row.block != "res2" or row.cascade == "authors":
+        return None
+    return (
+        f"{row.name} computes another function than timm's Res2Net of the same shapes: it chains the splits of stage "
+        "0's first block and its pools do not count padding. Build it with cascade='authors' to exchange weights with "
+        "timm"
+    )
+
+
 # torchvision names its ResNeXt the same way; it has no gates, deep stems or Res2 blocks.
 TIMM = Layout(
-    "timm",
-    (
+    name="timm",
+    title="the names of timm and torchvision",
+    telling=r"layer\d+\.\d+\.conv1\.weight",
+    head="fc",
+    first_convs=("conv1.0.weight", "conv1.weight"),
+    rules=(
         Rule(r".*\.num_batches_tracked", None),
         *_torch_conv_norm(r"stem\.(?P<layer>\d+)", "{stem_conv}", "{stem_norm}"),
         *_torch_conv_norm(
@@ -142,5 +203,17 @@ TIMM = Layout(
         *_linear(rf"{_BLOCK}\.gate\.excite", f"{_TIMM_BLOCK}.se.fc2", "conv1x1"),
         *_linear("head", "fc", "same"),
     ),
-    _timm_fields,
+    fields=_timm_fields,
+    refusal=_timm_refusal,
+)
+
+LAYOUTS = {layout.name: layout for layout in (PADDLE, RESNEXUS, TIMM)}
+
+UNLIKE = (
+    Unlike(
+        telling=r"layer0\.conv1\.weight",
+        reason="they are those of timm's legacy_* SENets, which were converted from Caffe: their max pool begins "
+        "inside the image (ceil_mode=True in the place of padding=1), so that no network here computes their "
+        "function. timm's seresnext50_32x4d and seresnext101_32x4d convert",
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,10 +14,16 @@ from torch import Tensor
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.weights.layouts import PADDLE, TIMM, Layout, Storage
 
-Array = np.ndarray
+Array = np.ndarray[Any, np.dtype[Any]]
+Shape: TypeAlias = tuple[int, ...]
+
+FIRST_CONV = "stem.0.conv.weight"
+HEAD = ("head.weight", "head.bias")
+COUNTER = "num_batches_tracked"
+"""Last part of the name of a normalisation's counter, which PyTorch keeps and no network needs."""
 
 
 def from_paddle(model: str | Architecture, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
@@ -25,25 +32,28 @@ def from_paddle(model: str | Architecture, arrays: Mapping[str, Array]) -> dict[
     Args:
         model: a name of the series, or a row.
         arrays: name -> array, as `read_pdparams` returns them. The number of classes and of image channels are the
-            arrays' own.
+            arrays' own; without the last layer's two entries there are no classes.
 
     Returns:
         A state dict for `load_state_dict(..., strict=True)`, in the arrays' dtypes; tensors share no memory with
         the arrays.
 
     Raises:
-        ResnexusError: names or shapes that are missing or left over, all listed at once.
+        ResnexusError: a Res2Net of the authors' variant; or names or shapes that are missing or left over, all listed
+            at once.
     """
-    return _from(PADDLE, model, arrays)
+    row = same_function(PADDLE, architecture(model))
+    return from_layout(PADDLE, row, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
 
 
 def to_paddle(model: str | Architecture, state: Mapping[str, Tensor]) -> dict[str, Array]:
     """Translate the state dict of `create_model(model)` into Paddle's names and layout, the inverse of `from_paddle`.
 
     Raises:
-        ResnexusError: names or shapes that are missing or left over, all listed at once.
+        ResnexusError: as for `from_paddle`.
     """
-    return _to(PADDLE, model, state)
+    entries = to_layout(PADDLE, same_function(PADDLE, architecture(model)), state)
+    return {name: np.array(tensor.numpy(force=True), order="C") for name, tensor in entries.items()}
 
 
 def from_timm(model: str | Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -55,8 +65,8 @@ def from_timm(model: str | Architecture, state: Mapping[str, Tensor]) -> dict[st
     Raises:
         ResnexusError: a Res2Net of the Paddle variant, or names or shapes that are missing or left over.
     """
-    arrays = {name: tensor.numpy(force=True) for name, tensor in state.items() if not name.endswith(_COUNTER)}
-    return _from(TIMM, _same_function_as_timm(model), arrays)
+    row = same_function(TIMM, architecture(model))
+    return from_layout(TIMM, row, {name: tensor.detach().clone() for name, tensor in state.items()})
 
 
 def to_timm(model: str | Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -65,15 +75,67 @@ def to_timm(model: str | Architecture, state: Mapping[str, Tensor]) -> dict[str,
     Raises:
         ResnexusError: as for `from_timm`.
     """
-    arrays = _to(TIMM, _same_function_as_timm(model), state)
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    entries = to_layout(TIMM, same_function(TIMM, architecture(model)), state)
+    return {name: tensor.detach().cpu().clone() for name, tensor in entries.items()}
 
 
-_COUNTER = "num_batches_tracked"
+def same_function(layout: Layout, row: Architecture) -> Architecture:
+    """Return `row`, if its weights mean the same in a layout.
+
+    Raises:
+        ResnexusError: they would give another function there; says which.
+    """
+    if reason := layout.refusal(row):
+        raise ResnexusError(reason)
+    return row
+
+
+def from_layout(layout: Layout, row: Architecture, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the names and the storage of a state in any layout into ours, whatever function it had there.
+
+    Args:
+        layout: whose names the entries have.
+        row: the network.
+        entries: name -> tensor. Counters may be missing, and are then 0.
+
+    Returns:
+        A state dict for `load_state_dict(..., strict=True)`; its tensors are contiguous and may be those of `entries`.
+
+    Raises:
+        ResnexusError: names or shapes that are missing or left over, all listed at once.
+    """
+    table = _tensors(names(layout, row))
+    if not any(table[name][0] in entries for name in HEAD):
+        table = {name: entry for name, entry in table.items() if name not in HEAD}
+    found = [name for name in entries if not name.endswith(COUNTER)]
+    _check_names(f"{layout.name} entries for {row.name}", found, [theirs for theirs, _ in table.values()])
+    state = {ours: _restored(entries[theirs], storage) for ours, (theirs, storage) in table.items()}
+    _check_shapes(row, state)
+    for ours, (theirs, _) in table.items():
+        if ours.endswith("running_var"):
+            state[_counter(ours)] = entries.get(_counter(theirs), torch.tensor(0))
+    return state
+
+
+def to_layout(layout: Layout, row: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate our state into the names and the storage of any layout, the inverse of `from_layout`.
+
+    Counters go along where the layout has a place for them.
+
+    Raises:
+        ResnexusError: as for `from_layout`.
+    """
+    table = names(layout, row)
+    tensors = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
+    expected = [name for name in _tensors(table) if name not in HEAD or any(part in state for part in HEAD)]
+    _check_names(f"entries for {row.name}", tensors, expected)
+    _check_shapes(row, tensors)
+    stored = ((table[name], tensor) for name, tensor in state.items() if name in table)
+    return {theirs: _stored(tensor, storage) for (theirs, storage), tensor in stored}
 
 
 @cache
-def shapes(row: Architecture) -> dict[str, tuple[int, ...]]:
+def shapes(row: Architecture) -> dict[str, Shape]:
     """Return our entry name -> shape for 1000 classes and 3 image channels, in the order of our state."""
     with torch.device("meta"):
         return {name: tuple(tensor.shape) for name, tensor in Network(row).state_dict().items()}
@@ -81,12 +143,19 @@ def shapes(row: Architecture) -> dict[str, tuple[int, ...]]:
 
 @cache
 def names(layout: Layout, row: Architecture) -> dict[str, tuple[str, Storage]]:
-    """Return our entry name -> (the other library's name, how it stores the entry), in the order of our state.
+    """Return our entry name -> (the name in a layout, how it stores the entry), in the order of our state.
 
-    Entries that the other library does not store are left out.
+    Entries that the layout does not store are left out.
     """
     found = {name: _translate(layout, row, name) for name in shapes(row)}
     return {name: entry for name, entry in found.items() if entry is not None}
+
+
+def stored_shapes(layout: Layout, row: Architecture, num_classes: int = 1000, in_chans: int = 3) -> dict[str, Shape]:
+    """Return the entries of a state in a layout but for its counters, name -> shape; no last layer for 0 classes."""
+    ours = _fitted_shapes(row, num_classes, in_chans)
+    table = _tensors(names(layout, row))
+    return {theirs: _stored_shape(ours[name], storage) for name, (theirs, storage) in table.items() if name in ours}
 
 
 def _translate(layout: Layout, row: Architecture, name: str) -> tuple[str, Storage] | None:
@@ -97,87 +166,64 @@ def _translate(layout: Layout, row: Architecture, name: str) -> tuple[str, Stora
         if rule.theirs is None:
             return None
         numbers = {field: int(text) for field, text in match.groupdict().items()}
-        return rule.theirs.format(**numbers, **layout.fields(row, numbers)), rule.storage
+        return rule.theirs.format(ours=name, **numbers, **layout.fields(row, numbers)), rule.storage
     raise LookupError(f"no rule of the {layout.name} layout fits {name!r}")
 
 
-def _from(layout: Layout, model: str | Architecture, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
-    row = architecture(model)
-    table = names(layout, row)
-    _check_names(f"{layout.name} entries for {row.name}", arrays, [theirs for theirs, _ in table.values()])
-    state = {
-        ours: torch.from_numpy(np.array(_stored_as_ours(arrays[theirs], storage), order="C"))
-        for ours, (theirs, storage) in table.items()
-    }
-    _check_shapes(row, state)
-    for name in list(state):
-        if name.endswith("running_var"):
-            state[name.replace("running_var", _COUNTER)] = torch.tensor(0)
-    return state
+def _tensors(table: dict[str, tuple[str, Storage]]) -> dict[str, tuple[str, Storage]]:
+    return {name: entry for name, entry in table.items() if not name.endswith(COUNTER)}
 
 
-def _to(layout: Layout, model: str | Architecture, state: Mapping[str, Tensor]) -> dict[str, Array]:
-    row = architecture(model)
-    table = names(layout, row)
-    stored = [name for name in state if not name.endswith(_COUNTER)]
-    _check_names(f"entries for {row.name}", stored, table)
-    _check_shapes(row, {name: state[name] for name in stored})
-    return {
-        theirs: np.array(_ours_stored_as(state[ours].numpy(force=True), storage), order="C")
-        for ours, (theirs, storage) in table.items()
-    }
+def _counter(name: str) -> str:
+    return f"{name.rpartition('.')[0]}.{COUNTER}"
 
 
-def _stored_as_ours(array: Array, storage: Storage) -> Array:
+def _restored(tensor: Tensor, storage: Storage) -> Tensor:
+    if storage == "transposed" and tensor.ndim == 2:
+        return tensor.T.contiguous()
+    if storage == "conv1x1" and tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
+        return tensor[:, :, 0, 0].contiguous()
+    return tensor.contiguous()
+
+
+def _stored(tensor: Tensor, storage: Storage) -> Tensor:
     if storage == "transposed":
-        return array.T
-    if storage == "conv1x1":
-        return array.reshape(array.shape[:2])
-    return array
+        return tensor.T.contiguous()
+    return tensor[:, :, None, None].contiguous() if storage == "conv1x1" else tensor
 
 
-def _ours_stored_as(array: Array, storage: Storage) -> Array:
+def _stored_shape(shape: Shape, storage: Storage) -> Shape:
     if storage == "transposed":
-        return array.T
-    if storage == "conv1x1":
-        return array[:, :, None, None]
-    return array
-
-
-def _same_function_as_timm(model: str | Architecture) -> Architecture:
-    row = architecture(model)
-    if row.block == "res2" and row.cascade == "paddle":
-        raise ResnexusError(
-            f"{row.name} computes another function than timm's Res2Net of the same shapes: it chains the splits of "
-            "stage 0's first block and its pools do not count padding. Build it with cascade='authors' to exchange "
-            "weights with timm"
-        )
-    return row
+        return shape[::-1]
+    return (*shape, 1, 1) if storage == "conv1x1" else shape
 
 
 def _check_names(what: str, present: Iterable[str], expected: Iterable[str]) -> None:
-    present, expected = list(present), list(expected)
-    missing = [f"- {name}" for name in expected if name not in set(present)]
-    left_over = [f"+ {name}" for name in present if name not in set(expected)]
+    there, wanted = dict.fromkeys(present), dict.fromkeys(expected)
+    missing = [f"- {name}" for name in wanted if name not in there]
+    left_over = [f"+ {printable(name)}" for name in there if name not in wanted]
     if missing or left_over:
         shown = "\n".join(missing + left_over)
         raise ResnexusError(f"{what}: {len(missing)} missing (-) and {len(left_over)} left over (+)\n{shown}")
 
 
+def _fitted_shapes(row: Architecture, num_classes: int, in_chans: int) -> dict[str, Shape]:
+    found = dict(shapes(row))
+    found[FIRST_CONV] = (found[FIRST_CONV][0], in_chans, *found[FIRST_CONV][2:])
+    weight, bias = HEAD
+    found |= {weight: (num_classes, found[weight][1]), bias: (num_classes,)}
+    return found if num_classes else {name: shape for name, shape in found.items() if name not in HEAD}
+
+
 def _check_shapes(row: Architecture, state: Mapping[str, Tensor]) -> None:
-    first = next(name for name in state if name.startswith("stem."))
-    in_chans = state[first].shape[1] if state[first].ndim == 4 else 3
-    num_classes = len(state["head.bias"]) if state["head.bias"].ndim == 1 else 1000
-    free = {
-        first: (shapes(row)[first][0], in_chans, *shapes(row)[first][2:]),
-        "head.weight": (num_classes, shapes(row)["head.weight"][1]),
-        "head.bias": (num_classes,),
-    }
-    expected = shapes(row) | free
+    in_chans = state[FIRST_CONV].shape[1] if state[FIRST_CONV].ndim == 4 else 3
+    bias = state.get(HEAD[1])
+    num_classes = 0 if bias is None else len(bias) if bias.ndim == 1 else 1000
+    expected = _fitted_shapes(row, num_classes, in_chans)
     wrong = [
-        f"- {name} {expected[name]}\n+ {name} {tuple(tensor.shape)}"
+        f"- {name} {expected.get(name)}\n+ {name} {tuple(tensor.shape)}"
         for name, tensor in state.items()
-        if tensor.shape != expected[name]
+        if tensor.shape != expected.get(name)
     ]
     if wrong:
         shown = "\n".join(wrong)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from resnexus.errors import printable
 from resnexus.weights.stored import MAX_AXES, Contents, Span, StoredArray, shown
 from resnexus.weights.unpickling import PdparamsError, unpickle
 
@@ -61,13 +62,14 @@ def read_pdparams(path: str | os.PathLike[str], prefix: str | None = None) -> di
         PdparamsError: no such file, not a Paddle state dict, damaged, something a weight file has no use for, or a
             choice of `prefix` that is missing or does not exist.
     """
+    named = printable(os.fspath(path))
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise PdparamsError(f"{os.fspath(path)}: not a regular file")
+            raise PdparamsError(f"{named}: not a regular file")
         with open(path, "rb") as file:
-            return _read(file, os.fspath(path), prefix)
+            return _read(file, named, prefix)
     except OSError as error:
-        raise PdparamsError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
+        raise PdparamsError(f"{named}: cannot be read: {error.strerror or error}") from error
 
 
 def _read(file: BufferedReader, path: str, prefix: str | None) -> dict[str, Array]:
@@ -159,12 +161,12 @@ def _select(entries: Mapping[str, _Entry], prefix: str | None, path: str) -> dic
         found = {known for known in PREFIXES if any(name.startswith(f"{known}.") for name in entries)}
         if not found:
             return dict(entries)
-        prefix = min(found)
+        prefix = min(found)  # the student, if there is one
         others = [name for name in entries if not name.startswith(f"{prefix}.")]
         if others:
             raise PdparamsError(
                 f"{path}: holds {' and '.join(sorted(found))} entries and others, such as {shown(others[0])}: "
-                f"choose one with prefix={' or prefix='.join(map(repr, sorted(found)))}"
+                f"choose one with prefix={' or prefix='.join(map(repr, sorted(found)))} (--prefix {prefix})"
             )
     start = prefix.rstrip(".") + "."
     selected = {name.removeprefix(start): entry for name, entry in entries.items() if name.startswith(start)}

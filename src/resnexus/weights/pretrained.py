@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.spec import Architecture
-from resnexus.errors import ResnexusError
-from resnexus.weights.checkpoint_file import read_checkpoint
+from resnexus.errors import ResnexusError, printable
+from resnexus.progress import Shown
+from resnexus.weights.checkpoint_file import CheckpointRecord, read_checkpoint, read_record
 from resnexus.weights.convert import SUFFIXES, load_state, ours
 from resnexus.weights.detect import differing_fields
+from resnexus.weights.mapping import FIRST_CONV, HEAD
 from resnexus.weights.store import fetch, find_tag
-
-FIRST_CONV = "stem.0.conv.weight"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,17 @@ class Trained:
     Attributes:
         origin: where they come from, for messages.
         state: the state dict of `create_model`.
+        record: what is known of them, their network included.
     """
 
     origin: str
     state: dict[str, Tensor]
+    record: CheckpointRecord
 
     @property
     def num_classes(self) -> int:
         """Outputs of the last layer, 0 if there is none."""
-        return len(self.state["head.bias"]) if "head.bias" in self.state else 0
+        return len(self.state[HEAD[1]]) if HEAD[1] in self.state else 0
 
     @property
     def in_chans(self) -> int:
@@ -44,10 +46,14 @@ class Trained:
         return self.state[FIRST_CONV].shape[1]
 
     def for_channels(self, in_chans: int) -> Trained:
-        """Return the weights with a first convolution for images of other channels, by `fold_channels`."""
+        """Return the weights with a first convolution for images of other channels, by `fold_channels`.
+
+        The record then has no preprocessing: that was for the channels of before.
+        """
         if in_chans == self.in_chans:
             return self
-        return replace(self, state=self.state | {FIRST_CONV: fold_channels(self.state[FIRST_CONV], in_chans)})
+        state = self.state | {FIRST_CONV: fold_channels(self.state[FIRST_CONV], in_chans)}
+        return replace(self, state=state, record=replace(self.record, preprocess=None))
 
 
 def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained:
@@ -62,14 +68,20 @@ def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained
         ResnexusError: no such weights, or they are another network's.
     """
     if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_file_name(source)):
-        return Trained(origin=os.fspath(source), state=ours(load_state(source), row)[1])
-    record = find_tag(row.name, "imagenet" if source is True else str(source))
+        loaded = load_state(source)
+        state = ours(loaded, row)[1]
+        record = loaded.record
+        if record.source is None and record.version is None:
+            record = replace(record, source=printable(loaded.path.name))
+        return Trained(origin=printable(loaded.path), state=state, record=replace(record, architecture=row))
+    published = find_tag(row.name, "imagenet" if source is True else str(source))
     if changed := differing_fields(row, CATALOG[row.name]):
         raise ResnexusError(
-            f"{changed}: the weights {record.tag!r} are those of the published {row.name}; leave that out, or give "
+            f"{changed}: the weights {published.tag!r} are those of the published {row.name}; leave that out, or give "
             "pretrained= a file of weights that fit"
         )
-    return Trained(origin=f"{row.name}:{record.tag}", state=read_checkpoint(fetch(record)))
+    path = fetch(published, progress=Shown())
+    return Trained(origin=f"{row.name}:{published.tag}", state=read_checkpoint(path), record=read_record(path))
 
 
 def assign(network: nn.Module, state: Mapping[str, Tensor]) -> None:

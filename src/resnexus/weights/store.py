@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -15,13 +14,15 @@ from urllib.parse import unquote, urlsplit
 from resnexus.architectures.catalog import BASELINES, architecture
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.spec import Architecture
-from resnexus.errors import ResnexusError, unknown
-from resnexus.files import replacing
-from resnexus.home import home
+from resnexus.errors import ResnexusError, printable, unknown
+from resnexus.files import replacing, sweep
+from resnexus.home import HOME_VARIABLE, home
+from resnexus.progress import Progress
+from resnexus.records import RecordError, read_json, write_json
 from resnexus.series.checkpoints import Checkpoint, checkpoints, tags
-from resnexus.weights.checkpoint_file import CheckpointFileError, Provenance, sha256, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointFileError, CheckpointRecord, sha256, write_checkpoint
 from resnexus.weights.download import DEFAULT_PATIENCE, Patience, download
-from resnexus.weights.mapping import from_paddle
+from resnexus.weights.mapping import FIRST_CONV, from_paddle
 from resnexus.weights.pdparams import read_pdparams
 
 _log = logging.getLogger("resnexus")
@@ -29,7 +30,6 @@ _log = logging.getLogger("resnexus")
 MIRROR_VARIABLE = "RESNEXUS_MIRROR"
 OFFLINE_VARIABLE = "RESNEXUS_OFFLINE"
 
-_CLASSES = 1000
 _SLACK_BYTES = 1 << 24  # names and pickling beside the numbers themselves
 
 
@@ -99,7 +99,7 @@ def fetch(
     *,
     row: Architecture | None = None,
     offline: bool | None = None,
-    progress: bool = True,
+    progress: Progress | None = None,
     keep_source: bool = False,
     patience: Patience = DEFAULT_PATIENCE,
 ) -> Path:
@@ -114,12 +114,13 @@ def fetch(
         row: the network it fits; by default the one that the record names.
         offline: use no network, only what is there; by default what RESNEXUS_OFFLINE says. A mirror that is a folder
             (RESNEXUS_MIRROR=file:///...) still serves.
-        progress: draw a progress bar on standard error, if that is a terminal.
+        progress: told the megabytes as they arrive; nothing is shown if None.
         keep_source: keep the published file beside the converted one.
         patience: time-outs and retries.
 
     Raises:
-        StoreError: not there and offline, a file that does not fit the network, or a hash that is not the recorded.
+        StoreError: not there and offline, a folder that cannot be written, a file that does not fit the network, or a
+            hash that is not the recorded.
         DownloadError: the file could not be brought.
     """
     record = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint
@@ -132,10 +133,8 @@ def fetch(
                 f"{record.name} is not in {target.parent} and the network must not be used (offline): fetch it "
                 f"first, or set {MIRROR_VARIABLE}=file:///FOLDER"
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
             if not target.is_file():
-                _sweep(target)
                 _obtain(record, row, url, target, keep_source=keep_source, progress=progress, patience=patience)
     _check_converted(target)
     return target
@@ -157,12 +156,18 @@ def _is_offline(offline: bool | None) -> bool:
 def _address(url: str) -> str:
     """Return where to fetch a published file: a mirror holds it under the same path."""
     mirror = os.environ.get(MIRROR_VARIABLE)
-    if mirror:
-        url = mirror.rstrip("/") + urlsplit(url).path
-    scheme = urlsplit(url).scheme
+    if not mirror:
+        return url
+    scheme = urlsplit(mirror).scheme
+    if not scheme:
+        folder = Path(mirror).expanduser().absolute().as_uri()
+        raise ResnexusError(
+            f"{MIRROR_VARIABLE}={printable(mirror)} is not an address: for a folder set {MIRROR_VARIABLE}={folder}, "
+            "for a server one that begins with http:// or https://"
+        )
     if scheme not in ("http", "https", "file"):
-        raise unknown(f"kind of address in {MIRROR_VARIABLE}={mirror}", scheme, ("http", "https", "file"))
-    return url
+        raise unknown(f"kind of address in {MIRROR_VARIABLE}={printable(mirror)}", scheme, ("http", "https", "file"))
+    return mirror.rstrip("/") + urlsplit(url).path
 
 
 @contextmanager
@@ -171,20 +176,22 @@ def _locked(target: Path) -> Iterator[None]:
 
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _log.warning("waiting for another process that fetches %s", target.stem)
-        lock.acquire()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("waiting for another process that fetches %s", target.stem)
+            lock.acquire()
+        sweep(target.parent)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {printable(target.parent)}: {error.strerror or error}. Set {HOME_VARIABLE} to a folder "
+            "that can be written"
+        ) from error
     try:
         yield
     finally:
         lock.release()
-
-
-def _sweep(target: Path) -> None:
-    """Remove what a killed process was writing; nobody else is, while the lock is held."""
-    for left in target.parent.glob(f".*{target.stem}.*.new"):
-        left.unlink()
 
 
 def _obtain(
@@ -194,7 +201,7 @@ def _obtain(
     target: Path,
     *,
     keep_source: bool,
-    progress: bool,
+    progress: Progress | None,
     patience: Patience,
 ) -> None:
     cost = complexity(row)
@@ -216,24 +223,28 @@ def _convert(record: Checkpoint, row: Architecture, url: str, source: Path, targ
     try:
         _check_source(record, url, digest, target)
         state = from_paddle(row, read_pdparams(source))
-        if state["head.weight"].shape[0] != _CLASSES or state["stem.0.conv.weight"].shape[1] != 3:
-            raise ResnexusError(f"expected {_CLASSES} classes and 3 image channels")
+        classes = len(state["head.bias"]) if "head.bias" in state else 0
+        if classes != len(record.classes) or state[FIRST_CONV].shape[1] != 3:
+            raise ResnexusError(f"expected {len(record.classes)} classes and 3 image channels")
     except ResnexusError as error:
         kept = source
         if discardable:
             kept = source.replace(source.with_name(f"{source.name}.rejected"))
         raise StoreError(f"{url} is not the published {record.name}: {error}\nIt lies at {kept}") from error
-    provenance = Provenance(
+    contents = CheckpointRecord(
         architecture=row,
+        classes=record.classes,
+        preprocess=record.preprocess,
+        recipe=None if record.recipe is None else record.recipe.flat(),
+        metrics={"top1": record.published.top1, "top5": record.published.top5},
         source=record.url,
         source_sha256=digest,
         checkpoint=record.name,
         tag=record.tag,
         licence=record.licence,
-        preprocess=record.preprocess,
     )
     with replacing(target, CheckpointFileError) as temporary:
-        write_checkpoint(state, temporary, provenance)
+        write_checkpoint(state, temporary, contents)
         receipt = Receipt(
             url=url,
             source_sha256=digest,
@@ -243,8 +254,7 @@ def _convert(record: Checkpoint, row: Architecture, url: str, source: Path, targ
             fetched=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         # The receipt first: a converted file must never lie there without one.
-        with replacing(_receipt_path(target), CheckpointFileError) as text:
-            text.write_text(json.dumps(vars(receipt), indent=1) + "\n", encoding="utf-8")
+        write_json(receipt, _receipt_path(target))
 
 
 def _check_source(record: Checkpoint, url: str, digest: str, target: Path) -> None:
@@ -266,11 +276,10 @@ def read_receipt(target: Path) -> Receipt:
     Raises:
         StoreError: it is missing or damaged.
     """
-    path = _receipt_path(target)
     try:
-        return Receipt(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Delete it and {target}, and fetch again") from error
+        return read_json(Receipt, _receipt_path(target))
+    except RecordError as error:
+        raise StoreError(f"{error}. Delete it and {target}, and fetch again") from error
 
 
 def _receipt_path(target: Path) -> Path:

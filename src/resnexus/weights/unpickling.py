@@ -87,7 +87,15 @@ class _Machine:
         return PdparamsError(f"{self.path}: refused {what} at byte {self.opcode_at:,}: {why}")
 
     def truncated(self) -> PdparamsError:
-        return PdparamsError(f"{self.path}: truncated: the file ends at byte {self.size:,}, before its pickle does")
+        return PdparamsError(
+            f"{self.path}: the file is cut off (truncated): it ends at byte {self.size:,}, before its pickle does"
+        )
+
+    def cut_off(self, what: str) -> PdparamsError:
+        return PdparamsError(
+            f"{self.path}: the file is cut off, or damaged at byte {self.opcode_at:,}: {what} begins there, and only "
+            f"{self.size - self.at:,} bytes follow"
+        )
 
     # Bytes of the file
 
@@ -112,7 +120,7 @@ class _Machine:
     def skip(self, count: int, text: bool) -> Span:
         span = Span(self.at, count, text)
         if count > self.size - self.at:
-            raise self.refused(f"a string of {count:,} bytes", f"only {self.size - self.at:,} bytes follow")
+            raise self.cut_off(f"a string of {count:,} bytes")
         self.file.seek(count, os.SEEK_CUR)
         self.at += count
         return span
@@ -154,7 +162,7 @@ class _Machine:
     def frame(self) -> None:
         length = self.number(8)
         if length > self.size - self.at:
-            raise self.refused(f"a frame of {length:,} bytes", f"only {self.size - self.at:,} bytes follow")
+            raise self.cut_off(f"a frame of {length:,} bytes")
 
     def text(self, length: int) -> None:
         if length > NAME_LIMIT:

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnexus.acceleration.backends.contract import Job
-from resnexus.acceleration.native.layers import Layers
+from resnexus.acceleration.lowering.lower import lower
+from resnexus.acceleration.native.calls import KernelCalls
 from resnexus.acceleration.native.layout import blocked, cells_of, planes
-from resnexus.acceleration.native.lowering import lower
-from resnexus.acceleration.native.memory import allocate, place
+from resnexus.acceleration.native.memory import allocate, share
 from resnexus.acceleration.native.packing import LANES, panels, spread, strassen, winograd_matrix
+from resnexus.acceleration.native.placement import place
 from resnexus.architectures.catalog import architecture
 from resnexus.models import create_model
 from resnexus.rewrites.table import rewritten
@@ -25,24 +26,24 @@ from resnexus.rewrites.table import rewritten
 def test_nothing_shares_memory_while_it_is_alive(name, batch_size):
     row = architecture(name)
     network = rewritten(create_model(row, depths=(1,) * len(row.depths)).eval(), ["fold_batch_norm"])
-    layers = Layers()
-    images, logits = lower(network, Job(batch_size=batch_size), layers)
-    placement = place(layers.layers, images, logits)
+    calls = KernelCalls()
+    images, logits = place(lower(network), Job(batch_size=batch_size), calls)
+    memories = share(calls.calls, images, logits)
 
-    uses: dict = {images.buffer: [0], logits.buffer: [len(layers.layers)]}
-    for index, layer in enumerate(layers.layers):
-        for value in layer.activations():
+    uses: dict = {images.buffer: [0], logits.buffer: [len(calls.calls)]}
+    for index, call in enumerate(calls.calls):
+        for value in call.activations():
             uses.setdefault(value.buffer, []).append(index)
-    assert set(uses) == set(placement.memories)
+    assert set(uses) == set(memories.of)
     buffers = list(uses)
     for one in buffers:
-        assert one.floats <= placement.sizes[placement.memories[one]]
+        assert one.floats <= memories.sizes[memories.of[one]]
         for other in buffers:
-            if one is other or placement.memories[one] != placement.memories[other]:
+            if one is other or memories.of[one] != memories.of[other]:
                 continue
             assert max(uses[one]) < min(uses[other]) or max(uses[other]) < min(uses[one])
             assert one.border == other.border  # the zeros around the one stay zeros around the other
-    assert sum(placement.sizes) < 0.6 * sum(buffer.floats for buffer in buffers)
+    assert sum(memories.sizes) < 0.6 * sum(buffer.floats for buffer in buffers)
 
 
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 70), st.integers(1, 70), st.booleans())

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
-import errno
 import os
+import stat
+import threading
 import time
+from pathlib import Path
 
 import pytest
-import torch
 from test_plan import PLAN
 
-from resnexus.acceleration.planning.cache import Cache, CacheWarning, digest, images_digest, weights_digest
+from resnexus.acceleration.planning.builds import CacheError, CacheWarning
+from resnexus.acceleration.planning.cache import BYTES_VARIABLE, MOST_BYTES, Cache
+from resnexus.acceleration.planning.plan import Check
+from resnexus.acceleration.planning.space import NoSpaceError
 from resnexus.errors import ResnexusError
+from resnexus.trust import TrustError
 
 KEY = {"row": "tiny", "batch_size": 2}
+CHECK = Check(agreement=PLAN.agreement, images=3)
 
 
 def _stored(folder):
@@ -23,75 +29,35 @@ def cache(tmp_path):
     return Cache(tmp_path / "engines")
 
 
-def _build(cache, files=(("model.bin", b"weights"), ("deep/model.xml", b"graph"))):
+def _build(cache, key=None):
     with cache.scratch() as scratch:
         built = scratch / "built"
-        for name, content in files:
-            (built / name).parent.mkdir(parents=True, exist_ok=True)
-            (built / name).write_bytes(content)
-        return cache.keep_build(KEY, built)
+        built.mkdir()
+        (built / "model.bin").write_bytes(b"weights")
+        return cache.keep_build(key or KEY, built)
 
 
 def test_plans_and_checks_are_found_again(cache):
     assert cache.read_plan(KEY) is None
     assert cache.read_check(KEY) is None
     cache.write_plan(KEY, PLAN)
-    cache.write_check(KEY, PLAN.agreement)
+    cache.write_check(KEY, CHECK)
     assert cache.read_plan({"batch_size": 2, "row": "tiny"}) == PLAN
-    assert cache.read_check(KEY) == PLAN.agreement
+    assert cache.read_check(KEY) == CHECK
     assert cache.read_plan({**KEY, "batch_size": 3}) is None
     assert len(_stored(cache.folder)) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b"[" * 100_000])
 def test_damaged_records_are_said_and_not_used(content, cache):
     cache.write_plan(KEY, PLAN)
-    cache.write_check(KEY, PLAN.agreement)
+    cache.write_check(KEY, CHECK)
     for path in cache.folder.rglob("*.json"):
         path.write_bytes(content)
-    with pytest.warns(CacheWarning, match=r"the stored plan .* is damaged \(.*planning again"):
+    with pytest.warns(CacheWarning, match=r"the stored plan is damaged \(.*\.json.*; planning again"):
         assert cache.read_plan(KEY) is None
-    with pytest.warns(CacheWarning, match=r"the stored check .* is damaged \(.*checking again"):
+    with pytest.warns(CacheWarning, match=r"the stored check is damaged \(.*\.json.*; checking again"):
         assert cache.read_check(KEY) is None
-
-
-def test_builds_are_found_again(cache):
-    assert cache.find_build(KEY) is None
-    folder = _build(cache)
-    assert cache.find_build(KEY) == folder
-    assert (folder / "deep" / "model.xml").read_bytes() == b"graph"
-    assert cache.find_build({**KEY, "batch_size": 3}) is None
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda folder: (folder / "model.bin").write_bytes(b"weightz"), r"changed: model.bin"),
-        (lambda folder: (folder / "model.bin").unlink(), r"missing or left over"),
-        (lambda folder: (folder / "more").write_bytes(b""), r"missing or left over"),
-        (lambda folder: (folder / "manifest.json").unlink(), r"manifest cannot be read"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest cannot be read"),
-        (lambda folder: (folder / "manifest.json").write_text("3"), r"missing or left over"),
-    ],
-)
-def test_damaged_builds_are_said_and_removed(damage, message, cache):
-    folder = _build(cache)
-    assert cache.find_build(KEY) == folder
-    damage(folder)
-    cache = Cache(cache.folder)
-    with pytest.warns(CacheWarning, match=message):
-        assert cache.find_build(KEY) is None
-    assert not folder.exists()
-    assert cache.find_build(KEY) is None
-    assert _build(cache) == folder
-
-
-def test_the_first_of_two_processes_wins(cache):
-    first = _build(cache)
-    second = _build(cache, [("model.bin", b"the same, built a moment later")])
-    assert first == second
-    assert (first / "model.bin").read_bytes() == b"weights"
-    assert cache.find_build(KEY) == first
 
 
 def test_interruptions_leave_nothing_behind(cache):
@@ -123,32 +89,177 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         cache.write_plan(KEY, PLAN)
 
 
-def test_a_built_network_that_cannot_be_kept(cache, monkeypatch):
-    def full(*names):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("resnexus.acceleration.planning.cache.os.replace", full)
-    with pytest.raises(ResnexusError, match=r"cannot write to .*built: No space left on device; give"):
-        _build(cache)
-
-
 def test_the_default_folder_follows_the_environment(tmp_path, monkeypatch):
     pytest.importorskip("platformdirs", reason="the default folder is the store's")
     monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path))
     assert Cache().folder == tmp_path / "engines"
 
 
-def test_digests_tell_names_types_shapes_and_values_apart(random_network):
-    network = random_network("SE_ResNet18_vd", depths=(1,))
-    before = weights_digest(network)
-    assert weights_digest(network) == before
-    assert weights_digest(network.float()) != before
-    network.double().stem[0].norm.running_mean[3] += 1e-9
-    assert weights_digest(network) != before
-    wide, high = torch.nn.Linear(2, 3, bias=False), torch.nn.Linear(3, 2, bias=False)
-    high.weight.data = wide.weight.data.reshape(2, 3)
-    assert weights_digest(wide) != weights_digest(high)
-    images = torch.zeros(2, 3, 4, 4)
-    assert images_digest(images) != images_digest(images.reshape(2, 3, 2, 8))
-    assert images_digest(images) == images_digest(images.clone())
-    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+def test_what_the_cache_makes_is_ours_alone_whatever_the_umask(cache):
+    before = os.umask(0)
+    try:
+        cache.write_plan(KEY, PLAN)
+        cache.write_check(KEY, CHECK)
+        _build(cache)
+        with cache.alone(KEY, lambda: None):
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(cache.folder).parts[0]: set() for path in cache.folder.rglob("*")}
+    for path in cache.folder.rglob("*"):
+        modes[path.relative_to(cache.folder).parts[0]].add(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    assert modes == {"plans": {0}, "checks": {0}, "built": {0}, "locks": {0}}
+    assert stat.S_IMODE(cache.folder.stat().st_mode) == 0o700
+    assert cache.read_plan(KEY) == PLAN
+    assert cache.find_build(KEY) is not None
+
+
+USES = {
+    "read_plan": lambda cache: cache.read_plan(KEY),
+    "read_check": lambda cache: cache.read_check(KEY),
+    "find_build": lambda cache: cache.find_build(KEY),
+    "write_plan": lambda cache: cache.write_plan(KEY, PLAN),
+    "keep_build": _build,
+    "clear": lambda cache: cache.clear(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_folder_that_others_may_write_is_refused(use, cache):
+    cache.folder.mkdir()
+    cache.folder.chmod(0o770)
+    with pytest.raises(TrustError, match=r"engines .* can be written by its group.* chmod go-w .*engines"):
+        USES[use](cache)
+    assert list(cache.folder.rglob("*")) == []
+    cache.folder.chmod(0o755)
+    USES[use](cache)
+
+
+@pytest.mark.parametrize(
+    ("below", "use"),
+    [
+        ("plans", "read_plan"),
+        ("plans", "write_plan"),
+        ("checks", "read_check"),
+        ("built", "find_build"),
+        ("built", "keep_build"),
+    ],
+)
+def test_a_folder_below_that_others_may_write_is_refused(below, use, cache):
+    cache.write_plan(KEY, PLAN)
+    cache.write_check(KEY, CHECK)
+    _build(cache)
+    (cache.folder / below).chmod(0o707)
+    cache = Cache(cache.folder)
+    with pytest.raises(TrustError, match=rf"{below} .* can be written by everybody"):
+        USES[use](cache)
+
+
+def test_a_plan_that_others_may_write_is_refused(cache):
+    cache.write_plan(KEY, PLAN)
+    (path,) = (cache.folder / "plans").iterdir()
+    path.chmod(0o666)
+    with pytest.raises(TrustError, match=rf"{path.name} .* can be written by its group and everybody"):
+        cache.read_plan(KEY)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_what_belongs_to_somebody_else_is_refused(cache):
+    cache.write_plan(KEY, PLAN)
+    (path,) = (cache.folder / "plans").iterdir()
+    os.chown(path, 12345, 0)
+    with pytest.raises(TrustError, match=r"belongs to user 12345"):
+        cache.read_plan(KEY)
+    os.chown(cache.folder, 12345, 0)
+    for use in USES.values():
+        with pytest.raises(TrustError, match=r"engines belongs to user 12345"):
+            use(cache)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_cache_that_is_a_file_is_one_sentence(use, cache):
+    cache.folder.write_bytes(b"")
+    with pytest.raises(CacheError, match=r"engines.*(is no folder: give|File exists; give|Not a directory; give)"):
+        USES[use](cache)
+    assert cache.folder.read_bytes() == b""
+
+
+def test_what_cannot_be_read_is_one_sentence(cache, monkeypatch):
+    cache.write_plan(KEY, PLAN)
+
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(CacheError, match=r"cannot read .*\.json: Permission denied; give another cache_dir or set"):
+        cache.read_plan(KEY)
+    monkeypatch.undo()
+    monkeypatch.setattr("resnexus.acceleration.planning.cache.check_own", denied)
+    with pytest.raises(CacheError, match=r"cannot read .*engines: Permission denied"):
+        cache.read_plan(KEY)
+
+
+def test_a_full_disk_leaves_the_plan_before(cache, monkeypatch):
+    cache.write_plan(KEY, PLAN)
+
+    def full(*names):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resnexus.acceleration.planning.cache.os.replace", full)
+    with pytest.raises(NoSpaceError, match=r"no space left on the disk of .*plans: make room there, give another"):
+        cache.write_plan(KEY, PLAN)
+    monkeypatch.undo()
+    assert cache.read_plan(KEY) == PLAN
+    assert len(_stored(cache.folder)) == 1
+
+
+def test_clearing_removes_plans_checks_and_builds(cache):
+    assert cache.clear() == 0
+    cache.write_plan(KEY, PLAN)
+    cache.write_check(KEY, CHECK)
+    _build(cache)
+    assert cache.clear() > len(b"weights")
+    assert _stored(cache.folder) == []
+    assert cache.read_plan(KEY) is None
+    assert cache.find_build(KEY) is None
+    assert cache.clear() == 0
+
+
+def test_clearing_leaves_what_is_not_the_caches_own(cache):
+    _build(cache)
+    (cache.folder / "notes.txt").write_text("mine")
+    (cache.folder / "plans").mkdir()
+    (cache.folder / "plans" / "notes.txt").write_text("mine")
+    cache.clear()
+    assert _stored(cache.folder) == ["notes.txt", "plans/notes.txt"]
+
+
+def test_the_size_follows_the_environment(cache, monkeypatch):
+    assert cache.builds.most_bytes == MOST_BYTES == 4 * 2**30
+    monkeypatch.setenv(BYTES_VARIABLE, "1000000")
+    assert Cache(cache.folder).builds.most_bytes == 1_000_000
+    assert Cache(cache.folder, most_bytes=5).builds.most_bytes == 5
+    for wrong in ("4 GiB", "-1", "1e9", "٣"):
+        monkeypatch.setenv(BYTES_VARIABLE, wrong)
+        with pytest.raises(ResnexusError, match=rf"RESNEXUS_ENGINES_BYTES={wrong}: expected a whole number of bytes"):
+            Cache(cache.folder)
+
+
+def test_one_at_a_time_for_a_key(cache):
+    order = []
+    inside, waits = threading.Event(), threading.Event()
+
+    def second():
+        inside.wait(60)
+        with Cache(cache.folder).alone(KEY, waits.set):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    other.start()
+    with cache.alone(KEY, lambda: order.append("must not wait")):
+        inside.set()
+        assert waits.wait(60)
+        with cache.alone({**KEY, "batch_size": 3}, lambda: order.append("must not wait either")):
+            order.append("first")
+    other.join(60)
+    assert order == ["first", "second"]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-import re
-import time
-from itertools import pairwise
-
 import pytest
 
+from clocks import ManualClock
 from resnexus import ResnexusError
-from resnexus.acceleration.planning.timing import interleaved, ratio
+from resnexus.acceleration.planning.timing import SYSTEM_CLOCK, interleaved, ratio
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 def test_rounds_are_interleaved_in_a_turning_order():
@@ -18,45 +20,57 @@ def test_rounds_are_interleaved_in_a_turning_order():
     assert {key: len(value) for key, value in times.items()} == dict.fromkeys("abc", 5)
 
 
-def test_a_turn_settles_and_repeats():
+def test_a_turn_settles_and_repeats(clock):
     order: list[str] = []
-    calls = {name: lambda name=name: order.append(name) for name in "ab"}
-    times = interleaved(calls, rounds=2, repeats=2, warmup=0, settle=1e-3, on_round=lambda: order.append("."))
-    text = "".join(order)
-    assert re.fullmatch(r"aa{3,}bb{3,}\.bb{3,}aa{3,}\.", text)
-    assert {key: len(value) for key, value in times.items()} == dict.fromkeys("ab", 4)
+    calls = {name: clock.work(4, lambda name=name: order.append(name)) for name in "ab"}
+    times = interleaved(
+        calls, rounds=2, repeats=2, warmup=0, settle=0.01, on_round=lambda: order.append("."), clock=clock
+    )
+    # 4 ms three times are the first 10 ms and more; then the two that are timed.
+    assert "".join(order) == "aaaaa" + "bbbbb" + "." + "bbbbb" + "aaaaa" + "."
+    assert times == {"a": pytest.approx([4] * 4), "b": pytest.approx([4] * 4)}
+    assert clock.slept == []
 
 
-def test_a_call_longer_than_its_settling_is_paused_for_and_not_repeated():
+def test_a_call_longer_than_its_settling_is_paused_for_and_not_repeated(clock):
     begun: list[float] = []
-
-    def slow() -> None:
-        begun.append(time.perf_counter())
-        time.sleep(0.03)
-
-    times = interleaved({"slow": slow}, rounds=3, warmup=0, settle=0.01)["slow"]
-    assert len(times) == 3
+    slow = clock.work(30, lambda: begun.append(clock.now()))
+    times = interleaved({"slow": slow}, rounds=3, warmup=0, settle=0.01, clock=clock)["slow"]
+    assert times == pytest.approx([30] * 3)
     assert len(begun) == 1 + 3  # only the first round cannot know
-    assert min(later - earlier for earlier, later in pairwise(begun[1:])) >= 0.04
+    assert clock.slept == [0.01, 0.01]
 
 
-def test_a_turn_settles_for_some_time():
-    calls = {"sleep": lambda: time.sleep(0.01)}
-    start = time.perf_counter()
-    times = interleaved(calls, rounds=2, warmup=0, settle=0.1)
-    assert time.perf_counter() - start >= 0.22
-    assert len(times["sleep"]) == 2
+def test_no_settling_is_no_call_and_the_shortest_is_one(clock):
+    begun: list[float] = []
+    call = clock.work(1, lambda: begun.append(clock.now()))
+    interleaved({"a": call}, rounds=2, warmup=0, clock=clock)
+    assert len(begun) == 2
+    interleaved({"a": call}, rounds=2, warmup=0, settle=0.0, clock=clock)
+    assert len(begun) == 2 + 4
 
 
-def test_times_are_milliseconds_and_rounds_fill_the_seconds():
-    times = interleaved({"sleep": lambda: time.sleep(0.01)}, seconds=0.2)["sleep"]
-    assert 10 < len(times) <= 20
-    assert 10 <= min(times) < 20
+def test_times_are_milliseconds_and_rounds_fill_the_seconds(clock):
+    call = clock.work(12.5)
+    assert interleaved({"a": call}, rounds=1, seconds=0.2, clock=clock)["a"] == pytest.approx([12.5] * 16)
+    assert interleaved({"a": call}, rounds=30, seconds=0.2, clock=clock)["a"] == pytest.approx([12.5] * 30)
 
 
-def test_the_clock_stops_when_the_device_is_done():
-    times = interleaved({"queue": lambda: None}, rounds=1, synchronise=lambda: time.sleep(0.01))["queue"]
-    assert 10 <= times[0] < 20
+def test_the_clock_stops_when_the_device_is_done(clock):
+    order: list[str] = []
+    queue, wait = clock.work(1, lambda: order.append("queue")), clock.work(10, lambda: order.append("wait"))
+    times = interleaved({"queue": queue}, rounds=1, warmup=0, synchronise=wait, clock=clock)["queue"]
+    assert times == pytest.approx([11])
+    assert order == ["wait", "queue", "wait"]
+
+
+def test_the_systems_clock_goes_on_and_sleeps(monkeypatch):
+    before = SYSTEM_CLOCK.now()
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    SYSTEM_CLOCK.sleep(0.25)
+    assert slept == [0.25]
+    assert SYSTEM_CLOCK.now() >= before
 
 
 def test_nothing_to_time_is_an_error():

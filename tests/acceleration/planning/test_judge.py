@@ -59,10 +59,46 @@ def test_int8_must_not_come_apart(tiny, tiny_images):
     referee = Referee(tiny, _job("int8"), tiny_images)
     assert torch.equal(referee.images, tiny_images)
     referee.judge(_off_by(tiny, 0.1))
-    with pytest.raises(DisagreementError, match=r"the int8 logits have a cosine of -1.000 .* calibrate with images"):
+    with pytest.raises(DisagreementError, match=r"of one of 4 images have a cosine of -1.000 .* 0.0% of .* calibrate"):
         referee.judge(lambda images: -_off_by(tiny, 0.0)(images))
     with pytest.raises(DisagreementError, match=r"the fp32 logits differ"):
         referee.judge(_off_by(tiny, 0.1), "fp32")
+
+
+def _wrong_from(network, image: int, images):
+    """A runner that turns the logits around from some image on, as they are asked."""
+    wrong = images[image]
+
+    def run(batch):
+        with torch.inference_mode():
+            signs = [-1.0 if torch.equal(own, wrong) else 1.0 for own in batch]
+            return network(batch) * torch.tensor(signs)[:, None]
+
+    return run
+
+
+@pytest.mark.parametrize("wrong", range(5))
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 8])
+def test_int8_is_judged_on_every_calibration_image(batch_size, wrong, tiny):
+    images = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    referee = Referee(tiny, _job("int8", batch_size), images)
+    assert referee.count("int8") == 5
+    with pytest.raises(DisagreementError, match=r"of one of 5 images .* 80.0% of the images get the same class"):
+        referee.judge(_wrong_from(tiny, wrong, images))
+    assert referee.judge(_off_by(tiny, 0.0)).top1 == 1
+
+
+def test_the_plain_network_beside_int8_is_judged_on_one_batch(tiny, tiny_images):
+    for batch_size in (1, 2, 6):
+        referee = Referee(tiny, _job("int8", batch_size), tiny_images)
+        asked = []
+
+        def run(batch, asked=asked):
+            asked.append(len(batch))
+            return _off_by(tiny, 0.0)(batch)
+
+        referee.judge(run, "fp32")
+        assert asked == [batch_size] == [referee.count("fp32")]
 
 
 def test_images_are_as_many_as_asked_and_all_different():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -69,6 +70,38 @@ class Candidate:
 
     def __hash__(self) -> int:
         return hash((self.backend, self.rewrites, tuple(self.options.items())))
+
+
+def check_options(
+    backend: str,
+    options: Mapping[str, str],
+    accepted: Mapping[str, Collection[str] | re.Pattern[str]],
+    required: Collection[str] = (),
+) -> None:
+    """Refuse options that a back end does not know.
+
+    Args:
+        backend: its name.
+        options: of a candidate.
+        accepted: option -> the values it may have, or a pattern of them.
+        required: options that must be there.
+
+    Raises:
+        BackendError: an unknown or missing option, or a value that is not accepted; names what is.
+    """
+    for name in required:
+        if name not in options:
+            raise BackendError(f"back end {backend!r} needs the option {name!r}: one of {_listed(accepted[name])}")
+    for name, value in options.items():
+        if name not in accepted:
+            raise BackendError(f"back end {backend!r} has no option {name!r}: accepted are {_listed(accepted)}")
+        values = accepted[name]
+        if not (values.fullmatch(value) if isinstance(values, re.Pattern) else value in values):
+            raise BackendError(f"back end {backend!r}: {name}={value!r}: expected {_listed(values)}")
+
+
+def _listed(values: Collection[str] | re.Pattern[str]) -> str:
+    return f"what matches {values.pattern}" if isinstance(values, re.Pattern) else ", ".join(values)
 
 
 class Runner(Protocol):

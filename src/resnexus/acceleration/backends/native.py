@@ -12,22 +12,24 @@ from typing import Any, final
 
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import Backend, Job, Precision, Runner
+from resnexus.acceleration.backends.contract import Backend, BackendError, Job, Precision, Runner
+from resnexus.acceleration.lowering.lower import lower
+from resnexus.acceleration.native.calls import KernelCalls
 from resnexus.acceleration.native.compiler import (
-    LIBRARY,
     compiler_version,
     find_compiler,
+    library,
+    library_key,
     no_compiler,
     sources_digest,
-    write_library,
 )
-from resnexus.acceleration.native.layers import Layers
-from resnexus.acceleration.native.lowering import lower
+from resnexus.acceleration.native.placement import place
 from resnexus.acceleration.native.program import Program, write_program
 from resnexus.architectures.network import Network
 from resnexus.machine import processor
 
 DIRECT = "direct"
+_KERNELS = "kernels.txt"
 
 _log = logging.getLogger("resnexus")
 
@@ -36,9 +38,12 @@ _log = logging.getLogger("resnexus")
 class NativeBackend(Backend):
     """Option `products`: `"direct"` for convolutions that save no multiplications; by default they do where it pays.
 
-    Plans count the C++ compiler among the versions, so it must also be there where what it built is opened. Logits
-    repeat to the last bit for one number of threads; another may pair other pixels in Strassen's products and round
-    differently.
+    The compiled kernels lie in one place for all networks of a user, `compiler.libraries`, and a built network names
+    those that it was built for. Plans count the C++ compiler among the versions, so it must also be there where what it
+    built is opened.
+
+    The logits of an image are the same to the last bit wherever in a batch it is and whatever else is in it, and for
+    any number of threads that leaves the number of images that run together as it is.
     """
 
     name = "native"
@@ -65,24 +70,38 @@ class NativeBackend(Backend):
     def build(
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
     ) -> None:
-        """Write the layers, their weights in the order of the kernels, and the compiled kernels."""
-        layers = Layers(fast=options.get("products") != DIRECT)
-        images, logits = lower(network, replace(job, batch_size=job.batch_size // _parts(job)), layers)
-        write_program(layers.layers, images, logits, folder)
-        write_library(folder)
+        """Write the calls of the kernels, the weights in their order, and the name of the compiled kernels."""
+        library()  # first: without it all else is in vain
+        calls = KernelCalls(fast=options.get("products") != DIRECT)
+        images, logits = place(lower(network), replace(job, batch_size=job.batch_size // _parts(job)), calls)
+        write_program(calls.calls, images, logits, folder)
+        (folder / _KERNELS).write_text(library_key(), encoding="utf-8")
 
     def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
         """Images that run together, and which algorithm each convolution gets."""
         return {"together": job.batch_size // _parts(job), "products": options.get("products", "fast")}
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
-        """Read the layers and load the kernels."""
-        return Program(folder, folder / LIBRARY, job.threads, _parts(job))
+        """Load the kernels, which are compiled first if they are gone, and read their calls.
+
+        Raises:
+            BackendError: the files are damaged or for other kernels, or there is no compiler, or it fails.
+        """
+        if _named(folder / _KERNELS) != library_key():
+            raise BackendError(f"the network in {folder} was built for other kernels than those here: build it again")
+        return Program(folder, library(), job.threads, _parts(job))
 
 
 @cache
 def _log_missing_compiler() -> None:
     _log.warning("our own kernels, often the fastest in fp32 here, are left out: %s", no_compiler())
+
+
+def _named(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BackendError(f"{file}, which names the kernels of a built network, cannot be read: {error}") from error
 
 
 def _parts(job: Job) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import re
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -13,12 +16,23 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import Backend, BackendError, Job, Precision, Runner
+from resnexus.acceleration.backends.contract import (
+    Backend,
+    BackendError,
+    Job,
+    Precision,
+    Runner,
+    check_options,
+)
 from resnexus.acceleration.backends.exporting import exported
 from resnexus.architectures.network import Network
 from resnexus.packages import required
 
 _MODEL = "model.xml"
+_OPTIONS: dict[str, tuple[str, ...] | re.Pattern[str]] = {
+    "parts": re.compile("[1-9][0-9]{0,5}"),
+    "rest": ("f32", "bf16"),
+}
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -28,6 +42,9 @@ class OpenVinoBackend(Backend):
 
     `parts`: the batch is cut into as many equal parts, which run side by side on one thread each, or in turn.
     `rest`: what an int8 network computes in where it is not quantised, `"f32"` or `"bf16"`.
+
+    In int8, convolutions and the classifier are quantised, gates are not: their few multiply-adds decide over whole
+    channels, and cost as good as nothing.
     """
 
     name = "openvino"
@@ -59,10 +76,11 @@ class OpenVinoBackend(Backend):
 
     def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
         """Weights are kept in float32 or int8; batch size and options are applied when the file is opened."""
-        return {"weights": "int8, ranges from the extremes" if job.precision == "int8" else "fp32"}
+        return {"weights": "int8, ranges from the extremes, gates in fp32" if job.precision == "int8" else "fp32"}
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Compile the model for the batch size and the threads of the job."""
+        check_options(self.name, options, _OPTIONS)
         parts = int(options.get("parts", "1"))
         size, rest = divmod(job.batch_size, parts)
         if rest:
@@ -111,17 +129,64 @@ def _core() -> Any:
 
 
 def _quantised(model: Any, calibration: Tensor) -> Any:
-    nncf = required("nncf")
-    # By default an activation's range is the mean of the images' largest values, which clips every image above it.
-    ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
-    images = nncf.Dataset([image[None].numpy() for image in calibration])
-    with redirect_stdout(sys.stderr):  # its progress bar is no output of ours
+    with _nncf_quiet() as nncf:
+        # By default an activation's range is the mean of the images' largest values, which clips every image above it.
+        ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
         return nncf.quantize(
             model,
-            images,
+            nncf.Dataset([image[None].numpy() for image in calibration]),
             subset_size=len(calibration),
+            ignored_scope=nncf.IgnoredScope(names=_gate_names(model)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
         )
+
+
+@contextmanager
+def _nncf_quiet() -> Iterator[Any]:
+    """Give NNCF, whose output is none of ours: bars go to a terminal or nowhere, and only warnings are logged."""
+    with redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
+        nncf = required("nncf")  # in here, because its logger writes for ever to where this leads
+        logger = logging.getLogger("nncf")
+        before = logger.level
+        logger.setLevel(logging.WARNING)
+        try:
+            yield nncf
+        finally:
+            logger.setLevel(before)
+
+
+def _gate_names(model: Any) -> list[str]:
+    """Return the names of all operations of the gates, from the mean to where they meet what they gate.
+
+    NNCF leaves gates alone that it knows: those of two 1x1 convolutions. Ours are two matrix products, and some are
+    computed from the mean of another tensor than they gate.
+    """
+    found: list[str] = []
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() == "Sigmoid":
+            found += _down_to_product(operation)
+            found += _up_to_mean(operation)
+    return list(dict.fromkeys(found))
+
+
+def _down_to_product(sigmoid: Any) -> list[str]:
+    names, operation = [], sigmoid
+    while operation.get_type_name() != "Multiply":
+        (target,) = operation.output(0).get_target_inputs()
+        operation = target.get_node()
+        names.append(operation.get_friendly_name())
+    return names
+
+
+def _up_to_mean(sigmoid: Any) -> list[str]:
+    names, open_ = [], [sigmoid]
+    while open_:
+        operation = open_.pop()
+        if operation.get_type_name() != "Constant":
+            names.append(operation.get_friendly_name())
+            if operation.get_type_name() != "ReduceMean":
+                open_ += [value.get_source_output().get_node() for value in operation.inputs()]
+    return names
 
 
 BACKEND = OpenVinoBackend()

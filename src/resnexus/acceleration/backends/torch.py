@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import threading
@@ -13,12 +14,12 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from resnexus.acceleration.backends.contract import DTYPES, Backend, Job, Precision, Runner
+from resnexus.acceleration.backends.contract import DTYPES, Backend, Job, Precision, Runner, check_options
 from resnexus.acceleration.backends.exporting import Prepared, exported
 from resnexus.architectures.network import Network
 from resnexus.rewrites.folding import cast
 
-PLAIN, EAGER, COMPILED = "plain", "eager", "compiled"
+PLAIN, EAGER, COMPILED = _MODES = "plain", "eager", "compiled"
 _PROGRAM, _PACKAGE = "program.pt2", "compiled.pt2"
 
 
@@ -40,37 +41,46 @@ class TorchBackend(Backend):
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
     ) -> None:
         """Write an exported program, or a compiled package."""
-        mode = options["mode"]
+        mode = _mode(options)
         module: nn.Module = network
         if mode != PLAIN:
             dtype = DTYPES[job.precision]
             module = Prepared(cast(network, dtype), dtype, torch.channels_last).eval()
         program = exported(module, job, any_batch=mode != COMPILED)
+        archive = io.BytesIO()  # PyTorch's own writer of files ends the process where the disk is full
         if mode != COMPILED:
-            torch.export.save(program, folder / _PROGRAM)
+            torch.export.save(program, archive)
+            (folder / _PROGRAM).write_bytes(archive.getbuffer())
             return
         from torch._inductor import aoti_compile_and_package
 
         # The number of threads is compiled in.
         with torch.no_grad(), using_threads(job.threads), _compiling_in(folder.parent):
-            aoti_compile_and_package(program, package_path=str(folder / _PACKAGE), inductor_configs={"freezing": True})
+            aoti_compile_and_package(program, package_path=archive, inductor_configs={"freezing": True})
+        (folder / _PACKAGE).write_bytes(archive.getbuffer())
 
     def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:
         """A compiled package serves one batch size and number of threads; programs serve any."""
-        mode = options["mode"]
+        mode = _mode(options)
         kept = {"mode": mode, "precision": "fp32" if mode == PLAIN else job.precision}
         return kept | ({"batch_size": job.batch_size, "threads": job.threads} if mode == COMPILED else {})
 
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Return the program or the compiled package."""
-        if options["mode"] == COMPILED:
+        mode = _mode(options)
+        if mode == COMPILED:
             from torch._inductor import aoti_load_package
 
             return _Runner(aoti_load_package(str(folder / _PACKAGE)), job.threads)
         module = torch.export.load(folder / _PROGRAM).module()
-        if options["mode"] == EAGER:
+        if mode == EAGER:
             module = module.to(memory_format=torch.channels_last)
         return _Runner(module, job.threads)
+
+
+def _mode(options: Mapping[str, str]) -> str:
+    check_options("torch", options, {"mode": _MODES}, required=("mode",))
+    return options["mode"]
 
 
 @final
@@ -108,16 +118,16 @@ def _compiling_in(folder: Path) -> Iterator[None]:
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
     """Let PyTorch use `count` CPU threads meanwhile; the setting belongs to the whole process."""
-    before = torch.get_num_threads()
-    if count == before:
-        yield
-        return
-    with _process_lock:
-        torch.set_num_threads(count)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    with _process_lock:  # so that what is read is not what another thread has set for a while
+        before = torch.get_num_threads()
+        if count != before:
+            torch.set_num_threads(count)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(before)
+            return
+    yield
 
 
 BACKEND = TorchBackend()

@@ -1,4 +1,4 @@
-"""Compile the kernels for this processor, with whatever C++ compiler is here."""
+"""Compile the kernels for this processor, with whatever C++ compiler is here: once for all networks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from resnexus.acceleration.backends.contract import BackendError
-from resnexus.files import write_bytes
-
-LIBRARY = "kernels.so"
+from resnexus.errors import ResnexusError
+from resnexus.files import replacing
+from resnexus.home import home
+from resnexus.machine import processor
+from resnexus.trust import check_own
 
 _PACKAGE = "resnexus.acceleration.native"
 
@@ -53,21 +55,79 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def write_library(folder: Path) -> None:
-    """Write the compiled kernels, `kernels.so`; they are compiled once in a process.
+def library_key() -> str:
+    """Return the SHA-256 of what a library is made of: the sources, the compiler, its options, the processor.
 
     Raises:
-        BackendError: no compiler, or it fails; the message holds what it says.
+        BackendError: there is no compiler.
     """
+    made_of = [sources_digest(), compiler_version(_compiler()), *_OPTIONS, processor()]
+    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()
+
+
+def library() -> Path:
+    """Return the library of this user on this machine, which all networks share; errors as for `library_in`."""
+    return library_in(libraries())
+
+
+def libraries() -> Path:
+    """Return the folder of the libraries: `engines/kernels` in the folder that `home` returns."""
+    return home() / "engines" / "kernels"
+
+
+def library_in(folder: Path) -> Path:
+    """Return the compiled kernels in a folder; they are compiled first unless they are there.
+
+    The name of the file holds `library_key` and the SHA-256 of the file. One process compiles, others wait for it.
+
+    Args:
+        folder: made if it is missing, for this user alone.
+
+    Raises:
+        BackendError: there is no compiler, or it fails; the message holds what it says.
+        TrustError: somebody else may write to the folder or the file.
+        ResnexusError: the folder cannot be made or written.
+    """
+    from filelock import FileLock
+
+    key = library_key()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ResnexusError(f"cannot make {folder}: {error.strerror}; set RESNEXUS_HOME to another folder") from error
+    check_own(folder)
+    found = _whole(folder, key)
+    if found is None:
+        with FileLock(folder / f"{key[:16]}.lock"):
+            found = _whole(folder, key) or _compile(folder, key)
+    return found
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 that the name of a library holds."""
+    return path.stem.rpartition("-")[2]
+
+
+def _whole(folder: Path, key: str) -> Path | None:
+    """Return the library if it is there and is what its name says."""
+    for path in sorted(folder.glob(f"{key[:16]}-*.so")):
+        check_own(path)
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == digest_of(path):
+                return path
+    return None
+
+
+def _compiler() -> str:
     compiler = find_compiler()
     if compiler is None:
         raise BackendError(f"the native kernels cannot be compiled: {no_compiler()}")
-    # Never in place: a process may have the file there mapped as its code.
-    write_bytes(_compiled(compiler), folder / LIBRARY)
+    return compiler
 
 
-@cache
-def _compiled(compiler: str) -> bytes:
+def _compile(folder: Path, key: str) -> Path:
+    compiler = _compiler()
     with (
         as_file(files(_PACKAGE) / "kernels") as sources,
         tempfile.TemporaryDirectory() as scratch,
@@ -79,9 +139,14 @@ def _compiled(compiler: str) -> bytes:
         ]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             list(pool.map(_run, commands))
-        library = Path(scratch) / LIBRARY
-        _run([compiler, "-shared", "-pthread", *map(str, objects), "-o", str(library)])
-        return library.read_bytes()
+        linked = Path(scratch) / "kernels.so"
+        _run([compiler, *_OPTIONS, "-shared", "-pthread", *map(str, objects), "-o", str(linked)])
+        content = linked.read_bytes()
+    path = folder / f"{key[:16]}-{hashlib.sha256(content).hexdigest()}.so"
+    with replacing(path) as temporary:  # never in place: a process may have the file there mapped as its code
+        temporary.write_bytes(content)
+        temporary.chmod(0o600)
+    return path
 
 
 def _run(command: list[str]) -> None:

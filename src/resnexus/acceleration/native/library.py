@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import os
 from ctypes import POINTER, Structure, c_bool, c_float, c_int, c_int32, c_int64, c_void_p
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from resnexus.acceleration.backends.contract import BackendError
+from resnexus.acceleration.native.compiler import digest_of
+from resnexus.errors import printable
+from resnexus.trust import check_own
 
 
 class Tensor(Structure):
@@ -123,16 +129,36 @@ STRUCTURES: MappingProxyType[str, type[Structure]] = MappingProxyType(
 )
 
 
+@cache
 def open_library(path: Path) -> ctypes.CDLL:
-    """Load the compiled kernels.
+    """Load the compiled kernels, once in a process.
+
+    What is loaded is what was checked: the file is opened, its owner and content are those of the opened file, and the
+    system loads it through the same descriptor, which stays open (another file under its number would pass for it).
+
+    Args:
+        path: what `library_in` returned.
 
     Raises:
-        BackendError: the file cannot be loaded here.
+        BackendError: the file is not what its name says, or cannot be loaded here.
+        TrustError: somebody else could have written the file.
     """
     try:
-        found = ctypes.CDLL(str(path))
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise BackendError(f"the compiled kernels cannot be loaded: {error}") from error
+        raise BackendError(f"the compiled kernels {printable(path)} cannot be read: {error.strerror}") from error
+    try:
+        check_own(path, descriptor)
+        with open(descriptor, "rb", closefd=False) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest_of(path):
+                raise BackendError(f"the compiled kernels {printable(path)} are damaged: remove the file")
+        opened = Path(f"/proc/self/fd/{descriptor}")
+        found = ctypes.CDLL(str(opened if opened.exists() else path))
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, OSError):
+            raise BackendError(f"the compiled kernels {printable(path)} cannot be loaded: {error}") from error
+        raise
     found.program_create.restype = c_void_p
     found.program_create.argtypes = [c_int, c_int]
     found.program_destroy.argtypes = [c_void_p]

@@ -9,47 +9,47 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from resnexus.acceleration.native.layers import Layer
+from resnexus.acceleration.native.calls import KernelCall
 from resnexus.acceleration.native.layout import Activations, Buffer
 
 _HUGE_PAGE = 2 << 20
 
 
 @dataclass(frozen=True)
-class Placement:
+class Memories:
     """Which memory every buffer uses.
 
     Attributes:
         sizes: floats of each memory.
-        memories: buffer -> index of its memory.
+        of: buffer -> index of its memory.
     """
 
     sizes: tuple[int, ...]
-    memories: dict[Buffer, int]
+    of: dict[Buffer, int]
 
 
-def place(layers: Sequence[Layer], images: Activations, logits: Activations) -> Placement:
+def share(calls: Sequence[KernelCall], images: Activations, logits: Activations) -> Memories:
     """Give every buffer a memory; buffers whose lives do not overlap share it if their borders lie alike.
 
     Args:
-        layers: in the order of execution.
-        images: what the first layer reads, which lives from the beginning.
-        logits: what the last layer writes, which lives to the end.
+        calls: in the order of execution.
+        images: what the first call reads, which lives from the beginning.
+        logits: what the last call writes, which lives to the end.
     """
-    last = {value.buffer: index for index, layer in enumerate(layers) for value in layer.activations()}
-    last[images.buffer] = last[logits.buffer] = len(layers)
+    last = {value.buffer: index for index, call in enumerate(calls) for value in call.activations()}
+    last[images.buffer] = last[logits.buffer] = len(calls)
     sizes = [images.buffer.floats]
     memories = {images.buffer: 0}
     free: dict[tuple[int, ...] | None, list[int]] = {}
-    for index, layer in enumerate(layers):
-        alive = list(dict.fromkeys(value.buffer for value in layer.activations()))
+    for index, call in enumerate(calls):
+        alive = list(dict.fromkeys(value.buffer for value in call.activations()))
         for buffer in alive:
             if buffer not in memories:
                 memories[buffer] = _memory(buffer, free.setdefault(buffer.border, []), sizes)
         for buffer in alive:
             if last[buffer] == index:
                 free.setdefault(buffer.border, []).append(memories[buffer])
-    return Placement(tuple(sizes), memories)
+    return Memories(tuple(sizes), memories)
 
 
 def _memory(buffer: Buffer, spare: list[int], sizes: list[int]) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resnexus.acceleration.native.compiler import LIBRARY, write_library
-from resnexus.acceleration.native.layers import Layers
+from resnexus.acceleration.native.calls import KernelCalls
+from resnexus.acceleration.native.compiler import library
 from resnexus.acceleration.native.layout import blocked, cells_of, planes
 from resnexus.acceleration.native.packing import LANES
 from resnexus.acceleration.native.program import Program, write_program
@@ -23,23 +23,22 @@ def chain(folder: Path, threads: int) -> Program:
     Every thread has an image of its own, of `SHAPE`, so that none waits for another within a call.
 
     Args:
-        folder: for the program's files; exists.
+        folder: for the program's files; exists. The kernels lie elsewhere, for all programs.
         threads: that run it.
 
     Raises:
         BackendError: there is no C++ compiler, or it fails.
     """
     random = np.random.default_rng(0)
-    layers = Layers(fast=False)
+    calls = KernelCalls(fast=False)
     images = planes(LANES, 1, SIDE, SIDE, 0)
     inputs = (LANES, *PRODUCTS * (CHANNELS,))
     weights = [random.standard_normal((CHANNELS, width, 1, 1)) / width**0.5 for width in inputs]
     x = images
     for weight in weights:
-        x = layers.convolve(x, weight, None, blocked(cells_of(CHANNELS), 1, SIDE, SIDE))
-    write_program(layers.layers, images, layers.mean(x), folder)
-    write_library(folder)
-    return Program(folder, folder / LIBRARY, threads, parts=threads)
+        x = calls.convolve(x, weight, None, blocked(cells_of(CHANNELS), 1, SIDE, SIDE))
+    write_program(calls.calls, images, calls.mean(x, blocked(x.cells, 1, 1, 1)), folder)
+    return Program(folder, library(), threads, parts=threads)
 
 
 def macs(threads: int) -> int:

@@ -1,9 +1,8 @@
-"""A lowered network in a folder, and the program that runs it in one call."""
+"""A placed network in a folder, and the program that runs it in one call."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,52 +14,60 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.native import library
-from resnexus.acceleration.native.layers import Layer
+from resnexus.acceleration.native.bounds import BoundsError, check_bounds
+from resnexus.acceleration.native.calls import KernelCall
 from resnexus.acceleration.native.layout import Activations
-from resnexus.acceleration.native.memory import Placement, allocate, place
+from resnexus.acceleration.native.memory import Memories, allocate, share
 from resnexus.acceleration.native.packing import LANES, Numbers
+from resnexus.acceleration.native.record import CallRecord, ProgramRecord, TensorRecord
+from resnexus.records import RecordError, read_json, write_json
 
-_LAYERS, _WEIGHTS = "layers.json", "weights.bin"
+_CALLS, _WEIGHTS = "calls.json", "weights.bin"
 
 
-def write_program(layers: Sequence[Layer], images: Activations, logits: Activations, folder: Path) -> None:
-    """Write a lowered network: `layers.json`, and the weights and index lists as 4-byte numbers, `weights.bin`."""
-    placement = place(layers, images, logits)
+def write_program(calls: Sequence[KernelCall], images: Activations, logits: Activations, folder: Path) -> None:
+    """Write a placed network: `calls.json`, and the weights and index lists as 4-byte numbers, `weights.bin`."""
+    memories = share(calls, images, logits)
     with (folder / _WEIGHTS).open("wb") as file:
-        writer = _Writer(placement, file)
-        record = {
-            "images": writer.entry(images),
-            "logits": writer.entry(logits),
-            "classes": logits.channels,
-            "memories": placement.sizes,
-            "layers": [{"kind": layer.kind, "fields": writer.entries(layer.fields)} for layer in layers],
-            "numbers": writer.end,
-        }
-    (folder / _LAYERS).write_text(json.dumps(record), encoding="utf-8")
+        writer = _Writer(memories, file)
+        records = tuple(writer.call(call) for call in calls)
+    record = ProgramRecord(
+        images=writer.tensor(images),
+        logits=writer.tensor(logits),
+        classes=logits.channels,
+        memories=memories.sizes,
+        numbers=writer.end,
+        calls=records,
+    )
+    write_json(record, folder / _CALLS)
 
 
 class _Writer:
-    def __init__(self, placement: Placement, file: Any) -> None:
-        self.placement, self.file = placement, file
+    def __init__(self, memories: Memories, file: Any) -> None:
+        self.memories, self.file = memories, file
         self.end = 0
         self.starts: dict[int, int] = {}
 
-    def entries(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self.entry(value) for name, value in fields.items() if value is not None}
+    def call(self, call: KernelCall) -> CallRecord:
+        tensors: dict[str, TensorRecord] = {}
+        numbers: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        epilogue: Mapping[str, Any] = call.fields.get("epilogue", {})
+        plain = {name: value for name, value in call.fields.items() if name != "epilogue"}
+        for name, value in (plain | {f"epilogue.{name}": value for name, value in epilogue.items()}).items():
+            if isinstance(value, Activations):
+                tensors[name] = self.tensor(value)
+            elif isinstance(value, np.ndarray):
+                numbers[name] = self.start(value)
+            elif value is not None:
+                sizes[name] = int(value)
+        return CallRecord(kind=call.kind, tensors=tensors, numbers=numbers, sizes=sizes)
 
-    def entry(self, value: Any) -> Any:
-        if isinstance(value, Activations):
-            sizes = {
-                name: getattr(value, name) for name in ("images", "height", "width", "pixel", "row", "image", "block")
-            }
-            memory = self.placement.memories[value.buffer]
-            return {"memory": memory, "start": value.start, "blocks": len(value.cells), **sizes}
-        if isinstance(value, np.ndarray):
-            return {"numbers": self.start(value)}
-        return self.entries(value) if isinstance(value, dict) else value
+    def tensor(self, found: Activations) -> TensorRecord:
+        return TensorRecord.of(found, self.memories.of[found.buffer])
 
-    def start(self, array: np.ndarray[Any, Any]) -> int:
-        """Write an array, once if several layers have the same one, and return where it starts."""
+    def start(self, array: Numbers) -> int:
+        """Write an array, once if several calls have the same one, and return where it starts."""
         if id(array) not in self.starts:
             self.starts[id(array)] = self.end
             padded = np.zeros(-(-array.size // LANES) * LANES, array.dtype)  # every array starts at a vector
@@ -82,27 +89,28 @@ class Program:
             as many as there are threads, which take one each.
 
     Raises:
-        BackendError: the kernels cannot be loaded, or the system has no threads or no memory for them.
+        BackendError: the files are damaged, the kernels cannot be loaded, or the system has no threads or no memory
+            for them.
     """
 
     def __init__(self, folder: Path, kernels: Path, threads: int, parts: int = 1) -> None:
-        record = json.loads((folder / _LAYERS).read_text(encoding="utf-8"))
+        record, numbers = _read(folder)
         self._library = library.open_library(kernels)
-        self._memories = [[allocate(floats) for floats in record["memories"]] for _ in range(parts)]
-        self._numbers = allocate(record["numbers"])
-        self._numbers[:] = np.memmap(folder / _WEIGHTS, np.float32, mode="r")
-        self._images, self._classes = parts * record["images"]["images"], record["classes"]
+        self._memories = [[allocate(floats) for floats in record.memories] for _ in range(parts)]
+        self._numbers = allocate(record.numbers)
+        self._numbers[:] = numbers
+        self._images, self._classes = parts * record.images.images, record.classes
         self._process = os.getpid()
         self._handle = self._library.program_create(threads, parts)
         if self._handle is None:
             raise BackendError(f"the system has no {threads} threads for the kernels, or no memory for them")
         for part, memories in enumerate(self._memories):
             handle = self._library.program_part(self._handle, part)
-            ends = [_tensor(record[name], memories) for name in ("images", "logits")]
+            ends = [_tensor(end, memories) for end in (record.images, record.logits)]
             self._library.part_ends(handle, *map(ctypes.byref, ends), self._classes)
-            for layer in record["layers"]:
-                structure = self._filled(library.STRUCTURES[layer["kind"]](), layer["fields"], memories)
-                getattr(self._library, f"add_{layer['kind']}")(handle, ctypes.byref(structure))
+            for call in record.calls:
+                structure = self._structure(call, memories)
+                getattr(self._library, f"add_{call.kind}")(handle, ctypes.byref(structure))
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float32, contiguous -> (N, classes).
@@ -120,22 +128,29 @@ class Program:
         if handle is not None and self._process == os.getpid():  # a forked process has no threads to join
             self._library.program_destroy(handle)
 
-    def _filled(
-        self, structure: ctypes.Structure, fields: Mapping[str, Any], memories: Sequence[Numbers]
-    ) -> ctypes.Structure:
-        for name, value in fields.items():
-            if isinstance(value, dict) and "memory" in value:
-                setattr(structure, name, _tensor(value, memories))
-            elif isinstance(value, dict) and "numbers" in value:
-                setattr(structure, name, self._numbers.ctypes.data + self._numbers.itemsize * value["numbers"])
-            elif isinstance(value, dict):
-                self._filled(getattr(structure, name), value, memories)
-            else:
-                setattr(structure, name, value)
+    def _structure(self, call: CallRecord, memories: Sequence[Numbers]) -> ctypes.Structure:
+        structure = library.STRUCTURES[call.kind]()
+        values: dict[str, Any] = {name: _tensor(tensor, memories) for name, tensor in call.tensors.items()}
+        start, size = self._numbers.ctypes.data, self._numbers.itemsize
+        values |= {name: start + size * first for name, first in call.numbers.items()}
+        for name, value in (values | call.sizes).items():
+            part, _, field = name.rpartition(".")
+            setattr(getattr(structure, part) if part else structure, field, value)
         return structure
 
 
-def _tensor(entry: Mapping[str, int], memories: Sequence[Numbers]) -> library.Tensor:
-    sizes = {name: value for name, value in entry.items() if name not in ("memory", "start")}
-    memory = memories[entry["memory"]]
-    return library.Tensor(data=memory.ctypes.data + memory.itemsize * entry["start"], **sizes)
+def _read(folder: Path) -> tuple[ProgramRecord, Numbers]:
+    try:
+        record = read_json(ProgramRecord, folder / _CALLS)
+        numbers: Numbers = np.memmap(folder / _WEIGHTS, np.float32, mode="r")
+        check_bounds(record, numbers)
+    except (RecordError, BoundsError, OSError, ValueError) as error:
+        raise BackendError(f"the built network in {folder} is damaged: {error}") from error
+    return record, numbers
+
+
+def _tensor(entry: TensorRecord, memories: Sequence[Numbers]) -> library.Tensor:
+    memory = memories[entry.memory]
+    names = ("blocks", "images", "height", "width", "pixel", "row", "image", "block")
+    sizes = {name: getattr(entry, name) for name in names}
+    return library.Tensor(data=memory.ctypes.data + memory.itemsize * entry.start, **sizes)

@@ -17,7 +17,9 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import Candidate, Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.backends.registry import backend, versions
-from resnexus.acceleration.planning.cache import Cache, digest, images_digest, weights_digest
+from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.digests import digest, images_digest, weights_digest
+from resnexus.acceleration.planning.space import space_errors
 from resnexus.architectures.network import Network
 from resnexus.machine import processor
 from resnexus.rewrites.folding import cast
@@ -32,14 +34,14 @@ class Builder:
         network: in any floating-point dtype, on any device; left as it is.
         cache: where built networks are looked for.
         calibration: (K, C, H, W) float32 images for int8.
-        progress: called with a sentence before a network is built.
+        say: called with a sentence before a network is built.
     """
 
     def __init__(
-        self, network: Network, cache: Cache, calibration: Tensor | None, progress: Callable[[str], None]
+        self, network: Network, cache: Cache, calibration: Tensor | None, say: Callable[[str], object]
     ) -> None:
         self._original = network
-        self.cache, self.calibration, self.progress = cache, calibration, progress
+        self.cache, self.calibration, self.say = cache, calibration, say
         self.row = network.architecture
 
     @cached_property
@@ -67,7 +69,11 @@ class Builder:
         }
 
     def files(self, candidate: Candidate, job: Job, scratch: Path) -> Path:
-        """Return the folder of a built network: from the cache, from the scratch folder, or built there now."""
+        """Return the folder of a built network: from the cache, from the scratch folder, or built there now.
+
+        Raises:
+            NoSpaceError: the disk is full.
+        """
         key = self.key(candidate, job)
         kept = self.cache.find_build(key)
         if kept is not None:
@@ -80,7 +86,7 @@ class Builder:
             return backend(candidate.backend).load(folder, job, candidate.options)
 
     def _build(self, candidate: Candidate, job: Job, folder: Path) -> None:
-        self.progress(f"building {candidate} for a batch of {job.batch_size}")
+        self.say(f"building {candidate} for a batch of {job.batch_size}")
         with memory_errors(job):
             network = rewritten(self.network, candidate.rewrites)
             backend(candidate.backend).build(network, job, candidate.options, folder, self.calibration)
@@ -92,9 +98,17 @@ def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
     Args:
         folder: where it goes; the folder that holds it exists.
         build: writes into an empty folder on the same disk.
+
+    Raises:
+        NoSpaceError: the disk is full.
     """
     if not folder.exists():
-        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder.parent) as scratch, _libraries_quiet():
+        with (
+            space_errors(folder.parent),
+            tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder.parent) as scratch,
+            space_errors(folder.parent),  # inside: a disk that is full has room again once the folder is removed
+            _libraries_quiet(),
+        ):
             unfinished = Path(scratch, folder.name)
             unfinished.mkdir()
             build(unfinished)

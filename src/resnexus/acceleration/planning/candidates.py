@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resnexus.acceleration.backends.contract import Backend, Candidate, Job
+from resnexus.acceleration.backends.contract import Backend, Candidate, Job, Precision
 from resnexus.acceleration.backends.native import DIRECT
 from resnexus.acceleration.backends.torch import COMPILED, EAGER, PLAIN
 from resnexus.architectures.spec import Architecture
@@ -23,6 +23,11 @@ _WORTH_TRYING = {
     "openvino": ("res2_grouped_stride2", "res2_separate_entries", "res2_aligned_widths_16"),
     "onnxruntime": ("res2_grouped_stride2", "res2_without_copies", "pack_groups_16"),
 }
+
+
+def computes_in(candidate: Candidate, job: Job) -> Precision:
+    """Return the precision of a candidate: that of the job, but for the plain network, which is float32."""
+    return "fp32" if candidate == PLAIN_CANDIDATE else job.precision
 
 
 def first_round(row: Architecture, backends: Iterable[Backend]) -> list[Candidate]:

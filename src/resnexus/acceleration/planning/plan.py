@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from math import inf, isfinite
 
 from resnexus.acceleration.backends.contract import Candidate
 from resnexus.acceleration.backends.registry import backend
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
 from resnexus.rewrites.table import rewrite
-
-
-class PlanError(ResnexusError):
-    """A stored plan that cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +28,34 @@ class Trial:
     ratio: float | None = None
     note: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("median_ms", "ratio"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_positive(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """How closely the logits of a form agree with the plain network's in float32.
+
+    Attributes:
+        agreement: over all images.
+        images: how many there were: a batch, or for int8 all calibration images.
+    """
+
+    agreement: Agreement
+    images: int
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise ResnexusError(f"images={self.images}: expected at least 1")
+        for name in ("max_abs", "max_rel", "cosine", "top1"):
+            value = getattr(self.agreement, name)
+            lowest, highest = (0.0, inf) if name.startswith("max") else (-1.001, 1.001)  # a cosine is rounded
+            if not (isfinite(value) and lowest <= value <= highest):
+                raise ResnexusError(f"{name}={value}: expected from {lowest:g} to {highest:g}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -45,6 +67,7 @@ class Plan:
         plain_ms: the same of the network as it is, in PyTorch.
         ratio: median over the rounds of the one over the other; never above 1.
         agreement: of its logits with the plain network's in float32.
+        images: how many images the agreement is over.
         trials: everything that was tried.
     """
 
@@ -53,66 +76,18 @@ class Plan:
     plain_ms: float
     ratio: float
     agreement: Agreement
+    images: int
     trials: tuple[Trial, ...] = ()
 
-    def to_json(self) -> str:
-        """Return the plan as JSON text."""
-        return json.dumps(asdict(self) | {"candidate": _candidate_record(self.candidate)}, indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote.
-
-        Raises:
-            PlanError: anything else.
-        """
-        try:
-            record = json.loads(text)
-            _check_fields(cls, record)
-            _check_fields(Agreement, record["agreement"])
-            if not isinstance(record["trials"], list):
-                raise PlanError("trials are a list")
-            numbers = {name: _number(record[name]) for name in ("median_ms", "plain_ms", "ratio")}
-            agreement = Agreement(**{name: _number(value) for name, value in record["agreement"].items()})
-            trials = tuple(_trial(trial) for trial in record["trials"])
-            return cls(candidate=_candidate(record["candidate"]), agreement=agreement, trials=trials, **numbers)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PlanError(f"not a plan: {error}") from error
+    def __post_init__(self) -> None:
+        backend(self.candidate.backend)
+        for name in self.candidate.rewrites:
+            rewrite(name)
+        for field in ("median_ms", "plain_ms", "ratio"):
+            _check_positive(field, getattr(self, field))
+        Check(agreement=self.agreement, images=self.images)
 
 
-def _check_fields(kind: type, record: Mapping[str, Any]) -> None:
-    expected = {field.name for field in fields(kind)}
-    if not isinstance(record, dict) or record.keys() != expected:
-        raise PlanError(f"expected a record of {', '.join(sorted(expected))}")
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise PlanError(f"expected a number, found {value!r}")
-    return float(value)
-
-
-def _trial(record: Mapping[str, Any]) -> Trial:
-    _check_fields(Trial, record)
-    numbers = {name: None if record[name] is None else _number(record[name]) for name in ("median_ms", "ratio")}
-    return Trial(candidate=str(record["candidate"]), note=str(record["note"]), **numbers)
-
-
-def _candidate_record(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "backend": candidate.backend,
-        "rewrites": list(candidate.rewrites),
-        "options": dict(candidate.options),
-    }
-
-
-def _candidate(record: Mapping[str, Any]) -> Candidate:
-    _check_fields(Candidate, record)
-    rewrites, options = record["rewrites"], record["options"]
-    names = [record["backend"], *rewrites, *options, *options.values()]
-    if not isinstance(rewrites, list) or not all(isinstance(name, str) for name in names):
-        raise PlanError("a candidate is a back end, a list of rewrites, and options, all of them texts")
-    backend(record["backend"])
-    for name in rewrites:
-        rewrite(name)
-    return Candidate(record["backend"], tuple(rewrites), options)
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < inf:
+        raise ResnexusError(f"{name}={value}: expected a positive number")

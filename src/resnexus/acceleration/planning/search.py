@@ -10,12 +10,19 @@ from pathlib import Path
 from statistics import median
 from typing import final
 
-from resnexus.acceleration.backends.contract import Backend, Candidate, Job, Runner
+from resnexus.acceleration.backends.contract import Backend, Candidate, Job, Precision, Runner
 from resnexus.acceleration.planning.building import Builder
-from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE, combined, first_round, second_round
+from resnexus.acceleration.planning.candidates import (
+    PLAIN_CANDIDATE,
+    combined,
+    computes_in,
+    first_round,
+    second_round,
+)
 from resnexus.acceleration.planning.judge import Referee
 from resnexus.acceleration.planning.plan import Plan, Trial
-from resnexus.acceleration.planning.timing import interleaved, ratio
+from resnexus.acceleration.planning.space import NoSpaceError
+from resnexus.acceleration.planning.timing import SYSTEM_CLOCK, Clock, interleaved, ratio
 from resnexus.parity.agreement import Agreement
 
 _log = logging.getLogger("resnexus")
@@ -63,7 +70,12 @@ class Search:
         referee: says which of them compute the right thing.
         scratch: a folder for what they are built into.
         seconds: how long each of up to three rounds of timing takes, after the heats.
-        progress: called with a sentence before every round of timing.
+        say: called with a sentence before every round of timing.
+        clock: what times are read from; another one than the system's is for tests.
+
+    Attributes:
+        trials: what was tried so far.
+        complete: whether everything could be tried: what did not fit on the disk may be faster than what is chosen.
     """
 
     def __init__(
@@ -74,14 +86,20 @@ class Search:
         scratch: Path,
         *,
         seconds: float,
-        progress: Callable[[str], None],
+        say: Callable[[str], object],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.builder, self.job, self.referee, self.scratch = builder, job, referee, scratch
-        self.seconds, self.progress = seconds, progress
+        self.seconds, self.say, self.clock = seconds, say, clock
         self.trials: list[Trial] = []
+        self.complete = True
 
     def fastest(self, backends: Sequence[Backend]) -> tuple[Plan, Contender]:
-        """Return the plan, and the contender that won: the plain network if nothing is faster."""
+        """Return the plan, and the contender that won: the plain network if nothing is faster.
+
+        Raises:
+            NoSpaceError: not even the plain network fits on the disk.
+        """
         row = self.builder.row
         plain = self._contender(PLAIN_CANDIDATE)
         contenders = [plain, *self._admitted(first_round(row, backends))]
@@ -105,6 +123,7 @@ class Search:
             plain_ms=plain_ms,
             ratio=best.ratio,
             agreement=best.agreement,
+            images=self.referee.count(self._precision(best.candidate)),
             trials=tuple(self.trials),
         )
         return plan, best
@@ -125,6 +144,7 @@ class Search:
             try:
                 found.append(self._contender(candidate))
             except Exception as error:  # a compiler may fail in any way; the others still run
+                self.complete &= not isinstance(error, NoSpaceError)
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 _log.warning("not used for %s: %s: %s", self.builder.row.name, candidate, reason)
                 self.trials.append(Trial(candidate=str(candidate), note=reason))
@@ -133,18 +153,20 @@ class Search:
     def _contender(self, candidate: Candidate) -> Contender:
         files = self.builder.files(candidate, self.job, self.scratch)
         runner = self.builder.load(candidate, self.job, files)
-        plain = candidate == PLAIN_CANDIDATE
-        agreement = self.referee.judge(runner, "fp32" if plain else self.job.precision)
+        agreement = self.referee.judge(runner, self._precision(candidate))
         return Contender(candidate=candidate, runner=runner, files=files, agreement=agreement)
+
+    def _precision(self, candidate: Candidate) -> Precision:
+        return computes_in(candidate, self.job)
 
     def _time(self, contenders: Sequence[Contender], reference: Contender) -> None:
         """Time contenders against one whose ratio to the plain network is known; those far behind drop out early."""
         if len(contenders) == 1 and contenders[0].median_ms < float("inf"):
             return
-        self.progress(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
+        self.say(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
         images = self.referee.images
         calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
-        times = interleaved(calls, rounds=HEATS, settle=SETTLE_S)
+        times = interleaved(calls, rounds=HEATS, settle=SETTLE_S, clock=self.clock)
         fastest = min(times, key=lambda index: median(times[index]))
         close = {index: call for index, call in calls.items() if ratio(times[index], times[fastest]) < HOPELESS}
         against = contenders.index(reference)
@@ -152,7 +174,9 @@ class Search:
         anchor = against if against in close else fastest
         own = reference.ratio * ratio(times[anchor], times[against])
         if len(close) > 1:
-            further = interleaved(close, rounds=MORE_ROUNDS, seconds=self.seconds, warmup=0, settle=SETTLE_S)
+            further = interleaved(
+                close, rounds=MORE_ROUNDS, seconds=self.seconds, warmup=0, settle=SETTLE_S, clock=self.clock
+            )
             for index, found in further.items():
                 times[index] += found
         for index, entry in enumerate(contenders):

@@ -5,11 +5,39 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import TypeVar
+from typing import Protocol, TypeVar, final
 
 from resnexus.errors import ResnexusError
 
 Key = TypeVar("Key")
+
+
+class Clock(Protocol):
+    """What time is read from and waited by."""
+
+    def now(self) -> float:
+        """Return seconds since some moment; they never run backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing for some time."""
+        ...
+
+
+@final
+class SystemClock:
+    """The clock of this machine, as finely as it goes."""
+
+    def now(self) -> float:
+        """Return seconds since some moment."""
+        return time.perf_counter()
+
+    def sleep(self, seconds: float) -> None:
+        """Let this thread sleep."""
+        time.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
 
 
 def interleaved(
@@ -22,6 +50,7 @@ def interleaved(
     settle: float | None = None,
     synchronise: Callable[[], object] | None = None,
     on_round: Callable[[], object] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> dict[Key, list[float]]:
     """Time several calls against each other.
 
@@ -39,6 +68,7 @@ def interleaved(
             than that in the round before is not repeated: the caches matter little to it, and a pause as long does.
         synchronise: waits for the device, e.g. `torch.cuda.synchronize`; None on a CPU.
         on_round: called after every round, for a progress bar.
+        clock: what times are read from; another one than the system's is for tests.
 
     Returns:
         Milliseconds of every timed call, in the order of the rounds.
@@ -54,13 +84,13 @@ def interleaved(
             call()
     times: dict[Key, list[float]] = {key: [] for key in calls}
     order = list(calls)
-    end = time.perf_counter() + seconds
+    end = clock.now() + seconds
     done = 0
-    while done < rounds or time.perf_counter() < end:
+    while done < rounds or clock.now() < end:
         for key in order:
             if settle is not None:
-                _settle(calls[key], settle, times[key][-1] / 1e3 if times[key] else 0.0)
-            times[key] += [_timed(calls[key], wait) for _ in range(repeats)]
+                _settle(calls[key], settle, times[key][-1] / 1e3 if times[key] else 0.0, clock)
+            times[key] += [_timed(calls[key], wait, clock) for _ in range(repeats)]
         order.append(order.pop(0))
         done += 1
         if on_round is not None:
@@ -68,22 +98,22 @@ def interleaved(
     return times
 
 
-def _settle(call: Callable[[], object], seconds: float, latest: float) -> None:
+def _settle(call: Callable[[], object], seconds: float, latest: float, clock: Clock) -> None:
     if 0 < seconds < latest:
-        time.sleep(seconds)
+        clock.sleep(seconds)
         return
-    end = time.perf_counter() + seconds
+    end = clock.now() + seconds
     call()
-    while time.perf_counter() < end:
+    while clock.now() < end:
         call()
 
 
-def _timed(call: Callable[[], object], wait: Callable[[], object]) -> float:
+def _timed(call: Callable[[], object], wait: Callable[[], object], clock: Clock) -> float:
     wait()
-    start = time.perf_counter()
+    start = clock.now()
     call()
     wait()
-    return (time.perf_counter() - start) * 1e3
+    return (clock.now() - start) * 1e3
 
 
 def ratio(times: list[float], reference: list[float]) -> float:

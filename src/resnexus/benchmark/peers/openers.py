@@ -155,7 +155,7 @@ def resnexus(subject: Subject, job: Job) -> Runner:
         backends=chosen,
         calibration=subject.calibration if job.precision == "int8" else None,
         seconds=subject.seconds,
-        progress=subject.progress,
+        say=subject.progress,
         scratch=subject.planned,
     )
     return accelerated.Engine(planner.open([job]), subject.network.num_classes)

@@ -16,13 +16,13 @@ inline __attribute__((always_inline)) void accumulate(Vec (&sums)[Rows * Runs][V
     for (const int32_t *offset = offsets, *end = offsets + depth; offset != end; ++offset, b += kPanel) {
         __builtin_prefetch(ahead, 0, 2);
         ahead += kLanes;
-        const float* a = rows + *offset;
+        const float *a = rows + *offset, *second = a + run;
         Vec weights[Vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) weights[v] = load(b + v * kLanes);
 #pragma GCC unroll 14
         for (int r = 0; r < Rows * Runs; ++r) {
-            const Vec pixel = broadcast((r < Rows ? a : a + run)[r % Rows * Pitch]);
+            const Vec pixel = broadcast(r < Rows ? a[r * Pitch] : second[(r - Rows) * Pitch]);
 #pragma GCC unroll 2
             for (int v = 0; v < Vectors; ++v) sums[r][v] += pixel * weights[v];
         }

@@ -25,8 +25,11 @@ Epilogue prepared(Epilogue epilogue);
 Vec sigmoid(Vec value);
 
 inline void finish(const Epilogue& epilogue, Vec value, int block, const Cursor& at) {
-    if (epilogue.gate.data) value *= load(epilogue.gate.at(block, at.n, at.y, at.x));
-    if (epilogue.residual.data) value += load(epilogue.residual.at(block, at.n, at.y, at.x));
+    // One expression, which is rounded as in the ends of tiles that are finished alike: an image must not come out
+    // differently where a tile holds the end of another.
+    const Vec gate = epilogue.gate.data ? load(epilogue.gate.at(block, at.n, at.y, at.x)) : broadcast(1.0f);
+    const Vec residual = epilogue.residual.data ? load(epilogue.residual.at(block, at.n, at.y, at.x)) : Vec{};
+    value = value * gate + residual;
     const auto activation = Activation(epilogue.activation);
     if (activation == Activation::kRelu) value = max(value, Vec{});
     if (activation == Activation::kSigmoid) value = sigmoid(value);

@@ -32,7 +32,7 @@ void run(const Pool& pool, Threads& threads) {
             for (int v = top; v < bottom; ++v) {
                 for (int u = left; u < right; ++u) {
                     const Vec value = load(in.at(block, n, v, u));
-                    result = pool.maximum ? max(result, value) : result + value;
+                    result = pool.maximum ? max_or_nan(result, value) : result + value;
                 }
             }
             const int counted = pool.counts_padding ? kernel * kernel : (bottom - top) * (right - left);

@@ -34,6 +34,9 @@ inline Vec max(Vec a, Vec b) {
 #endif
 }
 
+// The larger; no number if one of them is none.
+inline Vec max_or_nan(Vec a, Vec b) { return b == b ? max(a, b) : b; }
+
 // Lane i of the result is lane which[i] of `from`.
 inline Vec permute(Vec from, Indices which) {
 #if defined(__AVX512F__)

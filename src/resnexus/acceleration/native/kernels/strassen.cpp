@@ -7,17 +7,23 @@
 #include <vector>
 
 #include "accumulate.hpp"
-#include "places.hpp"
+#include "pairs.hpp"
 #include "slice.hpp"
 
 namespace native {
 namespace {
 
-constexpr int kProducts = 7, kSums = 5, kQuadrants = 4;
+constexpr int kProducts = 7, kQuadrants = 4;
 
 // The left factors: A11 + A22, A21 + A22, A11, A22, A11 + A12, A21 - A11, A12 - A22. Those that are no sum are read
 // where they lie; `kSumOf` numbers the others.
+constexpr int kUpper = 2, kLower = 3;
 constexpr int kSumOf[kProducts] = {0, 1, -1, -1, 2, 3, 4};
+
+// Sums of the left factors; where an image is odd, the pixels of its upper half lie at equal distances only in a copy,
+// which counts as one more.
+constexpr int kSums = 5;
+int sums_of(const Pairing& pairing) { return pairing.odd() ? kSums + 1 : kSums; }
 
 // What becomes of a product: it starts the sum of a quadrant of the result, is added to it or subtracted from it, or
 // finishes it. Quadrants are numbered 2 * (half of the pixels) + (half of the output channels).
@@ -45,8 +51,7 @@ struct Product {
     const Target* targets;
     float* quadrants[kQuadrants];  // [rows][32]: sums so far
     int block[2];                  // of output channels, per half
-    int pixel[2];                  // of the result, per half
-    const Places* places;          // per half of the pixels
+    const Pairs* pairs;
     const Epilogue* epilogue;
 };
 
@@ -57,10 +62,9 @@ __attribute__((noinline)) void finish_any(const Vec (&sums)[Rows][kPanelVectors]
     for (int v = 0; v < kPanelVectors; ++v) {
         const int block = product.block[quadrant % 2] + v;
         const Vec bias = bias_of(epilogue, block);
-        Cursor cursor(epilogue.out, product.pixel[quadrant / 2]);
         for (int r = 0; r < Rows; ++r) {
-            finish(epilogue, sums[r][v] + load(product.quadrants[quadrant] + r * kPanel + v * kLanes) + bias, block, cursor);
-            cursor.next(epilogue.out);
+            const Cursor at(epilogue.out, product.pairs->pixels[quadrant / 2][r]);
+            finish(epilogue, sums[r][v] + load(product.quadrants[quadrant] + r * kPanel + v * kLanes) + bias, block, at);
         }
     }
 }
@@ -70,14 +74,14 @@ inline __attribute__((always_inline)) void finish_simple(const Vec (&sums)[Rows]
                                                          int quadrant) {
     const Epilogue& epilogue = *product.epilogue;
     const float* so_far = product.quadrants[quadrant];
-    const Places& places = product.places[quadrant / 2];
+    const Places& places = product.pairs->places[quadrant / 2];
     const Vec least = broadcast(epilogue.least);
     const int64_t block = product.block[quadrant % 2];
     float* out = epilogue.out.data + block * epilogue.out.block;
     const float* residual = epilogue.residual.data + block * epilogue.residual.block;
 #pragma GCC unroll 2
     for (int v = 0; v < kPanelVectors; ++v, out += epilogue.out.block, residual += epilogue.residual.block) {
-        const Vec gate = gate_of(epilogue, int(block) + v, product.pixel[quadrant / 2]);
+        const Vec gate = gate_of(epilogue, int(block) + v, product.pairs->pixels[0][0]);
         const Vec bias = bias_of(epilogue, int(block) + v) * gate;
         if (epilogue.residual.data) {
 #pragma GCC unroll 14
@@ -98,7 +102,7 @@ inline __attribute__((always_inline)) void finish_simple(const Vec (&sums)[Rows]
 template <int Rows>
 void prefetch_result(const Product& product, int quadrant) {
     const Epilogue& epilogue = *product.epilogue;
-    const Places& places = product.places[quadrant / 2];
+    const Places& places = product.pairs->places[quadrant / 2];
     for (int v = 0; v < kPanelVectors; ++v) {
         const int64_t block = product.block[quadrant % 2] + v;
 #pragma GCC unroll 1
@@ -124,7 +128,7 @@ void multiply(const Product& product) {
         const Target& target = product.targets[t];
         if (target.use == Use::kNone) break;
         if (target.use == Use::kFinish) {
-            if (is_uniform(*product.epilogue, product.pixel[target.quadrant / 2], Rows)) {
+            if (product.epilogue->simple) {
                 finish_simple<Rows>(sums, product, target.quadrant);
                 continue;
             }
@@ -167,87 +171,50 @@ constexpr std::array<Kernel, kTileRows> by_rows(std::integer_sequence<int, Index
 
 constexpr auto kKernels = by_rows(std::make_integer_sequence<int, kTileRows>());
 
-// Consecutive pixels that are multiplied on their own: the first `half` of them are the upper half of the matrix.
-struct Range {
-    int first, half;
-};
-
-// Floats of one of the five sums of a range: [blocks / 2][half][16].
-int64_t sum_of(const Tensor& in, const Range& range) { return int64_t(in.blocks / 2) * range.half * kLanes; }
-
-// Writes the five sums of one block of each half, one after another.
-void add_halves(const Tensor& in, const Range& range, int block, float* to) {
-    const int half_blocks = in.blocks / 2;
-    const float* a11 = in.data + int64_t(block) * in.block + int64_t(range.first) * kLanes;
-    const float* a12 = a11 + int64_t(half_blocks) * in.block;
-    const float* a21 = a11 + int64_t(range.half) * kLanes;
-    const float* a22 = a12 + int64_t(range.half) * kLanes;
-    const int64_t sum = sum_of(in, range);
-    to += int64_t(block) * range.half * kLanes;
-    for (int64_t i = 0; i < int64_t(range.half) * kLanes; i += kLanes) {
-        const Vec v11 = load(a11 + i), v12 = load(a12 + i), v21 = load(a21 + i), v22 = load(a22 + i);
-        store(to + i, v11 + v22);
-        store(to + sum + i, v21 + v22);
-        store(to + 2 * sum + i, v11 + v12);
-        store(to + 3 * sum + i, v21 - v11);
-        store(to + 4 * sum + i, v12 - v22);
-    }
-}
-
-// A range whose sums are known, to be multiplied by panels of weights.
+// Some tiles whose sums are known, to be multiplied by panels of weights.
 class Multiplication {
 public:
-    Multiplication(const Strassen& strassen, const Range& range, int index, std::vector<float>& memory)
-        : index(index),
-          strassen_(strassen),
-          range_(range),
-          rows_(divide_up(range.half, kTileRows)),
-          sums_(at_least(memory, kSums * sum_of(strassen.in, range))) {
+    Multiplication(const Strassen& strassen, Slice tiles, int index, std::vector<float>& memory)
+        : index(index), strassen_(strassen), pairing_(strassen.in) {
         const Tensor& in = strassen.in;
-        for (int block = 0; block < in.blocks / 2; ++block) add_halves(in, range, block, sums_);
+        for (int tile = tiles.first; tile < tiles.last; ++tile) {
+            tiles_.emplace_back(pairing_, strassen.epilogue.out, tile, pairs_);
+            pairs_ += tiles_.back().count;
+        }
+        sums_ = at_least(memory, sums_of(pairing_) * sum());
+        for (int block = 0; block < in.blocks / 2; ++block) add_halves(block);
         const int depth = int(strassen.depth);
         direct_.resize(depth);
         summed_.resize(depth);
         for (int k = 0; k < depth; ++k) {
             const int block = strassen.channels[k] / kLanes, lane = strassen.channels[k] % kLanes;
             direct_[k] = block * in.block + lane;
-            summed_[k] = block * range.half * kLanes + lane;
-        }
-        places_.resize(rows_);
-        for (int row = 0; row < rows_; ++row) {
-            for (int h = 0; h < 2; ++h) {
-                places_[row][h] = places_of(strassen.epilogue.out, pixel(row) + h * range.half, pixels(row));
-            }
+            summed_[k] = block * pairs_ * kLanes + lane;
         }
     }
 
     // Finishes two panels of output channels, one per half of them.
     void run(int panel, std::vector<float>& memory) const {
-        const Tensor& in = strassen_.in;
         constexpr int64_t kQuadrant = kTileRows * kPanel;
-        float* quadrants = at_least(memory, rows_ * kQuadrants * kQuadrant);
-        const float* upper = in.data + int64_t(range_.first) * kLanes;
-        const float* lower_right = upper + int64_t(in.blocks / 2) * in.block + int64_t(range_.half) * kLanes;
+        const int count = int(tiles_.size());
+        float* quadrants = at_least(memory, count * kQuadrants * kQuadrant);
         Product product;
         product.depth = int(strassen_.depth);
         product.epilogue = &strassen_.epilogue;
         for (int h = 0; h < 2; ++h) product.block[h] = panel * kPanelVectors + h * strassen_.epilogue.out.blocks / 2;
         for (int p = 0; p < kProducts; ++p) {
-            const bool is_sum = kSumOf[p] >= 0;
-            const float* summed = sums_ + kSumOf[p] * sum_of(in, range_);
-            const float* a = is_sum ? summed : p == 3 ? lower_right : upper;
-            product.offsets = is_sum ? summed_.data() : direct_.data();
+            const int sum = p == kUpper && pairing_.odd() ? kSums : kSumOf[p];
+            product.offsets = sum >= 0 ? summed_.data() : direct_.data();
             product.b = strassen_.weights + (int64_t(panel) * kProducts + p) * product.depth * kPanel;
             product.targets = kTargets[p];
-            for (int row = 0; row < rows_; ++row) {
-                product.a = a + int64_t(pixel(row) - range_.first) * kLanes;
-                product.ahead = ahead_of(product.b, product.depth, row, rows_);
+            for (int t = 0; t < count; ++t) {
+                product.pairs = &tiles_[t];
+                product.a = sum >= 0 ? row_of_sum(sum, tiles_[t]) : row_of_half(p == kLower, tiles_[t]);
+                product.ahead = ahead_of(product.b, product.depth, t, count);
                 for (int q = 0; q < kQuadrants; ++q) {
-                    product.quadrants[q] = quadrants + (row * kQuadrants + q) * kQuadrant;
+                    product.quadrants[q] = quadrants + (t * kQuadrants + q) * kQuadrant;
                 }
-                product.places = places_[row].data();
-                for (int h = 0; h < 2; ++h) product.pixel[h] = pixel(row) + h * range_.half;
-                kKernels[pixels(row) - 1](product);
+                kKernels[tiles_[t].count - 1](product);
             }
         }
     }
@@ -255,15 +222,45 @@ public:
     const int index;  // of the range
 
 private:
-    int pixel(int row) const { return range_.first + slice(range_.half, row, rows_).first; }
-    int pixels(int row) const { return slice(range_.half, row, rows_).size(); }
+    // Floats of one sum: [blocks / 2][pairs][16].
+    int64_t sum() const { return int64_t(strassen_.in.blocks / 2) * pairs_ * kLanes; }
+    const float* row_of_sum(int number, const Pairs& pairs) const {
+        return sums_ + number * sum() + int64_t(pairs.before) * kLanes;
+    }
+    // Where the first pixel of a tile lies in the upper left or the lower right quarter of the matrix.
+    const float* row_of_half(bool lower, const Pairs& pairs) const {
+        const Tensor& in = strassen_.in;
+        return in.data + int64_t(pairs.pixels[lower][0]) * kLanes + (lower ? int64_t(in.blocks / 2) * in.block : 0);
+    }
+
+    // Writes the sums of one block of each half, one after another.
+    void add_halves(int block) {
+        const Tensor& in = strassen_.in;
+        const float* left = in.data + int64_t(block) * in.block;
+        const float* right = left + int64_t(in.blocks / 2) * in.block;
+        const int64_t next = sum();
+        float* to = sums_ + int64_t(block) * pairs_ * kLanes;
+        for (const Pairs& pairs : tiles_) {
+            for (int r = 0; r < pairs.count; ++r, to += kLanes) {
+                const int64_t upper = int64_t(pairs.pixels[0][r]) * kLanes, lower = int64_t(pairs.pixels[1][r]) * kLanes;
+                const Vec v11 = load(left + upper), v12 = load(right + upper);
+                const Vec v21 = load(left + lower), v22 = load(right + lower);
+                store(to, v11 + v22);
+                store(to + next, v21 + v22);
+                store(to + 2 * next, v11 + v12);
+                store(to + 3 * next, v21 - v11);
+                store(to + 4 * next, v12 - v22);
+                if (pairing_.odd()) store(to + kSums * next, v11);
+            }
+        }
+    }
 
     const Strassen& strassen_;
-    const Range range_;
-    const int rows_;  // of tiles
+    const Pairing pairing_;
+    std::vector<Pairs> tiles_;
+    int pairs_ = 0;  // of all tiles
     float* sums_;
     std::vector<int32_t> direct_, summed_;  // per element of the reduction, floats from the start of a row to it
-    std::vector<std::array<Places, 2>> places_;
 };
 
 // Panels of weights: each finishes two panels of output channels.
@@ -272,28 +269,24 @@ int panels_of(const Strassen& strassen) { return strassen.epilogue.out.blocks / 
 // Sums that stay in a second-level cache beside weights that fit it, too, and beside weights that pass through it.
 constexpr int64_t kFloatsBesideWeights = 64 << 10, kFloats = 256 << 10;
 constexpr int64_t kSmallWeights = 256 << 10;
-constexpr int kFewestRows = 3;  // of tiles, that weights which pass through a cache serve
+constexpr int kFewestTiles = 3;  // that weights which pass through a cache serve
 constexpr int kTasksPerThread = 4;
 
-// How the pixels are cut into ranges, and the panels into pieces. Every thread works out the sums of its ranges: to
+// How the tiles are cut into ranges, and the panels into pieces. Every thread works out the sums of its ranges: to
 // read what another thread has just written takes longer where two cores have no cache in common.
 struct Cut {
-    int pairs, ranges, pieces;
+    int tiles, ranges, pieces;
 
-    Cut(const Strassen& strassen, int threads) : pairs(strassen.in.pixels() / 2) {
+    Cut(const Strassen& strassen, int threads) {
+        const Pairing pairing(strassen.in);
+        tiles = strassen.in.images * pairing.tiles;
         const int panels = panels_of(strassen);
         const bool small = int64_t(panels) * kProducts * strassen.depth * kPanel <= kSmallWeights;
-        const int64_t row = kSums * int64_t(strassen.in.blocks / 2) * kLanes * kTileRows;
-        const int rows = divide_up(pairs, kTileRows);
-        const int fitting = std::max(1, int((small ? kFloatsBesideWeights : kFloats) / row));
-        const int own = std::min(threads, rows / kFewestRows), needed = std::min(rows, divide_up(threads, panels));
-        ranges = std::max({divide_up(rows, fitting), own, needed});
+        const int64_t tile = sums_of(pairing) * int64_t(strassen.in.blocks / 2) * kLanes * kTileRows;
+        const int fitting = std::max(1, int((small ? kFloatsBesideWeights : kFloats) / tile));
+        const int own = std::min(threads, tiles / kFewestTiles), needed = std::min(tiles, divide_up(threads, panels));
+        ranges = std::max({divide_up(tiles, fitting), own, needed});
         pieces = threads == 1 ? 1 : std::min(panels, divide_up(kTasksPerThread * threads, ranges));
-    }
-
-    Range range(int index) const {
-        const Slice own = slice(pairs, index, ranges);
-        return {2 * own.first, own.size()};
     }
 };
 
@@ -308,7 +301,8 @@ void run(const Strassen& strassen, Scratch& scratch, Threads& threads) {
         auto& product = latest[thread];
         if (!product || product->index != index) {
             product.reset();  // its sums lie where those of the next go, also if there is no memory for that
-            product = std::make_unique<Multiplication>(strassen, cut.range(index), index, scratch.transformed[thread]);
+            const Slice range = slice(cut.tiles, index, cut.ranges);
+            product = std::make_unique<Multiplication>(strassen, range, index, scratch.transformed[thread]);
         }
         const Slice own = slice(panels, piece, cut.pieces);
         for (int panel = own.first; panel < own.last; ++panel) product->run(panel, scratch.products[thread]);

@@ -1,5 +1,5 @@
-// 1x1 convolutions by one level of Strassen's algorithm: seven products of half the pixels, half the input channels and
-// half the output channels, where eight would be.
+// 1x1 convolutions by one level of Strassen's algorithm: seven products of half the pixels of every image, half the
+// input channels and half the output channels, where eight would be.
 #pragma once
 
 #include "gemm.hpp"
@@ -9,7 +9,7 @@
 namespace native {
 
 struct Strassen {
-    Tensor in;                // without a border; an even number of pixels and of blocks
+    Tensor in;                // without a border; an even number of blocks
     const int32_t* channels;  // those of the first half of the blocks that are in use; the second half is like it
     int64_t depth;            // how many
     const float* weights;     // [output channels / 64][7][depth][32]

@@ -5,9 +5,6 @@
 
 #include "slice.hpp"
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -23,24 +20,6 @@ constexpr int kSpins = 64;  // between two looks at the clock
 inline void pause() {
 #if defined(__x86_64__)
     _mm_pause();
-#endif
-}
-
-// Binds a worker to a processor of its own: one that is woken on the processor of the thread that waits for it would
-// run in turn with it.
-void bind(int thread) {
-#if defined(__linux__)
-    cpu_set_t usable;
-    if (sched_getaffinity(0, sizeof usable, &usable) != 0) return;
-    int wanted = thread % CPU_COUNT(&usable);
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (!CPU_ISSET(cpu, &usable) || wanted-- > 0) continue;
-        cpu_set_t own;
-        CPU_ZERO(&own);
-        CPU_SET(cpu, &own);
-        sched_setaffinity(0, sizeof own, &own);
-        return;
-    }
 #endif
 }
 
@@ -94,7 +73,6 @@ void Threads::parallel(int iterations, const std::function<void(int, int)>& body
 }
 
 void Threads::work(int thread) {
-    bind(thread);
     try {
         throw false;  // the first one allocates, which one that says that there is no memory could not
     } catch (bool) {}

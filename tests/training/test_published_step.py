@@ -8,8 +8,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from resnexus import Architecture, ResnexusError, create_model
 from resnexus.data.batches import BadImage
 from resnexus.data.datasets import LabelledImages
-from resnexus.training.fit import fit
-from resnexus.training.settings import Settings
+from resnexus.data.order import drawn
+from resnexus.training.recipe import Recipe
+from resnexus.training.train import train
 
 ROW = Architecture(
     name="tiny", block="bottleneck", depths=(1,), width=2, groups=2, out_width=4, stem="small", stem_width=4,
@@ -19,20 +20,15 @@ CLASSES = 3
 
 
 class InMemory(LabelledImages):
-    classes = tuple("abc")
-
-    def __init__(self, items):
-        self.items = items
-        self.epochs = []
+    def __init__(self, items, classes="abc"):
+        self.items, self.classes, self.draws = items, tuple(classes), []
 
     def __len__(self):
         return len(self.items)
 
     def __getitem__(self, index):
-        return self.items[index]
-
-    def set_epoch(self, epoch):
-        self.epochs.append(epoch)
+        self.draws.append(drawn(index))
+        return self.items[drawn(index).image]
 
 
 def images(count=6, size=5):
@@ -89,12 +85,16 @@ def gradient(p, x, labels, smoothing, step=1e-5):
     return found
 
 
-def test_one_step_is_the_published_step():
+def recipe(batch_size, **changes):
+    """With the rate as it is given, whatever the batch."""
+    return Recipe().changed({"epochs": 1, "global_batch_size": batch_size, "lr_batch_size": batch_size} | changes)
+
+
+def test_one_step_is_the_published_step(tmp_path):
     network = create_model(ROW, num_classes=CLASSES).double()
     before = {name: value.detach().numpy().copy() for name, value in network.named_parameters()}
     data = images()
-    settings = Settings(epochs=1, batch_size=6, learning_rate=0.3, weight_decay=0.01, label_smoothing=0.1, mixup=0)
-    fit(network, data, CLASSES, settings)
+    train(network, data, None, recipe(6, lr=0.3, weight_decay=0.01, label_smoothing=0.1), tmp_path)
 
     x = np.stack([image.numpy() for image, _ in data.items])
     labels = np.array([label for _, label in data.items])
@@ -109,7 +109,7 @@ def test_one_step_is_the_published_step():
     assert np.allclose(norm.running_var, 0.9 + 0.1 * stem.var((0, 2, 3)), atol=1e-12)
 
 
-def test_the_rate_falls_along_a_cosine_to_zero():
+def test_the_rate_falls_along_a_cosine_to_zero(tmp_path):
     # With weight decay 0 and a frozen gradient of 1, the parameter moves by the learning rate of each step.
     class Ramp(torch.nn.Module):
         def __init__(self):
@@ -121,89 +121,50 @@ def test_the_rate_falls_along_a_cosine_to_zero():
             self.path.append(self.weight.item())
             return torch.stack([self.weight.expand(len(x)), torch.zeros(len(x))], 1)
 
-    data = InMemory([(torch.zeros(1, 1, 1), 0) for _ in range(4)])
+    data = InMemory([(torch.zeros(1, 1, 1), 0) for _ in range(4)], classes="ab")
     network = Ramp()
-    settings = Settings(
-        epochs=4, batch_size=4, learning_rate=1e-6, momentum=0, weight_decay=0, label_smoothing=0, mixup=0
-    )
-    fit(network, data, 2, settings)
+    train(network, data, None, recipe(4, epochs=4, lr=1e-6, momentum=0, weight_decay=0), tmp_path)
     moves = np.diff([*network.path, network.weight.item()])
     expected = 1e-6 * 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4)) * 0.5  # the gradient is softmax - target = -0.5
     assert np.allclose(moves, expected, rtol=1e-3)
 
 
-def test_the_same_seed_gives_the_same_weights():
-    def trained(seed):
+def test_the_same_seed_gives_the_same_weights(tmp_path):
+    def trained(seed, folder):
         torch.manual_seed(seed)
         network = create_model(ROW, num_classes=CLASSES).double()
-        fit(network, images(), CLASSES, Settings(epochs=2, batch_size=3), seed=seed)
+        train(network, images(), None, recipe(3, epochs=2, mixup_alpha=0.2, seed=seed), tmp_path / folder)
         return network.state_dict()
 
-    first, again, other = trained(1), trained(1), trained(2)
+    first, again, other = trained(1, "first"), trained(1, "again"), trained(2, "other")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
-def test_epochs_are_announced_and_steps_counted(recorded):
+def test_every_epoch_draws_anew_and_steps_are_counted(tmp_path, recorded):
     data = images()
-    network = fit(
-        create_model(ROW, num_classes=CLASSES).double(),
-        data,
-        CLASSES,
-        Settings(epochs=3, batch_size=3),
-        progress=recorded,
-        label="training mine",
-    )
-    assert data.epochs == [0, 1, 2]
+    network = create_model(ROW, num_classes=CLASSES).double()
+    outcome = train(network, data, None, recipe(3, epochs=3), tmp_path, progress=recorded, label="training mine")
+    assert [draw.epoch for draw in data.draws] == [0] * 6 + [1] * 6 + [2] * 6
     assert recorded.stages == [("training mine", 6, [1] * 6)]
     assert not network.training
+    assert [row["epoch"] for row in outcome.rows] == [1, 2, 3]
+    assert "top1" not in outcome.rows[0]
 
 
-def test_a_bad_training_image_is_an_error_unless_allowed():
+def test_a_bad_training_image_is_an_error_unless_allowed(tmp_path):
     data = images(7)
     data.items[2] = BadImage("cats/2.jpg", "is truncated")
     network = create_model(ROW, num_classes=CLASSES).double()
     with pytest.raises(ResnexusError, match=r"training image cats/2.jpg: is truncated. Repair or remove it, or allow"):
-        fit(network, data, CLASSES, Settings(epochs=1, batch_size=7))
-    fit(network, data, CLASSES, Settings(epochs=1, batch_size=7, allow_bad_images=True))
+        train(network, data, None, recipe(7), tmp_path / "strict")
+    train(network, data, None, recipe(7), tmp_path / "allowed", allow_bad_images=True)
 
 
-def test_a_loss_that_diverges_ends_the_training():
-    network = create_model(ROW, num_classes=CLASSES).double()
-    with torch.no_grad():
-        network.head.bias.fill_(float("inf"))
-    with pytest.raises(ResnexusError, match=r"the loss became nan in epoch 1, step 1: lower the learning rate"):
-        fit(network, images(), CLASSES, Settings(epochs=1, batch_size=6))
+def test_ctrl_c_arrives_as_what_it_is(tmp_path):
+    class Interrupted(InMemory):
+        def __getitem__(self, index):
+            raise KeyboardInterrupt
 
-
-def test_ctrl_c_arrives_as_what_it_is():
-    data = images()
-
-    def interrupt(_epoch):
-        raise KeyboardInterrupt
-
-    data.set_epoch = interrupt
     with pytest.raises(KeyboardInterrupt):
-        fit(create_model(ROW, num_classes=CLASSES).double(), data, CLASSES, Settings(epochs=2))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"epochs": 0}, "epochs=0: expected at least 1"),
-        ({"epochs": 2.5}, "epochs=2.5: expected a whole number"),
-        ({"batch_size": True}, "batch_size=True: expected a whole number"),
-        ({"batch_size": 1}, "batch_size=1: expected at least 2"),
-        ({"label_smoothing": 1.5}, "label_smoothing=1.5: expected at least 0 and at most 1"),
-        ({"learning_rate": -0.1}, "learning_rate=-0.1: expected at least 0"),
-    ],
-)
-def test_settings_out_of_range(change, message):
-    with pytest.raises(ResnexusError, match=message):
-        Settings(**change)
-
-
-def test_the_learning_rate_follows_the_batch():
-    assert Settings(batch_size=256).initial_learning_rate == 0.1
-    assert Settings(batch_size=64).initial_learning_rate == 0.025
-    assert Settings(batch_size=64, learning_rate=0.2).initial_learning_rate == 0.2
+        train(create_model(ROW, num_classes=CLASSES).double(), Interrupted(images().items), None, recipe(6), tmp_path)

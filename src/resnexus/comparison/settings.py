@@ -1,4 +1,4 @@
-"""The settings of a training run."""
+"""What can be chosen of the trainings of a comparison."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from resnexus.errors import ResnexusError
+from resnexus.training.recipe import Recipe
+from resnexus.training.sections import Precision
 
 REFERENCE_BATCH = 256
 
@@ -56,6 +58,24 @@ class Settings:
         if self.learning_rate is not None:
             return self.learning_rate
         return 0.1 * self.batch_size / REFERENCE_BATCH
+
+    def recipe(self, seed: int, precision: Precision) -> Recipe:
+        """Return the recipe of a training with these settings."""
+        return Recipe().changed(
+            {
+                "epochs": self.epochs,
+                "global_batch_size": self.batch_size,
+                "lr": self.initial_learning_rate,
+                "lr_batch_size": self.batch_size,
+                "momentum": self.momentum,
+                "weight_decay": self.weight_decay,
+                "label_smoothing": self.label_smoothing,
+                "mixup_alpha": self.mixup,
+                "workers": self.workers,
+                "seed": seed,
+                "precision": precision,
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name."""

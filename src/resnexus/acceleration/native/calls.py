@@ -1,4 +1,4 @@
-"""The layers that the kernels know, and which algorithm a convolution gets."""
+"""Calls of the kernels, and which algorithm a convolution gets."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any, Literal
 import numpy as np
 
 from resnexus.acceleration.backends.contract import BackendError
+from resnexus.acceleration.lowering.operations import Activation
 from resnexus.acceleration.native import packing
-from resnexus.acceleration.native.layout import Activations, blocked
+from resnexus.acceleration.native.layout import Activations
 from resnexus.acceleration.native.packing import LANES, Numbers
 
 Kind = Literal["convolution", "winograd", "strassen", "grouped", "pool", "mean", "gated"]
-Activation = Literal["none", "relu", "sigmoid"]
 
 _ACTIVATIONS: dict[Activation, int] = {"none": 0, "relu": 1, "sigmoid": 2}
 
 # Below these sizes an algorithm costs more than it saves; measured on a processor of 2023 with AVX-512.
 FEWEST_WINOGRAD_TILES = 8
 FEWEST_STRASSEN_PIXELS, FEWEST_STRASSEN_INPUTS, FEWEST_STRASSEN_OUTPUTS = 196, 208, 208
+# Its tiles hold pairs of pixels of one image alone. Where few fit an image, tiles are too small to be worth it.
+MOST_ROWS, FEWEST_STRASSEN_ROWS = 14, 10
 
 
 @dataclass(frozen=True)
-class Layer:
+class KernelCall:
     """One call of a kernel: the fields of its structure, activations and weights as they are here."""
 
     kind: Kind
@@ -65,17 +67,17 @@ class Epilogue:
 
 
 @dataclass
-class Layers:
-    """The layers of a network in the order of execution.
+class KernelCalls:
+    """The calls that compute a network, in the order of execution.
 
     Attributes:
         fast: whether convolutions may save multiplications (Winograd, Strassen), at the price of a larger rounding
             error.
-        layers: so far.
+        calls: so far.
     """
 
     fast: bool = True
-    layers: list[Layer] = field(default_factory=list)
+    calls: list[KernelCall] = field(default_factory=list)
     _packed: dict[Any, Numbers] = field(default_factory=dict)
 
     def convolve(
@@ -89,6 +91,7 @@ class Layers:
         padding: int = 0,
         groups: int = 1,
         epilogue: Epilogue | None = None,
+        together: int | None = None,
     ) -> Activations:
         """Add a convolution, or a linear layer as one of 1x1, by the algorithm that suits it.
 
@@ -101,22 +104,24 @@ class Layers:
             padding: on all sides.
             groups: of channels.
             epilogue: what happens to the result.
+            together: images to choose the algorithm for, if not those of `x`: the images of a batch that runs in
+                pieces get the same one, so that their logits do not depend on their places.
 
         Raises:
             BackendError: no kernel has so many channels per group.
         """
-        kernel, width = weight.shape[-1], weight.shape[1]
+        kernel, width, together = weight.shape[-1], weight.shape[1], together or x.images
         spread = None if bias is None else self._pack(packing.spread, bias, out)
         fields: dict[str, Any] = {"in_": x, "epilogue": (epilogue or Epilogue()).fields(spread, out)}
         full = all(count == LANES for count in x.cells + out.cells)
         if groups > 1 and kernel == 3 and width in (4, 8, 16) and weight.shape[0] == groups * width and full:
             fields |= {"stride": stride, "width": width, "weights": self._pack(packing.grouped, weight)}
             return self._add("grouped", fields, out)
-        if groups == 1 and kernel == 3 and stride == 1 and self._suits_winograd(x, out):
+        if groups == 1 and kernel == 3 and stride == 1 and self._suits_winograd(x, out, together):
             weights = self._pack(packing.winograd, weight, out)
             fields |= {"channels": _channels(x.cells), "depth": width, "weights": weights, "panels": len(weights)}
             return self._add("winograd", fields, out)
-        if groups == 1 and kernel == 1 and stride == 1 and self._suits_strassen(x, out):
+        if groups == 1 and kernel == 1 and stride == 1 and self._suits_strassen(x, out, together):
             channels = _channels(x.cells[: len(x.cells) // 2])
             weights = self._pack(packing.strassen, weight[:, :, 0, 0], out)
             return self._add(
@@ -169,9 +174,8 @@ class Layers:
         fields = {"in_": x, "out": out, "kernel": kernel, "stride": stride, "padding": padding}
         return self._add("pool", fields | {"maximum": int(maximum), "counts_padding": int(counts_padding)}, out)
 
-    def mean(self, x: Activations) -> Activations:
+    def mean(self, x: Activations, out: Activations) -> Activations:
         """Add the mean over the image."""
-        out = blocked(x.cells, x.images, 1, 1)
         return self._add("mean", {"in_": x, "out": out}, out)
 
     def gated(self, x: Activations, gate: Activations, residual: Activations, out: Activations) -> Activations:
@@ -194,20 +198,22 @@ class Layers:
         return self._packed[key]
 
     def _add(self, kind: Kind, fields: dict[str, Any], out: Activations) -> Activations:
-        self.layers.append(Layer(kind, fields))
+        self.calls.append(KernelCall(kind, fields))
         return out
 
-    def _suits_winograd(self, x: Activations, out: Activations) -> bool:
-        tiles = x.images * -(-out.height // 4) * -(-out.width // 4)
+    def _suits_winograd(self, x: Activations, out: Activations, together: int) -> bool:
+        tiles = together * -(-out.height // 4) * -(-out.width // 4)
         return self.fast and x.pixel == LANES and tiles >= FEWEST_WINOGRAD_TILES
 
-    def _suits_strassen(self, x: Activations, out: Activations) -> bool:
+    def _suits_strassen(self, x: Activations, out: Activations, together: int) -> bool:
         """Whether pixels, input and output channels can be halved, and are enough for that to pay."""
-        pixels = x.images * x.height * x.width
+        pixels = x.height * x.width
+        pairs = -(-pixels // 2)
         half = len(x.cells) // 2
-        halves = pixels % 2 == 0 and x.cells[:half] == x.cells[half:] and len(out.cells) % 4 == 0
+        halves = x.cells[:half] == x.cells[half:] and len(out.cells) % 4 == 0
         enough = (
-            pixels >= FEWEST_STRASSEN_PIXELS
+            together * pixels >= FEWEST_STRASSEN_PIXELS
+            and pairs >= FEWEST_STRASSEN_ROWS * -(-pairs // MOST_ROWS)
             and x.channels >= FEWEST_STRASSEN_INPUTS
             and out.channels >= FEWEST_STRASSEN_OUTPUTS
         )

@@ -1,0 +1,1 @@
+"""A network as a short program of operations, for engines of our own on any device."""

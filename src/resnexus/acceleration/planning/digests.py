@@ -1,0 +1,34 @@
+"""What tells networks, images and keys apart: SHA-256 of all that matters about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record of JSON values, the same for any order of its names."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's parameters and buffers, with their names, types and shapes."""
+    found = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(_bytes(tensor))
+    return found.hexdigest()
+
+
+def images_digest(images: Tensor) -> str:
+    """Return the SHA-256 of a tensor of images."""
+    return hashlib.sha256(f"{tuple(images.shape)}\n".encode() + _bytes(images)).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,105 @@
+"""`resnexus train`: a network on your images, by a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from resnexus.training.recipe import Recipe
+
+
+def train(
+    model: Annotated[
+        str | None, typer.Option(help="A network of `resnexus list`; that of the recipe's name if left out.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="A folder of class folders, or with train/CLASS/ and val/CLASS/; or digits.")
+    ] = "digits",
+    out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")] = Path("training"),
+    recipe: Annotated[str, typer.Option(help="A recipe by name (--list-recipes), or a YAML file.")] = "finetune-small",
+    weights: Annotated[
+        str | None, typer.Option(help="To start from: imagenet, ssld, or a file; random if left out.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; give it as often as needed."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many GPUs, or processes on the CPU, of this machine.")] = 1,
+    allow_bad_images: Annotated[
+        bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
+    ] = False,
+    print_recipe: Annotated[bool, typer.Option("--print-recipe", help="Print the recipe, resolved, and stop.")] = False,
+    list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List the recipes and stop.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train a network by a recipe; the same command goes on where it was interrupted.
+
+    OUT gets last.safetensors and best.safetensors, which every other command takes, metrics.csv, the recipe as it was
+    carried out, and the checkpoints to go on from. SIGTERM keeps the training and ends with exit code 143.
+    """
+    from resnexus.series.recipes import find_recipe, parse_changes, recipes
+
+    if list_recipes:
+        print("\n".join(recipes()))
+        return
+    wanted = find_recipe(recipe).changed(parse_changes(changes or []))
+    if print_recipe:
+        _print(wanted, as_json=json_output)
+        return
+    import json
+    import sys
+
+    from resnexus.progress import Shown, Silent
+    from resnexus.trainer import train as job
+    from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
+
+    try:
+        done = job(
+            model or _network_of(recipe),
+            data,
+            out=out,
+            recipe=wanted,
+            weights=weights,
+            accelerator=device,
+            devices=devices,
+            allow_bad_images=allow_bad_images,
+            progress=Silent() if json_output else Shown(),
+        )
+    except Stopped:
+        print(f"stopped; start the same command again to go on: {out}", file=sys.stderr)
+        raise typer.Exit(STOPPED_EXIT_CODE) from None
+    if json_output:
+        print(json.dumps(list(done.outcome.rows), indent=1))
+        return
+    best = done.outcome.best
+    print(
+        f"best: {100 * best['top1']:.2f} % top-1 after epoch {best['epoch']} of {wanted.epochs}; "
+        f"{100 * done.outcome.waiting:.0f} % of the time went into waiting for images"
+    )
+    print(f"wrote {out / 'best.safetensors'}, {out / 'last.safetensors'} and {out / 'metrics.csv'}")
+
+
+def _network_of(recipe: str) -> str:
+    from resnexus.errors import ResnexusError
+    from resnexus.series.checkpoints import checkpoints
+
+    by_name = {name.lower(): record.architecture for name, record in checkpoints().items()}
+    if recipe.lower() not in by_name:
+        raise ResnexusError(f"recipe {recipe!r} is for any network: say which with --model, see resnexus list")
+    return by_name[recipe.lower()]
+
+
+def _print(recipe: Recipe, *, as_json: bool) -> None:
+    import json
+
+    flat = recipe.flat()
+    if as_json:
+        print(json.dumps(flat, indent=1))
+        return
+    width = max(map(len, flat))
+    for name, value in flat.items():
+        print(f"{name:{width}}  {json.dumps(value) if not isinstance(value, str) else value}")

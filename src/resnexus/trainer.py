@@ -1,0 +1,192 @@
+"""Train a network of the series, or one of your own, on a data set by a recipe; and keep it with all that is known."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnexus.architectures.catalog import architecture
+from resnexus.architectures.spec import Architecture
+from resnexus.data.augment import Augment
+from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
+from resnexus.data.fingerprint import fingerprint
+from resnexus.data.preprocess import Preprocess
+from resnexus.errors import ResnexusError, printable
+from resnexus.models import create_model
+from resnexus.progress import Progress, Silent
+from resnexus.series.recipes import find_recipe
+from resnexus.training.recipe import Recipe
+from resnexus.training.train import Outcome
+from resnexus.training.train import train as train_network
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        out: its folder: `last.safetensors`, `best.safetensors`, `metrics.csv`, `recipe.json`, `checkpoints`.
+        recipe: as it was carried out.
+        outcome: the figures of every epoch.
+    """
+
+    out: Path
+    recipe: Recipe
+    outcome: Outcome
+
+
+def train(
+    model: str | Architecture,
+    data: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    recipe: str | os.PathLike[str] | Recipe = "finetune-small",
+    weights: str | os.PathLike[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    allow_bad_images: bool = False,
+    save_every_s: float = 600.0,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a network; the same call goes on where an interrupted one was kept.
+
+    Args:
+        model: a name or a row.
+        data: a folder of images, or the name of an embedded data set, as `open_dataset` takes them.
+        out: folder of the training, of one training alone.
+        recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
+        weights: to start from: a tag of the published ones, or a file; None for random ones.
+        changes: settings of the recipe to change, such as `{"lr": 0.05}`.
+        accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
+        devices: how many of them; under torchrun as many as it started.
+        allow_bad_images: train past images that cannot be read.
+        save_every_s: seconds between two checkpoints within an epoch.
+        progress: where to report; nowhere if None.
+
+    Raises:
+        ResnexusError: a name, a setting, the data, the weights or the folder cannot be used; the message says what can.
+        Stopped: SIGTERM came, and the training was kept.
+    """
+    progress, out = progress or Silent(), Path(out)
+    row = architecture(model) if isinstance(model, str) else model
+    wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
+    splits = open_data(data, wanted)
+    torch.manual_seed(wanted.seed)
+    network = create_model(
+        row,
+        pretrained=False if weights is None else weights,
+        num_classes=len(splits.classes),
+        in_chans=splits.preprocess.in_chans,
+    )
+    progress.say(
+        f"learning rate {wanted.scaled_lr:g}: {wanted.optim.lr:g} x {wanted.global_batch_size} images per step / "
+        f"{wanted.optim.lr_batch_size}"
+    )
+
+    def keep(state: dict[str, Tensor], figures: dict[str, Any], name: str) -> None:
+        record = CheckpointRecord(
+            architecture=row,
+            classes=splits.classes,
+            preprocess=splits.preprocess,
+            recipe=wanted.flat(),
+            metrics={"top1": figures["top1"], "top5": figures["top5"], "epoch": figures["epoch"]},
+            source=None if weights is None else f"trained from {os.fspath(weights)}",
+        )
+        write_checkpoint(state, out / f"{name}.safetensors", record)
+
+    with _alone(out):
+        outcome = train_network(
+            network,
+            splits.train,
+            splits.val,
+            wanted,
+            out,
+            keep=keep,
+            conditions=_conditions(row, splits, weights),
+            accelerator=accelerator,
+            devices=devices,
+            save_every_s=save_every_s,
+            allow_bad_images=allow_bad_images,
+            progress=progress,
+        )
+    return Trained(out=out, recipe=wanted, outcome=outcome)
+
+
+def open_data(data: str | os.PathLike[str], recipe: Recipe) -> Splits:
+    """Open a data set as a recipe prepares its images; an embedded one has a preparation of its own.
+
+    Raises:
+        ResnexusError: as `open_dataset` does.
+    """
+    images = recipe.images
+    if data in EMBEDDED:
+        return open_dataset(data, augment=Augment(crop_area=None, flip=0.0, shift=1), seed=recipe.seed)
+    preprocess = Preprocess(
+        size=images.eval_size,
+        resize_short=images.resize_short,
+        interpolation=images.interpolation,
+        antialias=images.antialias,
+    )
+    augment = Augment(
+        size=images.image_size,
+        crop_area=(images.crop_area[0], images.crop_area[1]),
+        crop_aspect=(images.crop_aspect[0], images.crop_aspect[1]),
+        flip=images.flip,
+        policy=images.policy,
+        policy_magnitude=images.policy_magnitude,
+        policy_operations=images.policy_operations,
+        erasing=images.erasing,
+    )
+    return open_dataset(data, preprocess, augment, seed=recipe.seed)
+
+
+def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Return what else must be the same for a training to go on."""
+    start = None
+    if weights is not None:
+        path = Path(weights)
+        start = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else os.fspath(weights)
+    return {
+        "architecture": repr(row),
+        "weights": start,
+        "train_images": fingerprint(splits.train),
+        "val_images": fingerprint(splits.val),
+    }
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder of a training; the processes of one training share it.
+
+    Raises:
+        ResnexusError: another training is at work in it, or it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        yield
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ResnexusError(
+            f"another process trains in {printable(out)}: wait for it, or give another folder"
+        ) from error
+    except OSError as error:
+        raise ResnexusError(f"cannot write {printable(out)}: {error.strerror or error}; give another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,132 @@
+"""The Lightning module that trains a classifier by a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from resnexus.data.batches import Batch
+from resnexus.errors import ResnexusError
+from resnexus.training.averaging import MovingAverage
+from resnexus.training.loader import TrainingLoader
+from resnexus.training.losses import loss_of, soft_targets
+from resnexus.training.mixing import mixed
+from resnexus.training.optimizers import freeze, optimizer
+from resnexus.training.recipe import Recipe
+from resnexus.training.schedules import rate_factor
+
+_MIXING, _DROPPING = 1, 2  # what tells the draws of one step from each other
+
+
+class Classifier(lightning.LightningModule):
+    """A network, its loss and its optimiser.
+
+    Everything random in a step follows from the seed, the number of the batch and the process, so that a training that
+    was interrupted goes on with the draws that would have come.
+
+    Args:
+        network: (N, C, H, W) -> (N, classes) logits.
+        num_classes: of the logits.
+        recipe: of the training.
+        loader: of the batches; a training that goes on tells it where.
+        allow_bad_images: train past images that cannot be read.
+        out: folder in which a batch whose loss is not finite is kept; None to keep none.
+
+    Attributes:
+        batches: trained on so far.
+        average: of the weights, if the recipe has one.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        recipe: Recipe,
+        loader: TrainingLoader,
+        *,
+        allow_bad_images: bool = False,
+        out: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.num_classes, self.recipe, self.loader = num_classes, recipe, loader
+        self.allow_bad_images, self.out = allow_bad_images, out
+        self.batches = 0
+        decay = recipe.step.ema_decay
+        self.average = MovingAverage(network, decay) if decay else None
+        # Not a part of this module's own state: compiled or not, the weights are the network's.
+        self._run = [torch.compile(network) if recipe.step.compile else network]
+
+    def on_train_epoch_start(self) -> None:
+        """Keep the frozen part of the network as it is."""
+        freeze(self.network, self.recipe.optim.freeze_stages)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor | None:
+        """Return the loss of one batch; None, which skips it, if fewer than two of its images can be read."""
+        number, recipe = self.batches, self.recipe
+        self.batches += 1
+        if batch.bad and not self.allow_bad_images:
+            raise ResnexusError(f"training image {batch.bad[0]}. Repair or remove it, or allow bad images to skip them")
+        if len(batch.images) < 2:
+            return None
+        draws = np.random.default_rng((recipe.seed, number, self.global_rank, _MIXING))
+        torch.manual_seed(_seed(recipe.seed, number, self.global_rank))
+        targets = soft_targets(batch.labels, self.num_classes)
+        images, targets = mixed(batch.images, targets, recipe.target, draws)
+        if recipe.step.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        loss = loss_of(self._run[0](images), targets, recipe.target)
+        self._check(loss, batch, number)
+        return loss
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Let the average follow the weights after every step, before anything is kept."""
+        super().optimizer_step(*arguments, **options)
+        if self.average is not None:
+            self.average.update(self.network)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return the recipe's optimiser, and its schedule over all steps."""
+        steps = -(-len(self.loader) // self.recipe.step.accumulate)
+        factor = rate_factor(self.recipe.rate, self.recipe.epochs, steps)
+        chosen = optimizer(self.network, self.recipe)
+        schedule = torch.optim.lr_scheduler.LambdaLR(chosen, factor)
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is not in the state of the module."""
+        checkpoint["batches"] = self.batches
+        if self.average is not None:
+            checkpoint["average"] = self.average.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from what was kept."""
+        # At the end of an epoch Lightning keeps no state of the loader.
+        self.batches = self.loader.delivered = checkpoint["batches"]
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint["average"])
+
+    def _check(self, loss: Tensor, batch: Batch, number: int) -> None:
+        if torch.isfinite(loss):
+            return
+        kept = ""
+        if self.out is not None:
+            path = self.out / f"batch{number:09d}-not-finite.pt"
+            torch.save({"images": batch.images.cpu(), "labels": batch.labels.cpu()}, path)
+            kept = f"; the batch is kept in {path}"
+        epoch, place = divmod(number, len(self.loader))
+        raise ResnexusError(
+            f"the loss became {loss.detach().item()} in epoch {epoch + 1}, batch {place + 1}: lower the learning rate"
+            f"{kept}"
+        )
+
+
+def _seed(*numbers: int) -> int:
+    """Return one seed for several numbers, for generators that take no more."""
+    return int(np.random.default_rng((*numbers, _DROPPING)).integers(2**63))

@@ -1,0 +1,76 @@
+"""The optimiser of a recipe, and the groups of parameters that it treats alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnexus.errors import ResnexusError
+from resnexus.training.lamb import Lamb
+from resnexus.training.recipe import Recipe
+from resnexus.training.sections import Optim
+
+
+def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser over the parameters of a network that need gradients.
+
+    Raises:
+        ResnexusError: `stage_lr` does not have a factor for every part of the network.
+    """
+    optim = recipe.optim
+    groups = parameter_groups(network, optim)
+    for group in groups:
+        group["lr"] = recipe.scaled_lr * group.pop("factor")
+    if optim.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.scaled_lr, momentum=optim.momentum, nesterov=optim.nesterov)
+    first, second = optim.betas
+    kind = torch.optim.AdamW if optim.optimizer == "adamw" else Lamb
+    return kind(groups, lr=recipe.scaled_lr, betas=(first, second), eps=optim.eps)
+
+
+def parameter_groups(network: nn.Module, optim: Optim) -> list[dict[str, Any]]:
+    """Return the parameters that need gradients, grouped by decay and by factor of the learning rate.
+
+    Every group has `params`, `weight_decay` and `factor`; groups without parameters are left out.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        vector = optim.without_decay == "vectors" and parameter.ndim <= 1
+        decay = 0.0 if vector else optim.weight_decay
+        groups.setdefault((decay, _factor(name, optim.stage_lr)), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (decay, factor), parameters in groups.items()
+    ]
+
+
+def freeze(network: nn.Module, parts: int) -> None:
+    """Take the stem and the first stages out of the training: no gradients, normalisations by running statistics.
+
+    Call it again whenever the network was set to training mode.
+
+    Args:
+        network: with `stem` and `stages`.
+        parts: 0 for nothing, 1 for the stem, 2 for stem and stage 0, and so on.
+    """
+    modules = [network.get_submodule("stem"), *network.get_submodule("stages").children()] if parts else []
+    for module in modules[:parts]:
+        module.eval()
+        module.requires_grad_(False)
+
+
+def _factor(name: str, factors: tuple[float, ...]) -> float:
+    """Return the factor of a parameter: stem and stage 0, stage 1, .., head."""
+    if not factors:
+        return 1.0
+    kind, _, rest = name.partition(".")
+    part = {"stem": 0, "head": len(factors) - 1}.get(kind)
+    if part is None:
+        part = int(rest.partition(".")[0])
+        if part >= len(factors) - 1:
+            raise ResnexusError(f"stage_lr={factors}: expected a factor for each stage and one for the head")
+    return factors[part]

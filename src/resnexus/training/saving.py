@@ -1,0 +1,124 @@
+"""When a training is kept: at the end of an epoch, from time to time, and when it is asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins import CheckpointIO
+
+from resnexus.errors import ResnexusError
+from resnexus.training.checkpoints import SavedTraining, newest_training, read_training, save_training
+from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
+
+ASK_EVERY = 8
+"""Steps between two questions to the other processes whether one of them was asked to stop."""
+
+
+class SavingIO(CheckpointIO):
+    """Writes and reads Lightning's checkpoints our way; a path names the folder and the number of batches."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write one; `path` is FOLDER/BATCHES."""
+        save_training(checkpoint, Path(path).parent, int(Path(path).name))
+
+    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
+        """Read the one that lies at `path`."""
+        return read_training(SavedTraining(0, Path(path)))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Old ones go when one is written."""
+
+
+class Saving(lightning.Callback):
+    """Keeps the training in a folder.
+
+    Args:
+        folder: of the checkpoints.
+        every_s: seconds between two checkpoints within an epoch.
+        clock: seconds.
+    """
+
+    def __init__(self, folder: Path, *, every_s: float = 600.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self.every_s, self.clock = folder, every_s, clock
+        self._last = clock()
+        self._asked = False
+        self._before: Any = None
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Hear SIGTERM from now on."""
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Leave SIGTERM to whoever had it."""
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+            self._before = None
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the training if it is time, or if it was asked to stop; after an epoch's last batch its end does so.
+
+        Only between two steps of the optimiser: gradients that are still being gathered are not kept.
+        """
+        if batch_idx + 1 < trainer.num_training_batches and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            stop = self._stops(trainer, batch_idx)
+            if stop or (trainer.world_size == 1 and self.clock() - self._last >= self.every_s):
+                self.save(trainer, pl_module)
+            if stop:
+                raise Stopped
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Keep the training."""
+        self.save(trainer, pl_module)
+        if self._stops(trainer, ASK_EVERY - 1):
+            raise Stopped
+
+    def save(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Write a checkpoint now."""
+        trainer.save_checkpoint(self.folder / str(module.batches))
+        self._last = self.clock()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise SystemExit(STOPPED_EXIT_CODE)
+        self._asked = True
+
+    def _stops(self, trainer: lightning.Trainer, batch_idx: int) -> bool:
+        """Whether any process was asked; all of them answer alike."""
+        if trainer.world_size == 1:
+            return self._asked
+        if (batch_idx + 1) % ASK_EVERY:
+            return False
+        asked = torch.tensor(float(self._asked), device=trainer.strategy.root_device)
+        dist.all_reduce(asked)
+        return bool(asked > 0)
+
+
+def resume_path(folder: Path) -> Path | None:
+    """Return the file to go on from, or None where there is none."""
+    saved = newest_training(folder)
+    return None if saved is None else saved.path
+
+
+def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Check that a folder's training is the one that is asked for.
+
+    Raises:
+        ResnexusError: something differs; the message names it.
+    """
+    different = [name for name in sorted(recorded.keys() | wanted.keys()) if recorded.get(name) != wanted.get(name)]
+    if different:
+        name = different[0]
+        raise ResnexusError(
+            f"{folder} holds a training with {name}={recorded.get(name)!r}, not {wanted.get(name)!r}: give another "
+            "folder, or the same settings to go on"
+        )

@@ -1,0 +1,245 @@
+"""Train one network by a recipe, from wherever the folder's training stands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from resnexus.data.batches import collate
+from resnexus.data.datasets import LabelledImages
+from resnexus.data.order import EpochOrder
+from resnexus.errors import ResnexusError
+from resnexus.files import write_text
+from resnexus.packages import required
+from resnexus.progress import Progress, Silent
+from resnexus.training.loader import TrainingLoader
+from resnexus.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import lightning
+
+    from resnexus.training.validation import Keep
+
+# What Lightning and the PyTorch it calls say about settings that are meant.
+_EXPECTED_WARNINGS = (
+    r".*does not have many workers.*",
+    r".*The number of training batches.*",
+    r".*`training_step` returned `None`.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*GPU available but not used.*",
+    r".*lr_scheduler.step\(\)` before `optimizer.step\(\).*",
+)
+
+_LIGHTNING_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        rows: figures of every epoch, as in `metrics.csv`.
+        waiting: share of the time that was spent waiting for data, of what ran just now.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    waiting: float
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The figures of the epoch with the best top-1; of equal ones the first."""
+        return max(self.rows, key=lambda row: float(row["top1"]))
+
+
+def train(
+    network: nn.Module,
+    train_images: LabelledImages,
+    val_images: LabelledImages | None,
+    recipe: Recipe,
+    out: Path,
+    *,
+    keep: Keep | None = None,
+    conditions: dict[str, Any] | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    save_every_s: float = 600.0,
+    allow_bad_images: bool = False,
+    progress: Progress | None = None,
+    label: str = "training",
+) -> Outcome:
+    """Train `network` in place; afterwards it is in evaluation mode, on the CPU, with the weights of the last step.
+
+    A training that `out` holds goes on where it was kept last, with the draws and the order that would have come: on
+    one machine the result is the same to the bit as if nothing had happened.
+
+    Args:
+        network: (N, C, H, W) -> (N, classes) logits.
+        train_images: what to train on.
+        val_images: what to evaluate on after every epoch; None to train alone.
+        recipe: of the training.
+        out: folder of the training: `metrics.csv`, `recipe.json`, and the checkpoints that it goes on from.
+        keep: called after every epoch with weights, figures and `"last"`, and with `"best"` if they are.
+        conditions: what else must be the same for a training to go on, such as the digest of the data; plain values.
+        accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
+        devices: how many of them; under torchrun as many as it started, on every node.
+        save_every_s: seconds between two checkpoints within an epoch.
+        allow_bad_images: train past images that cannot be read.
+        progress: where to report; nowhere if None.
+        label: what the stage is called there.
+
+    Raises:
+        ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, or lightning
+            is not installed.
+        Stopped: SIGTERM came, and the training was kept.
+    """
+    required("lightning")
+    from resnexus.training.module import Classifier
+    from resnexus.training.saving import Saving, resume_path
+    from resnexus.training.validation import Validation
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    out.mkdir(parents=True, exist_ok=True)
+    _check_conditions(recipe, conditions or {}, out)
+    folder = out / "checkpoints"
+    resume = resume_path(folder)
+    validation = Validation(val_images, keep or _drop, out / "metrics.csv", workers=recipe.step.workers)
+    _prepare(network, recipe)
+    with _quiet():
+        trainer = _trainer(recipe, [validation, Saving(folder, every_s=save_every_s)], accelerator, devices)
+        order = _order(len(train_images), recipe, trainer.world_size)
+        loader = TrainingLoader(
+            train_images,
+            order,
+            process=trainer.global_rank,
+            collate=collate,
+            workers=recipe.step.workers,
+            pin=trainer.strategy.root_device.type == "cuda",
+        )
+        module = Classifier(
+            network, len(train_images.classes), recipe, loader, allow_bad_images=allow_bad_images, out=out
+        )
+        shown = progress if progress is not None and trainer.is_global_zero else Silent()
+        with shown.stage(label, recipe.epochs * order.batches) as advance:
+            trainer.callbacks.append(_advancing(advance))  # type: ignore[attr-defined]
+            _fit(trainer, module, loader, resume)
+    network.cpu().eval()
+    return Outcome(rows=tuple(validation.rows), waiting=validation.waiting.share)
+
+
+def _prepare(network: nn.Module, recipe: Recipe) -> None:
+    """Set up a network as the recipe's steps are computed."""
+    from resnexus.training.synchronised import synchronise_batch_norm
+
+    if recipe.step.channels_last:
+        network.to(memory_format=torch.channels_last)
+    if recipe.step.grad_checkpointing:
+        enable = getattr(network, "set_grad_checkpointing", None)
+        if not callable(enable):
+            raise ResnexusError(f"grad_checkpointing=True: a {type(network).__name__} has no set_grad_checkpointing")
+        enable()
+    if recipe.step.sync_batch_norm:
+        synchronise_batch_norm(network)
+
+
+def _order(images: int, recipe: Recipe, processes: int) -> EpochOrder:
+    size, rest = divmod(recipe.global_batch_size, recipe.step.accumulate)
+    if rest:
+        raise ResnexusError(
+            f"global_batch_size={recipe.global_batch_size}: expected a multiple of accumulate={recipe.step.accumulate}"
+        )
+    return EpochOrder(
+        images=images, batch_size=size, seed=recipe.seed, repeats=recipe.images.repeats, processes=processes
+    )
+
+
+def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: int) -> lightning.Trainer:
+    import lightning
+
+    from resnexus.training.saving import SavingIO
+
+    here, nodes = _processes(devices)
+    return lightning.Trainer(
+        accelerator=accelerator,
+        devices=here,
+        num_nodes=nodes,
+        max_epochs=recipe.epochs,
+        precision=_LIGHTNING_PRECISIONS[recipe.step.precision],  # type: ignore[arg-type]
+        accumulate_grad_batches=recipe.step.accumulate,
+        gradient_clip_val=recipe.optim.clip_norm,
+        plugins=[SavingIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=callbacks,
+    )
+
+
+def _processes(devices: int) -> tuple[int, int]:
+    """Return devices of a node, and nodes: what torchrun started, or what is asked for on one."""
+    here, everywhere = os.environ.get("LOCAL_WORLD_SIZE"), os.environ.get("WORLD_SIZE")
+    if here is None or everywhere is None:
+        return devices, 1
+    return int(here), int(everywhere) // int(here)
+
+
+def _advancing(advance: Any) -> lightning.Callback:
+    import lightning
+
+    class Advancing(lightning.Callback):
+        def on_train_batch_end(self, *arguments: Any) -> None:
+            advance()
+
+    return Advancing()
+
+
+def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path) -> None:
+    from resnexus.training.saving import check_same
+
+    path = out / "recipe.json"
+    settings = {name: value for name, value in recipe.flat().items() if name != "workers"}
+    wanted = json.loads(json.dumps(settings | conditions))
+    if path.is_file():
+        try:
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ResnexusError(f"{path} cannot be read: {error}; give another folder") from error
+        check_same(recorded, wanted, out)
+        return
+    write_text(json.dumps(wanted, indent=1) + "\n", path)
+
+
+def _drop(state: dict[str, Tensor], row: dict[str, Any], name: str) -> None:
+    """Keep nothing."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _fit(trainer: lightning.Trainer, module: Any, loader: TrainingLoader, resume: Path | None) -> None:
+    """Run the trainer; Ctrl-C arrives here as Lightning's exit and leaves as what it was."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader, ckpt_path=resume)
+    except SystemExit as stop:
+        if trainer.interrupted:
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from stop
+        raise

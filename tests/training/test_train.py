@@ -1,0 +1,152 @@
+"""A training that was interrupted ends as if it had not been."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+import resnexus
+from resnexus import ResnexusError
+from resnexus.data.augment import Augment
+from resnexus.data.datasets import ImageArrays, open_dataset
+from resnexus.training.recipe import Recipe
+from resnexus.training.saving import Saving, Stopped
+from resnexus.training.train import train
+
+ROW = resnexus.Architecture(
+    name="t", block="bottleneck", depths=(1,), width=4, out_width=8, stem="small", stem_width=8, se_reduction=2
+)
+RECIPE = Recipe().changed({"epochs": 2, "global_batch_size": 16, "mixup_alpha": 0.2, "ema_decay": 0.9})
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = open_dataset("digits", augment=Augment(crop_area=None, flip=0, shift=1))
+
+    def some(part, count, augment):
+        return ImageArrays(
+            part.pixels[:count], part.labels.numpy()[:count], data.classes, preprocess=data.preprocess, augment=augment
+        )
+
+    return some(data.train, 50, data.train.augment), some(data.val, 30, None)
+
+
+def network():
+    torch.manual_seed(0)
+    return resnexus.create_model(ROW, num_classes=10, in_chans=1)
+
+
+def run(digits, out, stops, monkeypatch, recipe=RECIPE, **options):
+    """Train, stopped after each of `stops` batches and started again; return the weights and the outcome."""
+    for stop in [*stops, None]:
+        trained = network()
+        monkeypatch.setattr(
+            Saving, "_stops", lambda self, trainer, _, stop=stop: trainer.lightning_module.batches == stop
+        )
+        try:
+            outcome = train(trained, *digits, recipe, out, **options)
+            return trained.state_dict(), outcome
+        except Stopped:
+            assert stop is not None
+    raise AssertionError("it never ended")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, tmp_path_factory):
+    trained = network()
+    outcome = train(trained, *digits, RECIPE, tmp_path_factory.mktemp("whole"))
+    return trained.state_dict(), outcome
+
+
+# 4 batches an epoch: in the first, in the middle, at the end of an epoch, at the end of all, and one after another.
+@pytest.mark.parametrize("stops", [[1], [3], [4], [8], [2, 3], [1, 4, 5, 8]], ids=str)
+def test_it_ends_the_same_to_the_bit(digits, uninterrupted, tmp_path, monkeypatch, stops):
+    weights, outcome = uninterrupted
+    found, again = run(digits, tmp_path, stops, monkeypatch)
+    assert [name for name in weights if not torch.equal(weights[name], found[name])] == []
+    assert again.rows == outcome.rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes", [{"accumulate": 2}, {"optimizer": "lamb"}, {"optimizer": "adamw"}, {"workers": 2}], ids=str
+)
+def test_it_ends_the_same_with_other_settings(digits, tmp_path, monkeypatch, changes):
+    recipe = RECIPE.changed(changes)
+    weights, outcome = run(digits, tmp_path / "whole", [], monkeypatch, recipe)
+    found, again = run(digits, tmp_path / "parts", [2, 4, 6], monkeypatch, recipe)
+    assert [name for name in weights if not torch.equal(weights[name], found[name])] == []
+    assert again.rows == outcome.rows
+
+
+def test_accumulated_batches_are_one_step(digits, tmp_path):
+    # Without normalisation over the batch, mixup and a smaller last batch, two halves make exactly the whole.
+    class Linear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.head = torch.nn.Linear(64, 10)
+
+        def forward(self, images):
+            return self.head(images.flatten(1).double())
+
+    train_images = ImageArrays(
+        digits[0].pixels[:32], digits[0].labels.numpy()[:32], digits[0].classes, preprocess=digits[0].preprocess
+    )
+    found = []
+    for accumulate in (1, 2):
+        recipe = Recipe().changed(
+            {"epochs": 3, "global_batch_size": 16, "accumulate": accumulate, "channels_last": False}
+        )
+        trained = Linear().double()
+        train(trained, train_images, digits[1], recipe, tmp_path / str(accumulate))
+        found.append(trained.head.weight)
+    assert torch.allclose(*found, rtol=1e-9, atol=0)
+
+
+def test_the_figures_of_every_epoch_are_kept(digits, uninterrupted, tmp_path):
+    kept = []
+    outcome = train(
+        network(), *digits, RECIPE, tmp_path, keep=lambda state, row, name: kept.append((name, row["epoch"], state))
+    )
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [float(row["top1"]) for row in rows] == [row["top1"] for row in outcome.rows]
+    assert [(name, epoch) for name, epoch, _ in kept if name == "last"] == [("last", 1), ("last", 2)]
+    assert ("best", outcome.best["epoch"]) in [(name, epoch) for name, epoch, _ in kept]
+    assert 0 <= outcome.waiting <= 1
+    # What is kept are the averages, which are not the weights.
+    last = [state for name, _, state in kept if name == "last"][-1]
+    assert not torch.equal(last["head.weight"], uninterrupted[0]["head.weight"])
+    assert json.loads((tmp_path / "recipe.json").read_text())["epochs"] == 2
+
+
+def test_another_recipe_in_the_same_folder_is_refused(digits, tmp_path, monkeypatch):
+    run(digits, tmp_path, [], monkeypatch, conditions={"data": "a"})
+    for recipe, data, message in (
+        (RECIPE.changed({"lr": 0.5}), "a", r"holds a training with lr=0.1, not 0.5: give another folder"),
+        (RECIPE, "b", r"holds a training with data='a', not 'b'"),
+    ):
+        with pytest.raises(ResnexusError, match=message):
+            train(network(), *digits, recipe, tmp_path, conditions={"data": data})
+    # How many processes read the images changes nothing.
+    train(network(), *digits, RECIPE.changed({"workers": 1}), tmp_path, conditions={"data": "a"})
+
+
+def test_a_loss_that_is_not_finite_keeps_its_batch(digits, tmp_path):
+    broken = network()
+    with torch.no_grad():
+        broken.head.bias.fill_(float("inf"))
+    with pytest.raises(ResnexusError, match=r"the loss became nan in epoch 1, batch 1: .*batch000000000-not-finite"):
+        train(broken, *digits, RECIPE, tmp_path)
+    batch = torch.load(tmp_path / "batch000000000-not-finite.pt")
+    assert batch["images"].shape == (16, 1, 8, 8)
+
+
+def test_frozen_parts_stay_as_they_are(digits, tmp_path):
+    trained = network()
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    train(trained, *digits, RECIPE.changed({"freeze_stages": 1, "ema_decay": 0.0}), tmp_path)
+    for name, value in trained.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("stem."), name
