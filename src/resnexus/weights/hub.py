@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
@@ -200,12 +201,13 @@ def _config(
     model: Network, checkpoint: Checkpoint | None, preprocess: Preprocess, licence: str | None
 ) -> dict[str, Any]:
     size = preprocess.size
-    side = -(-size // model.feature_info.reduction()[-1])
+    side = -(-size // model.output_stride)
     return {
         "architecture": model.architecture.name,
         "num_classes": model.num_classes,
         "num_features": model.num_features,
         "global_pool": "avg",
+        "model_args": _changed_fields(model.architecture),
         "pretrained_cfg": {
             "tag": "" if checkpoint is None else checkpoint.tag,
             "custom_load": False,
@@ -229,6 +231,12 @@ def _config(
             "preprocess": preprocess.to_dict(),
         },
     }
+
+
+def _changed_fields(row: Architecture) -> dict[str, Any]:
+    """Return the fields that the row of this name has otherwise, as timm passes them to `resnexus.timm`."""
+    known = CATALOG.get(row.name, row)
+    return {field: value for field, value in asdict(row).items() if value != getattr(known, field)}
 
 
 def _card(
