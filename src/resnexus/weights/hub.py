@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
@@ -224,12 +225,13 @@ def _read_config(folder: Path) -> HubConfig:
 
 def _config(model: Network, record: CheckpointRecord, preprocess: Preprocess) -> dict[str, Any]:
     size = preprocess.size
-    side = -(-size // model.feature_info.reduction()[-1])
+    side = -(-size // model.output_stride)
     return {
         "architecture": model.architecture.name,
         "num_classes": model.num_classes,
         "num_features": model.num_features,
         "global_pool": "avg",
+        "model_args": _changed_fields(model.architecture),
         "pretrained_cfg": {
             "tag": record.tag or "",
             "custom_load": False,
@@ -251,6 +253,12 @@ def _config(model: Network, record: CheckpointRecord, preprocess: Preprocess) ->
             HubConfig(version=__version__, checkpoint=record.checkpoint, row=model.architecture, preprocess=preprocess)
         ),
     }
+
+
+def _changed_fields(row: Architecture) -> dict[str, Any]:
+    """Return the fields that the row of this name has otherwise, as timm passes them to `resnexus.timm`."""
+    known = CATALOG.get(row.name, row)
+    return {field: value for field, value in asdict(row).items() if value != getattr(known, field)}
 
 
 def _card(

@@ -1,0 +1,105 @@
+"""The libraries that take timm's names, with ours: maps equal bit for bit. Heavy, and optional: `-m slow`."""
+
+import pytest
+import torch
+
+from resnexus import create_model
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the peers' own warnings
+
+NAMES = ["Res2Net50_vd_26w_4s", "ResNeXt50_32x4d", "SE_ResNet18_vd"]
+DECODERS = ["Unet", "UnetPlusPlus", "FPN", "PSPNet", "UPerNet", "MAnet", "Linknet", "PAN", "DeepLabV3", "DeepLabV3Plus"]
+
+
+@pytest.fixture(autouse=True)
+def _registered():
+    pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[peers]'")
+    import resnexus.timm  # noqa: F401
+
+
+def ours_of(backbone, name, **options):
+    """Our feature network with the weights of a peer's flat list."""
+    network = create_model(name, features_only=True, **options).eval()
+    state = {}
+    for key, value in backbone.state_dict().items():
+        part, _, rest = key.partition(".")
+        state[f"stages.{part.removeprefix('stage')}.{rest}" if part.startswith("stage") else key] = value
+    network.load_state_dict(state)
+    return network
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("decoder", DECODERS)
+@torch.inference_mode()
+def test_segmentation_models(name, decoder):
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    x = torch.randn(1, 4, 128, 128)
+    model = getattr(smp, decoder)(encoder_name=f"tu-{name}", encoder_weights=None, classes=3, in_channels=4).eval()
+    assert model(x).shape == (1, 3, 128, 128)
+    encoder = model.encoder
+    _, *maps = encoder(x)
+    options = {"out_indices": tuple(range(len(maps))), "output_stride": encoder.output_stride, "in_chans": 4}
+    for found, wanted in zip(maps, ours_of(encoder.model, name, **options)(x), strict=True):
+        assert torch.equal(found, wanted)
+    assert encoder.output_stride == {"PSPNet": 8, "DeepLabV3": 8, "DeepLabV3Plus": 16, "PAN": 16}.get(decoder, 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "options", [{"out_indices": (1, 2, 3, 4)}, {"out_indices": (2, 4), "output_stride": 16}, {"out_indices": (3,)}]
+)
+@torch.inference_mode()
+def test_transformers_backbone(name, options):
+    transformers = pytest.importorskip("transformers")
+    backbone = transformers.TimmBackbone(transformers.TimmBackboneConfig(backbone=name, **options)).eval()
+    x = torch.randn(1, 3, 97, 128)
+    output = backbone(x, output_hidden_states=True)
+    everything = ours_of(
+        backbone._backbone,
+        name,
+        out_indices=range(max(options["out_indices"]) + 1),
+        output_stride=options.get("output_stride"),
+    )
+    expected = everything(x)
+    assert backbone.channels == [expected[index].shape[1] for index in options["out_indices"]]
+    for maps in (output.feature_maps, backbone(x).feature_maps):
+        for found, index in zip(maps, options["out_indices"], strict=True):
+            assert torch.equal(found, expected[index])
+    if max(options["out_indices"]) == 4:
+        assert all(torch.equal(found, wanted) for found, wanted in zip(output.hidden_states, expected, strict=True))
+
+
+@torch.inference_mode()
+def test_transformers_rt_detr():
+    transformers = pytest.importorskip("transformers")
+    backbone = transformers.TimmBackboneConfig(backbone="ResNet50_vd", out_indices=(2, 3, 4))
+    narrow = {"d_model": 32, "encoder_hidden_dim": 32, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_in_channels": [32, 32, 32]}
+    config = transformers.RTDetrConfig(
+        backbone_config=backbone,
+        encoder_in_channels=[512, 1024, 2048],
+        decoder_layers=1,
+        num_queries=10,
+        **narrow,
+        **heads,
+    )
+    detector = transformers.RTDetrForObjectDetection(config).eval()
+    assert detector(torch.randn(1, 3, 128, 128)).pred_boxes.shape == (1, 10, 4)
+
+
+@torch.inference_mode()
+def test_a_getter_over_children_as_in_the_authors_rt_detr():
+    """Its TimmModel wants names out of `feature_info` that are children, and runs them in order."""
+    import timm
+
+    model = timm.create_model("ResNet50_vd", features_only=True).eval()
+    names = ["stage1", "stage2", "stage3"]
+    assert set(names) <= set(model.feature_info.module_name()) <= {name for name, _ in model.named_children()}
+    positions = [model.feature_info.module_name().index(name) for name in names]
+    assert [model.feature_info.reduction()[position] for position in positions] == [8, 16, 32]
+    x = torch.randn(1, 3, 64, 64)
+    expected, found = model(x), []
+    for name, child in model.named_children():
+        x = child(x)
+        found += [x] if name in names else []
+    assert all(torch.equal(a, b) for a, b in zip(found, expected[2:], strict=True))
