@@ -25,10 +25,10 @@ from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, unknown
 from resnexus.packages import required
 from resnexus.series.checkpoints import Checkpoint, checkpoints
-from resnexus.weights.checkpoint_file import Provenance
+from resnexus.weights.checkpoint_file import CheckpointRecord
 from resnexus.weights.convert import Loaded, ours
 from resnexus.weights.detect import differing_fields
-from resnexus.weights.pretrained import FIRST_CONV
+from resnexus.weights.mapping import FIRST_CONV
 from resnexus.weights.store import fetch
 
 required("timm")
@@ -248,7 +248,7 @@ def _from_store(row: Architecture, source: Any) -> dict[str, Any]:
 
 
 def _in_our_names(state: Mapping[str, Tensor], network: TimmNetwork) -> dict[str, Tensor]:
-    loaded = Loaded(path=Path("pretrained weights"), entries=dict(state), provenance=Provenance(version=None))
+    loaded = Loaded(path=Path("pretrained weights"), entries=dict(state), record=CheckpointRecord(version=None))
     return ours(loaded, network.architecture)[1]
 
 
