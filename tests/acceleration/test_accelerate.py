@@ -22,16 +22,30 @@ from resnexus.errors import ResnexusError
         ({"batch_sizes": ()}, r"batch_sizes=\(\): expected whole numbers"),
         ({"batch_sizes": (0,)}, r"batch_sizes=\(0,\): expected whole numbers"),
         ({"batch_sizes": (True,)}, r"batch_sizes=\(True,\)"),
+        (
+            {"batch_sizes": True},
+            r"batch_sizes=True: expected whole numbers of at least 1, such as \(1, 8\), or a single",
+        ),
+        ({"batch_sizes": 0}, r"batch_sizes=0: expected whole numbers"),
+        ({"batch_sizes": 1.5}, r"batch_sizes=1.5: expected whole numbers"),
+        ({"batch_sizes": "18"}, r"batch_sizes='18': expected whole numbers"),
         ({"image_size": 0}, r"image_size=0: expected a whole number of pixels"),
         ({"image_size": (16, 16, 16)}, r"image_size=\(16, 16, 16\)"),
+        ({"image_size": 16.0}, r"image_size=16.0: expected a whole number of pixels"),
+        ({"image_size": (16, True)}, r"image_size=\(16, True\)"),
         ({"threads": 10**6}, r"threads=1000000: expected a whole number from 1"),
         ({"backends": ["tensorrt"]}, r"unknown back end 'tensorrt'"),
+        ({"backends": "openvin"}, r"unknown back end 'openvin': did you mean 'openvino'"),
         ({"precision": "int8", "calibration": []}, r"calibration holds no image"),
         (
             {"precision": "int8", "calibration": torch.zeros(1, 3, 8, 8)},
-            r"calibration images of shape \(1, 3, 8, 8\) and torch.float32: expected \(K, 3, 16, 16\)",
+            r"calibration images of shape \(1, 3, 8, 8\): expected \(N, 3, 16, 16\)",
         ),
-        ({"precision": "int8", "calibration": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, r"torch.uint8: expected"),
+        (
+            {"precision": "int8", "calibration": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)},
+            r"calibration images of torch.uint8: expected floating point",
+        ),
+        ({"precision": "int8", "calibration": [[1.0]]}, r"calibration images are list: expected a tensor or array"),
     ],
 )
 def test_refusals(options, message, tiny, tmp_path):
@@ -49,6 +63,33 @@ def test_only_networks_with_logits(tiny):
         accelerate(resnexus.create_model(tiny.architecture, output_stride=1))
 
 
+class _Said:
+    """Progress that is only written down."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+    def stage(self, description: str, total: int):
+        raise AssertionError("planning does not know how many steps it takes")
+
+
+def test_single_values_and_progress(smallest, tiny_images, tmp_path):
+    said = _Said()
+    options = {"image_size": 16, "threads": 1, "cache_dir": tmp_path, "seconds": 0.0}
+    with pytest.MonkeyPatch.context() as patch:
+        # The plain network alone.
+        patch.setattr("resnexus.acceleration.planning.search.first_round", lambda row, backends: [])
+        engine = accelerate(smallest, batch_sizes=2, backends="torch", progress=said, **options)
+    assert engine.batch_sizes == (2,)
+    assert said.lines[0] == "building torch(mode=plain) on the network as it is for a batch of 2"
+    again = accelerate(smallest, batch_sizes=(2,), backends=["torch"], **options)  # the same plan, silently
+    assert again.plans == engine.plans
+    assert torch.equal(again(tiny_images[:2]), engine(tiny_images[:2]))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
     pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
@@ -59,6 +100,7 @@ def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
     quantised = [trial for trial in plan.trials if trial.candidate.startswith("openvino")]
     assert quantised
     assert all(trial.ratio is not None for trial in quantised)  # none came apart; which is faster depends on the day
+    assert plan.images == (8 if plan.candidate.backend == "openvino" else 1)
     if plan.candidate.backend == "openvino":
         assert plan.agreement.max_rel > 1e-4
         assert plan.agreement.cosine > 0.95

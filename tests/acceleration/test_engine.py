@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
 import multiprocessing
+import pickle
 import re
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,8 @@ import pytest
 import torch
 
 from resnexus.acceleration.accelerate import accelerate
-from resnexus.acceleration.engine import BatchSizeWarning
+from resnexus.acceleration.backends.contract import Job
+from resnexus.acceleration.engine import BatchSizeWarning, Engine
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import agreement
 
@@ -72,6 +76,46 @@ def test_arrays_other_floats_and_strided_images(engine, smallest, tiny_images):
     assert not expected.requires_grad
 
 
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda array: array.astype(">f4"),
+        lambda array: array.astype(">f8"),
+        lambda array: array.astype(np.longdouble),
+        lambda array: array[:, ::-1].copy()[:, ::-1],
+        lambda array: np.lib.stride_tricks.as_strided(array, writeable=False),
+        lambda array: np.frombuffer(b"." + array.tobytes(), "V1")[1:].view(np.float32).reshape(array.shape),
+    ],
+)
+def test_arrays_of_any_kind_are_taken_without_a_warning(convert, engine, tiny_images):
+    array = convert(tiny_images.numpy())
+    before = array.copy()
+    assert torch.equal(engine(array), engine(tiny_images))
+    assert np.array_equal(array, before)
+
+
+def test_half_precision_arrays_and_values_that_float32_does_not_hold(engine, tiny_images):
+    half = tiny_images.half()
+    assert torch.equal(engine(half.numpy()), engine(half.float()))
+    huge = tiny_images.double().numpy().copy()
+    huge[0, 0, 0, 0] = 1e300  # infinite, as in a tensor
+    assert torch.equal(engine(huge).isfinite(), engine(torch.from_numpy(huge)).isfinite())
+
+
+def test_negative_views_are_what_they_show(engine, tiny_images):
+    conjugate = torch.complex(torch.zeros_like(tiny_images), -tiny_images).conj()
+    for view in (torch._neg_view(-tiny_images), conjugate.imag):
+        assert view.is_neg()
+        assert torch.equal(view, tiny_images)
+        assert torch.equal(engine(view), engine(tiny_images))
+
+
+@pytest.mark.parametrize("use", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_engine_is_not_passed_on(use, engine):
+    with pytest.raises(ResnexusError, match=r"^an engine cannot be pickled or copied, .* call accelerate in each"):
+        use(engine)
+
+
 def test_no_images_give_no_logits(engine):
     assert engine(torch.zeros(0, 3, 16, 16)).shape == (0, 7)
 
@@ -83,6 +127,11 @@ def test_no_images_give_no_logits(engine):
         (torch.zeros(3, 16, 16), r"images of shape \(3, 16, 16\)"),
         (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), r"images of torch.uint8: expected floating point"),
         (torch.zeros(1, 3, 16, 16, device="meta"), r"images on meta: this engine runs on the CPU"),
+        (torch.zeros(1, 3, 16, 16).to_sparse(), r"images in layout torch.sparse_coo: expected dense ones"),
+        (torch.zeros(1, 3, 16, 16, dtype=torch.complex64), r"images of torch.complex64: expected floating point"),
+        (np.zeros((1, 3, 16, 16), np.uint8), r"images of uint8: expected floating point"),
+        (np.zeros((1, 3, 16, 16), object), r"images of object: expected floating point"),
+        (np.float32(1), r"images are float32: expected a tensor or array"),
         ([[1.0]], r"images are list: expected a tensor or array \(N, 3, 16, 16\)"),
     ],
 )
@@ -151,4 +200,12 @@ def test_what_was_chosen_is_explained(engine):
     lines = engine.explain().splitlines()
     assert [line.split(":")[0] for line in lines] == ["batch 1", "batch 4"]
     assert "of the plain network when planned" in lines[0]
-    assert "same class for 100%" in lines[0]
+    assert lines[0].endswith("same class for 100 % of 1 image")
+    assert lines[1].endswith("same class for 100 % of 4 images")
+
+
+@pytest.mark.parametrize(("fraction", "words"), [(1.0, "100 %"), (0.9999, "99.9 %"), (0.5, "50 %"), (0.0, "0 %")])
+def test_all_is_only_said_of_all(fraction, words, engine):
+    job, plan, runner = Job(batch_size=1, image_size=(16, 16)), engine.plans[1], engine._runners[1]
+    plan = replace(plan, agreement=replace(plan.agreement, top1=fraction), images=300)
+    assert f"same class for {words} of 300 images" in Engine({1: (job, plan, runner)}, 7).explain()

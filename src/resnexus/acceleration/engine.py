@@ -90,7 +90,8 @@ class Engine:
             lines.append(
                 f"batch {size}: {plan.candidate}; {plan.median_ms:.2f} ms against {plan.plain_ms:.2f} ms of the plain "
                 f"network when planned (ratio {plan.ratio:.3f}); logits differ by {found.max_rel:.1e} of the largest, "
-                f"smallest cosine {found.cosine:.6f}, same class for {_share(found.top1)} of {plan.images} images"
+                f"smallest cosine {found.cosine:.6f}, same class for {_share(found.top1)} of "
+                f"{plan.images} image{'' if plan.images == 1 else 's'}"
             )
         return "\n".join(lines)
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
 from resnexus.acceleration.backends.contract import Job
 from resnexus.acceleration.backends.onnxruntime import BACKEND
+from resnexus.acceleration.planning.builds import Held
 from resnexus.parity.agreement import agreement
 from resnexus.rewrites.table import applicable, rewritten
 
@@ -25,6 +28,12 @@ def test_one_build_serves_every_batch_size(tiny, tiny_images, tmp_path, capfd):
         assert torch.equal(logits, kept)
         with torch.inference_mode():
             assert agreement(tiny(tiny_images[:size]), logits).within(1e-5)
+    # What is loaded goes on when its files are removed.
+    held = Held(tmp_path)
+    last = BACKEND.load(held.path, job, {})
+    del held
+    shutil.rmtree(tmp_path)
+    assert torch.equal(last(tiny_images), logits)
 
 
 def test_what_it_computes_in():

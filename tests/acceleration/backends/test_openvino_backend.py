@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
+from resnexus import Architecture
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.backends.openvino import BACKEND
+from resnexus.acceleration.planning.builds import Held
 from resnexus.parity.agreement import agreement
 from resnexus.rewrites.table import applicable, rewritten
 
@@ -49,6 +53,15 @@ def test_logits_are_the_callers_own(built, tiny_images):
     assert torch.equal(first, kept)
 
 
+def test_what_is_loaded_goes_on_when_its_files_are_removed(built, tiny_images, tmp_path):
+    copy = shutil.copytree(built, tmp_path / "copy")
+    held = Held(copy)
+    runner = BACKEND.load(held.path, _job(), {})
+    del held
+    shutil.rmtree(copy)
+    assert torch.equal(runner(tiny_images), BACKEND.load(built, _job(), {})(tiny_images))
+
+
 def test_bfloat16_is_bfloat16(built, tiny, tiny_images):
     if "bf16" not in BACKEND.precisions("cpu"):
         pytest.skip("this processor has no bfloat16")
@@ -57,25 +70,50 @@ def test_bfloat16_is_bfloat16(built, tiny, tiny_images):
         assert 1e-5 < agreement(tiny(tiny_images), logits).max_rel < 0.05
 
 
-def test_int8_after_calibration(tiny, tiny_images, tmp_path, capfd):
+@pytest.fixture(scope="module")
+def gated(random_network):
+    """One block with a gate: NNCF takes a second for every convolution."""
+    row = Architecture(
+        name="gated", block="bottleneck", depths=(1,), width=4, groups=4, out_width=32, se_reduction=4, stem="small",
+        stem_width=16,
+    )  # fmt: skip
+    return random_network(row, dtype=torch.float32)
+
+
+def _products(folder) -> tuple[int, int]:
+    """How many matrix products a stored model has, and how many of them are quantised."""
+    import openvino
+
+    found = [op for op in openvino.Core().read_model(folder / "model.xml").get_ops() if op.get_type_name() == "MatMul"]
+    inputs = [[value.get_source_output().get_node().get_type_name() for value in op.inputs()] for op in found]
+    return len(inputs), sum("FakeQuantize" in kinds for kinds in inputs)
+
+
+def test_int8_after_calibration(gated, tiny_images, tmp_path, capfd):
     pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
     job = _job(precision="int8")
     calibration = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(3))
-    BACKEND.build(rewritten(tiny, ["fold_batch_norm"]), job, {}, tmp_path, calibration)
-    assert capfd.readouterr().out == ""
+    BACKEND.build(rewritten(gated, ["fold_batch_norm"]), job, {}, tmp_path, calibration)
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "nncf" not in said.err.lower()
+    assert "Statistics" not in said.err
+    assert _products(tmp_path) == (3, 1)  # two of the gate, and the classifier
     logits = BACKEND.load(tmp_path, job, {})(tiny_images)
     with torch.inference_mode():
-        found = agreement(tiny(tiny_images), logits)
+        found = agreement(gated(tiny_images), logits)
     assert found.max_rel > 1e-3, "nothing was quantised"
     assert found.cosine > 0.98
-    assert (tmp_path / "model.bin").stat().st_size < 0.5 * sum(4 * p.numel() for p in tiny.parameters())
+    assert (tmp_path / "model.bin").stat().st_size < 0.5 * sum(4 * p.numel() for p in gated.parameters())
 
 
-def test_int8_does_not_clip_a_strong_image_among_faint_ones(tiny, tiny_images, tmp_path):
+def test_int8_with_moved_gates_does_not_clip_a_strong_image_among_faint_ones(tiny, tiny_images, tmp_path):
     pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
     job = _job(1, precision="int8")
     strong = tiny_images[:1]
-    BACKEND.build(rewritten(tiny, ["fold_batch_norm"]), job, {}, tmp_path, torch.cat([strong, *[0.1 * strong] * 7]))
+    moved = rewritten(tiny, ["fold_batch_norm", "gate_before_projection"])
+    BACKEND.build(moved, job, {}, tmp_path, torch.cat([strong, *[0.1 * strong] * 7]))
+    assert _products(tmp_path) == (5, 1)
     with torch.inference_mode():
         found = agreement(tiny(strong), BACKEND.load(tmp_path, job, {})(strong))
     assert found.max_rel < 0.05
@@ -84,6 +122,11 @@ def test_int8_does_not_clip_a_strong_image_among_faint_ones(tiny, tiny_images, t
 def test_refusals(built, tiny, tmp_path):
     with pytest.raises(BackendError, match=r"a batch of 4 cannot be cut into 3 equal parts"):
         BACKEND.load(built, _job(), {"parts": "3"})
+    for wrong in ("0", "-1", "x", "", "1.0", "9" * 5000):
+        with pytest.raises(BackendError, match=rf"parts='{wrong}': expected what matches"):
+            BACKEND.load(built, _job(), {"parts": wrong})
+    with pytest.raises(BackendError, match=r"rest='f16': expected f32, bf16"):
+        BACKEND.load(built, _job(), {"rest": "f16"})
     with pytest.raises(BackendError, match=r"int8 needs images to calibrate with"):
         BACKEND.build(tiny, _job(precision="int8"), {}, tmp_path, None)
     assert BACKEND.precisions("cuda") == ()

@@ -64,11 +64,11 @@ class OpenVinoBackend(Backend):
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
     ) -> None:
         """Write OpenVINO's own format, weights in float32, or in int8 after calibration."""
+        if job.precision == "int8" and calibration is None:
+            raise BackendError("int8 needs images to calibrate with: give calibration")
         openvino = required("openvino")
         model = openvino.convert_model(exported(network, job, any_batch=True))
-        if job.precision == "int8":
-            if calibration is None:
-                raise BackendError("int8 needs images to calibrate with: give calibration")
+        if calibration is not None and job.precision == "int8":
             model.reshape([1, *job.shape[1:]])
             model = _quantised(model, calibration)
         model.reshape([-1, *job.shape[1:]])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from resnexus.acceleration import accelerate as module
+from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.digests import weights_digest
+from resnexus.cli.application import app
+from resnexus.errors import ResnexusError
+from resnexus.progress import Shown
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _optimize(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["optimize", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_every_run_plans_the_same_weights(home, monkeypatch):
+    given = []
+
+    class Explained:
+        def explain(self) -> str:
+            return "as fast as it gets"
+
+    def accelerate(network, **options):
+        given.append((weights_digest(network), options))
+        return Explained()
+
+    monkeypatch.setattr(module, "accelerate", accelerate)
+    for _ in range(2):
+        assert _optimize("SE_ResNet18_vd", "--batch-sizes", "1,8") == "as fast as it gets\n"
+    assert given[0][0] == given[1][0]
+    options = given[0][1]
+    assert tuple(options["batch_sizes"]) == (1, 8)
+    assert isinstance(options["progress"], Shown)
+
+
+def test_clearing_says_how_much_is_gone(home):
+    assert _optimize("--clear") == f"removed 0 MB of built networks, and all plans, from {home}/engines\n"
+    cache = Cache()
+    with cache.scratch() as scratch:
+        (scratch / "built").mkdir()
+        (scratch / "built" / "model.bin").write_bytes(bytes(3_000_000))
+        cache.keep_build({"a": 1}, scratch / "built")
+    del cache
+    assert _optimize("--clear") == f"removed 3 MB of built networks, and all plans, from {home}/engines\n"
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_one_thing_at_a_time():
+    with pytest.raises(ResnexusError, match=r"give one of: a network, --explain REWRITE, --list, --clear"):
+        CliRunner().invoke(app, ["optimize", "SE_ResNet18_vd", "--clear"], catch_exceptions=False)
