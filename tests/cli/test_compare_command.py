@@ -7,7 +7,7 @@ import pytest
 from resnexus import create_model
 from resnexus.comparison import compare as module
 from resnexus.progress import Shown, Silent
-from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_weights_of_another_network_are_refused_before_the_first_step(command, m
     monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
     network = create_model("ResNet_small", num_classes=10, in_chans=1)
     path = tmp_path / "learned.safetensors"
-    write_checkpoint(network.state_dict(), path, Provenance(architecture=network.architecture))
+    write_checkpoint(network.state_dict(), path, CheckpointRecord(architecture=network.architecture))
     options = ["--weights", path, "--out", tmp_path / "out", "--models", "ResNet_small,SE_ResNet_small"]
     done = command("compare", *options, "--seeds", 1)
     assert done.returncode == 2

@@ -190,12 +190,12 @@ def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
 @pytest.mark.timeout(1200)
 def test_killed_at_any_moment_it_goes_on(folder, rows, tmp_path):
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["resnexus.comparison.compare", "resnexus.training.classifier", "vl_convert"])
+    processes.set_forkserver_preload(["resnexus.comparison.compare", "resnexus.training.train", "vl_convert"])
     options = {"models": rows, "image_size": 16, "seeds": 2, "timing": TIMING, "series": "none"}
 
     def start(out):
         process = processes.Process(
-            target=compare, args=(folder,), kwargs=options | {"out": out, "settings": Settings(epochs=1)}
+            target=compare, args=(folder,), kwargs=options | {"out": out, "settings": Settings(epochs=2)}
         )
         process.start()
         return process
@@ -228,7 +228,17 @@ def test_killed_at_any_moment_it_goes_on(folder, rows, tmp_path):
     assert last.exitcode == 0
     assert top1(out) == top1(tmp_path / "whole")
     assert kept(out) == sorted(EVERYTHING)
-    assert not list(out.rglob("*.new"))
+    assert list((out / "unfinished").iterdir()) == []
+
+
+def test_what_a_killed_process_went_on_from_is_removed(run, unwritten, trained, tmp_path):
+    run()
+    (job,) = {path.stem for path in (tmp_path / "out" / "runs").glob("plain-seed1-*")}
+    left = tmp_path / "out" / "unfinished" / job
+    left.mkdir(parents=True)
+    run()
+    assert not left.exists()
+    assert trained == EVERYTHING
 
 
 def test_images_that_cannot_be_read_are_on_the_page(run, folder, tmp_path):

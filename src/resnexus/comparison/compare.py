@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from resnexus.comparison.checks import check_images, check_packages, check_weigh
 from resnexus.comparison.folder import claimed
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
-from resnexus.comparison.runs import train
+from resnexus.comparison.runs import train, unfinished_path
 from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
 from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing, timed
@@ -122,6 +123,7 @@ def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tupl
                 raise
         else:
             progress.say(f"{job.title}: finished before, kept")
+            shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then
         skipped = [f"skipped in training: {entry}" for entry in run.skipped_in_training]
         skipped += [f"skipped in evaluation: {entry}" for entry in run.skipped]
         for sentence in skipped:

@@ -30,7 +30,7 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
         ResnexusError: as the training and `evaluate` do, or the folder cannot be written.
     """
     network, splits, here = job.network(), job.data.splits, hardware()
-    unfinished = out / "unfinished" / job.name
+    unfinished = unfinished_path(job, out)
     start = time.perf_counter()
     train_network(
         network,
@@ -65,6 +65,11 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
     keep(job, network.cpu(), run, out)
     shutil.rmtree(unfinished, ignore_errors=True)
     return run
+
+
+def unfinished_path(job: Training, out: Path) -> Path:
+    """Where a training keeps what it goes on from; nothing is there once the training is finished."""
+    return out / "unfinished" / job.name
 
 
 def _sentences(images: Iterable[BadImage]) -> tuple[str, ...]:
