@@ -28,8 +28,8 @@ from resnexus.acceleration.backends.registry import backend
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import Network
 from resnexus.benchmark.environment import Environment, environment
-from resnexus.parity.golden import golden_network
 from resnexus.machine import check_threads
+from resnexus.parity.golden import golden_network
 from resnexus.records import write_json
 from resnexus.rewrites.folding import fold_batch_norm
 
