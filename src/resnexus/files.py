@@ -20,15 +20,16 @@ _swept: set[Path] = set()
 
 
 @contextmanager
-def replacing(path: Path, error: type[ResnexusError] = ResnexusError) -> Iterator[Path]:
+def replacing(path: Path, error: type[ResnexusError] = ResnexusError, *, mode: int | None = None) -> Iterator[Path]:
     """Yield a path to write to; what lies there takes the place of `path` if the block succeeds.
 
     The path is in a folder of its own beside `path`, whose name nobody can foresee and where nobody else may write. The
-    file gets the permissions that any new file gets, whatever its writer gives it.
+    file gets its permissions at the end, whatever its writer gives it.
 
     Args:
         path: the file; its folder is made if it is missing.
         error: what to raise.
+        mode: permissions of the file; those that any new file gets if None.
 
     Raises:
         ResnexusError: the system refuses, in the block or at the end; names the path and the system's reason.
@@ -36,10 +37,10 @@ def replacing(path: Path, error: type[ResnexusError] = ResnexusError) -> Iterato
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _workplace(path) as folder:
-            mode = _usual_mode(folder)
+            permissions = _usual_mode(folder) if mode is None else mode
             temporary = folder / path.name
             yield temporary
-            temporary.chmod(mode)
+            temporary.chmod(permissions)
             _sync(temporary)  # a power cut must not leave a file of zeros under the right name
             temporary.replace(path)
         with suppress(OSError):  # the file is there; some file systems cannot be told to keep a name

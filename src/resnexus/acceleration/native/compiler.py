@@ -143,9 +143,9 @@ def _compile(folder: Path, key: str) -> Path:
         _run([compiler, *_OPTIONS, "-shared", "-pthread", *map(str, objects), "-o", str(linked)])
         content = linked.read_bytes()
     path = folder / f"{key[:16]}-{hashlib.sha256(content).hexdigest()}.so"
-    with replacing(path) as temporary:  # never in place: a process may have the file there mapped as its code
+    # Never in place: a process may have the file there mapped as its code.
+    with replacing(path, mode=0o600) as temporary:
         temporary.write_bytes(content)
-        temporary.chmod(0o600)
     return path
 
 
