@@ -6,6 +6,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.quantised_siblings  what bf16 and int8 cost in accuracy, on the digits
     python -m studies.read_pdparams       reading the largest checkpoint, against Paddle's own reader
     python -m studies.loading             reading training images, against torchvision's reference
+    python -m studies.side_by_side        engines beside each other, in threads and in processes
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md; tests check

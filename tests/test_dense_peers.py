@@ -1,9 +1,17 @@
-"""The libraries that take timm's names, with ours: maps equal bit for bit. Heavy, and optional: `-m slow`."""
+"""The libraries that take timm's names, with ours: maps equal bit for bit.
+
+Slow and optional: `pip install segmentation-models-pytorch transformers`, then
+`pytest -m slow tests/test_dense_peers.py`.
+"""
+
+import pickle
 
 import pytest
 import torch
 
 from resnexus import create_model
+from resnexus.parity.golden import golden_weights
+from resnexus.weights import to_paddle
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the peers' own warnings
 
@@ -67,6 +75,24 @@ def test_transformers_backbone(name, options):
             assert torch.equal(found, expected[index])
     if max(options["out_indices"]) == 4:
         assert all(torch.equal(found, wanted) for found, wanted in zip(output.hidden_states, expected, strict=True))
+
+
+@torch.inference_mode()
+def test_trained_weights_arrive_whole(tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    name = "SE_ResNet18_vd"
+    shapes = {entry: array.shape for entry, array in to_paddle(name, create_model(name).state_dict()).items()}
+    (tmp_path / "dygraph").mkdir()
+    (tmp_path / "dygraph" / f"{name}_pretrained.pdparams").write_bytes(pickle.dumps(golden_weights(shapes), 4))
+    monkeypatch.setenv("RESNEXUS_MIRROR", tmp_path.as_uri())
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path / "home"))
+    x = torch.randn(1, 3, 64, 64)
+    expected = create_model(name, True, features_only=True).eval()(x)
+    backbone = transformers.TimmBackbone.from_pretrained(f"{name}.imagenet", out_indices=(0, 1, 2, 3, 4)).eval()
+    encoder = smp.Unet(f"tu-{name}", encoder_weights="imagenet", classes=2).encoder.eval()
+    for maps in (backbone(x).feature_maps, encoder(x)[1:]):
+        assert all(torch.equal(found, wanted) for found, wanted in zip(maps, expected, strict=True))
 
 
 @torch.inference_mode()

@@ -221,7 +221,7 @@ def _build(
         options["feature_cls"] = _FLAT.get(kind.lower(), kind)
     if not options.get("features_only"):
         del options["feature_cls"]
-    return build_model_with_cfg(
+    network: nn.Module = build_model_with_cfg(
         TimmNetwork,
         name,
         pretrained,
@@ -231,6 +231,15 @@ def _build(
         row=row,
         **options,
     )
+    if pretrained:
+        _keep_statistics(network)
+    return network
+
+
+def _keep_statistics(network: nn.Module) -> None:
+    """Have transformers (5.24) leave trained statistics alone: TimmBackbone sets those it has no word of to 0 and 1."""
+    for buffer in network.buffers():
+        buffer._is_hf_initialized = True  # type: ignore[attr-defined]  # the word it looks for
 
 
 def _from_store(row: Architecture, source: Any) -> dict[str, Any]:
