@@ -7,7 +7,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from resnexus import Architecture, ResnexusError, create_model
 from resnexus.architectures.blocks import BatchNorm
 from resnexus.detection import backbone_with_fpn, freeze, freeze_batch_norms
-from resnexus.weights.checkpoint_file import Provenance, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 
 ROW = Architecture(
     name="tiny", block="res2", width=3, scale=4, depths=(1, 1, 1, 1), out_width=16, stem_width=8, stem="deep"
@@ -16,7 +16,7 @@ ROW = Architecture(
 
 @pytest.fixture
 def file(tmp_path):
-    write_checkpoint(create_model(ROW, num_classes=2).state_dict(), tmp_path / "tiny.safetensors", Provenance())
+    write_checkpoint(create_model(ROW, num_classes=2).state_dict(), tmp_path / "tiny.safetensors", CheckpointRecord())
     return tmp_path / "tiny.safetensors"
 
 
