@@ -21,12 +21,15 @@ from resnexus.weights.mapping import stored_shapes, to_timm
 NAME = "SE_ResNet18_vd"
 
 EXPORT = """
-import sys, torch
+import sys, onnx, torch
 from resnexus import architecture
 from resnexus.parity.golden import golden_network
 network = golden_network(architecture("SE_ResNet18_vd"))
-network.head.bias.data.add_(float(sys.argv[2]))
-torch.onnx.export(network, (torch.zeros(2, 3, 64, 64),), sys.argv[1], dynamo=True, verbose=False)
+torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), sys.argv[1], dynamo=True, external_data=False, verbose=False)
+model = onnx.load(sys.argv[1])
+(bias,) = (item for item in model.graph.initializer if item.name == "head.bias")
+bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 1, bias.name))
+onnx.save(model, sys.argv[2])
 """
 
 
@@ -46,37 +49,14 @@ def mirror(tmp_path_factory):
     return folder
 
 
-def test_fetch_convert_verify(tmp_path, mirror):
-    done = resnexus("fetch", NAME, cwd=tmp_path, RESNEXUS_MIRROR=f"file://{mirror}")
-    assert done.returncode == 0, done.stderr
-    fetched = done.stdout.strip()
-    state = load_file(fetched)
-    expected = golden_network(architecture(NAME)).state_dict()
-    assert set(state) == set(expected)
-    assert all(torch.equal(state[name], expected[name]) for name in state)
-
-    done = resnexus("fetch", f"{NAME}:imagenet", "--offline", cwd=tmp_path)
-    assert done.stdout.strip() == fetched
-
-    done = resnexus("convert", fetched, "timm.pth", "--layout", "timm", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert NAME in done.stdout
-    written = torch.load(tmp_path / "timm.pth", weights_only=True)
-    assert torch.equal(written["fc.weight"], expected["head.weight"])
-
-    done = resnexus("verify", fetched, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "every name and shape fits, all finite" in done.stdout
-    assert done.stdout.count("same function") == 4
-
-
 @pytest.fixture
-def verdict(tmp_path, monkeypatch):
-    """What `resnexus verify` prints in this process, and its exit code."""
+def typed(tmp_path, monkeypatch):
+    """What a command prints in this process, and its exit code; the sentence of an error, and 2."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path / "home"))
 
     def run(*arguments):
-        result = CliRunner().invoke(app, ["verify", *map(str, arguments)])
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if isinstance(result.exception, ResnexusError):
             return 2, str(result.exception)
         return result.exit_code, result.stdout
@@ -84,23 +64,47 @@ def verdict(tmp_path, monkeypatch):
     return run
 
 
-def test_verify_of_a_file_that_the_original_has_no_answer_for(tmp_path, verdict):
+def test_fetch_convert_verify(tmp_path, mirror, typed):
+    done = resnexus("fetch", NAME, cwd=tmp_path, RESNEXUS_MIRROR=f"file://{mirror}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    fetched = done.stdout.strip()
+    state = load_file(fetched)
+    expected = golden_network(architecture(NAME)).state_dict()
+    assert set(state) == set(expected)
+    assert all(torch.equal(state[name], expected[name]) for name in state)
+
+    code, shown = typed("fetch", f"{NAME}:imagenet", "--offline")
+    assert (code, shown.strip()) == (0, fetched)
+
+    code, shown = typed("convert", fetched, "timm.pth", "--layout", "timm")
+    assert (code, NAME in shown) == (0, True)
+    written = torch.load(tmp_path / "timm.pth", weights_only=True)
+    assert torch.equal(written["fc.weight"], expected["head.weight"])
+
+    code, shown = typed("verify", fetched)
+    assert code == 0
+    assert "every name and shape fits, all finite" in shown
+    assert shown.count("same function") == 4
+
+
+def test_verify_of_a_file_that_the_original_has_no_answer_for(tmp_path, typed):
     baseline = create_model("ResNet50_vd", num_classes=3)
     torch.save(to_timm("ResNet50_vd", baseline.state_dict()), tmp_path / "trained.pth")
-    code, shown = verdict("trained.pth")
+    code, shown = typed("verify", "trained.pth")
     assert (code, "3 classes" in shown, "every name and shape fits, all finite" in shown) == (0, True, True)
     assert shown.endswith(
         "nothing to compare with: no golden logits for 'ResNet50_vd': they exist for the 24 networks of the series\n"
     )
 
 
-def test_verify_of_the_authors_res2net_says_that_it_is_another_function(tmp_path, verdict):
+def test_verify_of_the_authors_res2net_says_that_it_is_another_function(tmp_path, typed):
     row = replace(architecture("Res2Net50_26w_4s"), cascade="authors")
     state = create_model(row, num_classes=2).state_dict()
     torch.save(to_timm(row, state), tmp_path / "timm.pth")
     write_checkpoint(state, tmp_path / "ours.safetensors", CheckpointRecord(architecture=row))
     for name in ("timm.pth", "ours.safetensors"):
-        code, shown = verdict(name)
+        code, shown = typed("verify", name)
         assert code == 1
         assert "same function" not in shown
         assert (
@@ -108,21 +112,22 @@ def test_verify_of_the_authors_res2net_says_that_it_is_another_function(tmp_path
             "Res2Net50_26w_4s: it is that of the Res2Net authors and of timm, for which no golden logits exist\n"
         ) in shown
     torch.save(state, tmp_path / "bare.pth")
-    code, message = verdict("bare.pth")
+    code, message = typed("verify", "bare.pth")
     assert (code, "(--architecture Res2Net50_26w_4s)" in message) == (2, True)
-    code, message = verdict("bare.pth", "--architecture", "SE_ResNet18_vd")
+    code, message = typed("verify", "bare.pth", "--architecture", "SE_ResNet18_vd")
     assert (code, "the weights are those of Res2Net50_26w_4s" in message) == (2, True)
-    assert verdict("Res2Net50_26w_4s", "--architecture", "x")[0] == 2
+    assert typed("verify", "Res2Net50_26w_4s", "--architecture", "x")[0] == 2
 
 
-def test_an_onnx_file_is_compared_with_its_weights(tmp_path, mirror):
+def test_an_onnx_file_of_batch_one_is_compared_with_its_weights(tmp_path, mirror, typed):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     weights = mirror / "dygraph" / f"{NAME}_pretrained.pdparams"
-    for shift, code, verdict in ((0, 0, "same function"), (1, 1, "ANOTHER FUNCTION")):
-        subprocess.run([sys.executable, "-c", EXPORT, tmp_path / "n.onnx", str(shift)], check=True, capture_output=True)
-        done = resnexus("verify", "n.onnx", "--weights", weights, cwd=tmp_path)
-        assert (done.returncode, verdict in done.stdout) == (code, True), done.stdout + done.stderr
+    command = [sys.executable, "-c", EXPORT, tmp_path / "same.onnx", tmp_path / "shifted.onnx"]
+    subprocess.run(command, check=True, capture_output=True)
+    for name, code, verdict in (("same.onnx", 0, "same function"), ("shifted.onnx", 1, "ANOTHER FUNCTION")):
+        found, shown = typed("verify", name, "--weights", weights)
+        assert (found, verdict in shown) == (code, True), shown
 
 
 @pytest.mark.parametrize(
@@ -152,10 +157,10 @@ def test_mistakes(tmp_path, arguments, message, monkeypatch, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_garbage_is_no_onnx_file(tmp_path, mirror, verdict):
+def test_garbage_is_no_onnx_file(tmp_path, mirror, typed):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     (tmp_path / "n.onnx").write_bytes(b"garbage")
-    code, message = verdict("n.onnx", "--weights", mirror / "dygraph" / f"{NAME}_pretrained.pdparams")
+    code, message = typed("verify", "n.onnx", "--weights", mirror / "dygraph" / f"{NAME}_pretrained.pdparams")
     assert (code, "n.onnx: ONNX Runtime cannot open it" in message) == (2, True)
 
 
