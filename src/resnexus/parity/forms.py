@@ -62,7 +62,7 @@ class OnnxNetwork:
         try:
             (logits,) = self._session.run(None, {self._input: images.numpy()})
         except (refusals.InvalidArgument, refusals.Fail, refusals.RuntimeException) as error:
-            reason = printable(" ".join(str(error).split()))
+            reason = printable(" ".join(str(error).split()))[:300]
             raise ResnexusError(
                 f"{self.path}: it does not take {tuple(images.shape)} float32 images: {reason}"
             ) from error
