@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
@@ -121,11 +119,11 @@ def test_with_nothing_optional_and_no_compiler_torch_still_wins_over_plain(tiny,
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_50_layer_network_opens_again_within_two_seconds(tmp_path):
+def test_a_50_layer_network_opens_again_without_building_or_timing(tmp_path):
     network = resnexus.create_model("SE_ResNeXt50_vd_32x4d").eval()
+    said = _Said()
     options = {"cache_dir": tmp_path, "seconds": 0.5}
     first = accelerate(network, **options)
-    start = time.perf_counter()
-    second = accelerate(network, **options)
-    assert time.perf_counter() - start < 2
-    assert second.plans[1].candidate == first.plans[1].candidate
+    second = accelerate(network, progress=said, **options)
+    assert said.lines == []
+    assert second.plans == first.plans

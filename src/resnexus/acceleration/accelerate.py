@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import PRECISIONS, Job, Precision
 from resnexus.acceleration.engine import Engine
-from resnexus.acceleration.images import Array, as_images
+from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.planner import Planner
 from resnexus.architectures.network import Network

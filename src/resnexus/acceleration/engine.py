@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
-from resnexus.acceleration.images import Array, as_images
+from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.plan import Plan
 from resnexus.errors import ResnexusError
 
