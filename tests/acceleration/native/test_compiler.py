@@ -56,9 +56,10 @@ def test_one_library_per_sources_compiler_options_and_processor(pretended, tmp_p
 def test_nobody_else_may_read_or_write_what_is_made(pretended, tmp_path):
     before = os.umask(0)
     try:
-        path = compiler.library_in(tmp_path / "kernels")
+        path = compiler.library_in(tmp_path / "engines" / "kernels")
     finally:
         os.umask(before)
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

@@ -81,7 +81,7 @@ def library_in(folder: Path) -> Path:
     The name of the file holds `library_key` and the SHA-256 of the file. One process compiles, others wait for it.
 
     Args:
-        folder: made if it is missing, for this user alone.
+        folder: made if it is missing, with the one that holds it, for this user alone.
 
     Raises:
         BackendError: there is no compiler, or it fails; the message holds what it says.
@@ -92,7 +92,7 @@ def library_in(folder: Path) -> Path:
 
     key = library_key()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # which the cache of built networks shares
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ResnexusError(f"cannot make {folder}: {error.strerror}; set RESNEXUS_HOME to another folder") from error
