@@ -139,6 +139,7 @@ def train(
 
 def _prepare(network: nn.Module, recipe: Recipe) -> None:
     """Set up a network as the recipe's steps are computed."""
+    from resnexus.training.drop_path import set_drop_path
     from resnexus.training.synchronised import synchronise_batch_norm
 
     if recipe.step.channels_last:
@@ -148,6 +149,8 @@ def _prepare(network: nn.Module, recipe: Recipe) -> None:
         if not callable(enable):
             raise ResnexusError(f"grad_checkpointing=True: a {type(network).__name__} has no set_grad_checkpointing")
         enable()
+    if recipe.step.drop_path:
+        set_drop_path(network, recipe.step.drop_path)
     if recipe.step.sync_batch_norm:
         synchronise_batch_norm(network)
 
