@@ -27,7 +27,7 @@ three_kinds = pytest.mark.parametrize("name", THREE)
 every_name = pytest.mark.parametrize(
     ("name", "shape"),
     [pytest.param(name, SHORT, id=f"{name}-short") for name in THREE]
-    + [pytest.param(name, {}, id=name, marks=pytest.mark.slow) for name in list_models()],
+    + [pytest.param(name, {"depths": (1, 1, 1, 1)}, id=name, marks=pytest.mark.slow) for name in list_models()],
 )
 
 
