@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import pickle
+import resource
 import zipfile
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -289,7 +290,7 @@ def test_entries_that_share_memory_are_written_apart(tmp_path):
     name, other = [name for name in state if name.endswith("norm.weight")][:2]
     both = torch.arange(2.0 * len(state[name]))
     state[name], state[other] = both[: len(state[name])], both[len(state[name]) :]
-    state[name.replace("weight", "bias")] = state[name]
+    state[name.replace("weight", "bias")] = state[name.replace("weight", "running_mean")]  # the whole of it
     write_checkpoint(state, tmp_path / "a.safetensors", CheckpointRecord())
     assert_same(read_checkpoint(tmp_path / "a.safetensors"), state)
 
@@ -507,6 +508,19 @@ def test_a_full_disk_leaves_the_old_file(suffix, tmp_path, monkeypatch):
         convert(tmp_path / "in.pdparams", target)
     assert target.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pdparams", target.name]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pdparams", ".safetensors"])
+def test_a_disk_that_fills_up_is_told(suffix, tmp_path):
+    write_pdparams(tmp_path / "in.pdparams", ROW)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(CheckpointFileError, match=rf"cannot write .*out{suffix}: .*File too large"):
+            convert(tmp_path / "in.pdparams", tmp_path / f"out{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pdparams"]
 
 
 def test_a_file_may_be_converted_into_itself(tmp_path):

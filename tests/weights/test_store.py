@@ -190,6 +190,18 @@ def test_two_versions_of_a_file_are_never_joined(plan, home, content, changed):
         assert_holds(get(server), changed)
 
 
+@pytest.mark.parametrize("mark", ["[" * 100_000, '{"url": 1, "etag": "x"}', "{"])
+def test_a_damaged_mark_begins_again_and_is_told(mark, home, content, caplog):
+    with FileServer(content, ["cut", 404]) as server:
+        with pytest.raises(DownloadError):
+            get(server)
+        (home / "tiny_ssld.pdparams.part.json").write_text(mark)
+        assert_holds(get(server), content)
+        assert server.ranges[-1] == 0
+    assert "tiny_ssld.pdparams.part.json" in caplog.text
+    assert "the download begins again" in caplog.text
+
+
 def test_another_mirror_begins_again(home, content, monkeypatch):
     with FileServer(content, ["cut", 404]) as one, FileServer(content) as other:
         with pytest.raises(DownloadError):

@@ -6,7 +6,7 @@ import os
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -183,7 +183,17 @@ def _write(state: dict[str, Tensor], target: Path, layout: str, record: Checkpoi
             arrays: dict[str, Any] = {name: np.array(tensor.numpy(force=True)) for name, tensor in state.items()}
             pickle.dump(arrays | {NAME_TABLE: {name: name for name in arrays}}, file, protocol=4)
         else:
-            torch.save(state, file)
+            _save(state, file)
+
+
+def _save(state: dict[str, Tensor], file: BinaryIO) -> None:
+    """Write as `torch.save` does; where the system refuses, its error and not what PyTorch's archive makes of it."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _unwrapped(entries: dict[str, Tensor], prefix: str | None, path: Path) -> dict[str, Tensor]:
