@@ -24,8 +24,8 @@ def build(row, **options):
 def test_every_network_of_the_series_builds(name):
     with torch.device("meta"):
         network = create_model(name)
-        assert network(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
     assert network.architecture is architecture(name)
+    assert network.head.weight.shape == (1000, network.num_features)
 
 
 @every_kind
@@ -140,8 +140,9 @@ def test_frozen_normalisations_do_in_training_what_they_do_in_evaluation(row):
 def test_compiles_to_one_graph(row):
     torch._dynamo.reset()
     network, x = build(row), torch.randn(2, 3, 32, 40)
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
-    assert torch.allclose(compiled(x), network(x), atol=1e-5)
+    with torch.no_grad():
+        compiled = torch.compile(network, fullgraph=True, backend="aot_eager")(x)
+    assert torch.allclose(compiled, network(x), atol=1e-5)
     network.train()
     reference = deepcopy(network)
     assert torch.allclose(torch.compile(network, fullgraph=True, backend="aot_eager")(x), reference(x), atol=1e-5)

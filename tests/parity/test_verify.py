@@ -10,6 +10,7 @@ import torch
 from resnexus import ResnexusError, accelerate, architecture
 from resnexus.architectures.catalog import SERIES
 from resnexus.architectures.siblings import SIBLINGS
+from resnexus.parity.agreement import FLOAT32_TOLERANCE
 from resnexus.parity.golden import golden_network
 from resnexus.parity.traps import TRAPS
 from resnexus.parity.verify import unrecorded, verify
@@ -54,7 +55,7 @@ def test_every_trap_is_noticed_and_named(name, trap, stage):
     trap.fall(network)
     (check,) = verify(name, network, image_sizes=SMALL)
     assert not check.passed
-    assert check.agreement.max_rel > 1e-2
+    assert check.agreement.max_rel > 100 * FLOAT32_TOLERANCE
     assert check.first_difference == stage
     assert check.trap is trap
 
@@ -126,11 +127,10 @@ def test_logits_of_another_shape():
 def test_a_compiled_network_and_an_engine_pass(tmp_path):
     network = golden_copy("SE_ResNet18_vd", torch.float32)
     torch._dynamo.reset()
-    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
-    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     engine = accelerate(
-        network, image_size=SMALL[0], batch_sizes=(2,), backends=["onnxruntime"], cache_dir=tmp_path, seconds=0.1
+        network, image_size=SMALL[0], batch_sizes=(2,), backends=["openvino"], cache_dir=tmp_path, seconds=0.1
     )
     for form in (compiled, engine):
         (check,) = verify("SE_ResNet18_vd", form, dtype=torch.float32, image_sizes=SMALL)

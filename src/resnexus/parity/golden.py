@@ -86,17 +86,17 @@ def _golden_entry(name: str, shape: tuple[int, ...], seed: int) -> Array:
     random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
     if name.endswith("._variance"):
         values = random.uniform(0.5, 1.5, shape)
-    elif name.endswith("._mean"):
-        values = 0.02 * random.standard_normal(shape)
     elif "_batch_norm" in name and name.endswith(".weight"):
         values = random.uniform(0.5, 0.9, shape)
-    elif name.endswith(".bias"):
-        values = 0.02 * random.standard_normal(shape)
-    elif len(shape) == 4:
-        values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
     else:
-        gain = 1 if name.startswith("out.") else 4
-        values = random.standard_normal(shape) * gain / np.sqrt(shape[0])
+        values = random.standard_normal(shape)  # scaled in place: large entries are slow to allocate
+        if name.endswith(("._mean", ".bias")):
+            values *= 0.02
+        elif len(shape) == 4:
+            values *= np.sqrt(2 / np.prod(shape[1:]))
+        else:
+            values *= 1 if name.startswith("out.") else 4
+            values /= np.sqrt(shape[0])
     return values.astype(np.float32)
 
 
