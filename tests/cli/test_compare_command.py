@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from resnexus import create_model
 from resnexus.comparison import compare as module
 from resnexus.progress import Shown, Silent
+from resnexus.training.stopping import Stopped
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 
 
@@ -57,14 +59,32 @@ def test_json_is_not_mixed_with_progress(command, handed):
         (["--epochs", "0"], "epochs=0: expected at least 1"),
         (["--weights", "gone.pth"], "gone.pth"),
         (["--image-size", "0", "--data", "."], "size=0: expected a whole number of pixels"),
+        (["--image-size", "16"], "image_size=16 has no effect on 'digits'"),
+        (["--image-size", "5", "--data", "photos"], "image_size=5: ResNet50_vd makes images 32 times smaller"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_done(command, monkeypatch, tmp_path, options, message):
     monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.chdir(tmp_path)
+    for number in range(4):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
     done = command("compare", "--out", tmp_path / "out", *options)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
+
+
+def test_sigterm_is_one_line_and_an_exit_code_of_its_own(command, monkeypatch, tmp_path):
+    def stopped(*_):
+        raise Stopped(tmp_path)
+
+    monkeypatch.setattr(module, "train", stopped)
+    done = command("compare", "--out", tmp_path / "out", "--series", "none")
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[-1] == f"stopped and kept; the same command goes on from here: {tmp_path}"
+    assert "Traceback" not in done.stderr
 
 
 def test_weights_of_another_network_are_refused_before_the_first_step(command, monkeypatch, tmp_path):

@@ -51,9 +51,9 @@ def test_our_network_passes(name):
     ids=lambda value: getattr(value, "name", value),
 )
 def test_every_trap_is_noticed_and_named(name, trap, stage):
-    network = golden_copy(name)
+    network = golden_copy(name, torch.float32)
     trap.fall(network)
-    (check,) = verify(name, network, image_sizes=SMALL)
+    (check,) = verify(name, network, dtype=torch.float32, image_sizes=SMALL)
     assert not check.passed
     assert check.agreement.max_rel > 100 * FLOAT32_TOLERANCE
     assert check.first_difference == stage

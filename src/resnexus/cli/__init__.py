@@ -11,10 +11,14 @@ from typing import Any
 
 from resnexus.cli.interrupt import Interrupt, end_process
 from resnexus.errors import ResnexusError
+from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user ends in one sentence and exit code 2, Ctrl-C in 130."""
+    """Run the command line.
+
+    A mistake of the user ends in one sentence and exit code 2, Ctrl-C in 130, a training that SIGTERM stopped in 143.
+    """
     interrupt = Interrupt()
     try:
         with interrupt:
@@ -28,6 +32,9 @@ def main() -> None:
         if isinstance(error, ResnexusError):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        if isinstance(error, Stopped):
+            print(f"stopped and kept; the same command goes on from here: {error}", file=sys.stderr)
+            sys.exit(STOPPED_EXIT_CODE)
         raise
 
 

@@ -51,27 +51,21 @@ def train(
         _print(wanted, as_json=json_output)
         return
     import json
-    import sys
 
     from resnexus.progress import Shown, Silent
     from resnexus.trainer import train as job
-    from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
-    try:
-        done = job(
-            model or _network_of(recipe),
-            data,
-            out=out,
-            recipe=wanted,
-            weights=weights,
-            accelerator=device,
-            devices=devices,
-            allow_bad_images=allow_bad_images,
-            progress=Silent() if json_output else Shown(),
-        )
-    except Stopped:
-        print(f"stopped; start the same command again to go on: {out}", file=sys.stderr)
-        raise typer.Exit(STOPPED_EXIT_CODE) from None
+    done = job(
+        model or _network_of(recipe),
+        data,
+        out=out,
+        recipe=wanted,
+        weights=weights,
+        accelerator=device,
+        devices=devices,
+        allow_bad_images=allow_bad_images,
+        progress=Silent() if json_output else Shown(),
+    )
     if json_output:
         print(json.dumps(list(done.outcome.rows), indent=1))
         return

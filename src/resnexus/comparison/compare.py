@@ -29,6 +29,7 @@ from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
 from resnexus.report.record import Comparison, Run, TrainedNetwork
 from resnexus.training.hardware import hardware
+from resnexus.training.stopping import Stopped
 
 SeriesMode = Literal["quick", "full", "none"]
 
@@ -39,7 +40,7 @@ def compare(
     out: str | os.PathLike[str],
     models: Sequence[str | Architecture] | None = None,
     weights: str | os.PathLike[str] | None = None,
-    image_size: int = 224,
+    image_size: int | None = None,
     seeds: int = 3,
     settings: Settings | None = None,
     timing: Timing | None = None,
@@ -58,7 +59,7 @@ def compare(
         models: names or rows. By default the small siblings for embedded data, one network of each kind for a folder.
         weights: tag of the published weights to start from, or a file that fits every network that is compared; None
             trains from random weights.
-        image_size: pixels on a side for a folder's images; embedded data have their own.
+        image_size: pixels on a side for a folder's images, 224 if None; embedded data have their own.
         seeds: trainings per network.
         settings: of the training; the defaults of `Settings` if None.
         timing: how latency is measured; the defaults of `Timing` if None.
@@ -118,6 +119,8 @@ def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tupl
         if run is None:
             try:
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
+            except Stopped:
+                raise
             except BaseException as error:  # an interruption may surface as another one
                 error.add_note(f"the training of {job.title} goes on after its last whole epoch")
                 raise

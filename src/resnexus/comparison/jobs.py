@@ -131,7 +131,7 @@ def trainings(
     *,
     models: Sequence[str | Architecture] | None,
     weights: str | os.PathLike[str] | None,
-    image_size: int,
+    image_size: int | None,
     seeds: int,
     settings: Settings,
 ) -> list[Training]:
@@ -144,6 +144,8 @@ def trainings(
         raise ResnexusError(f"seeds={seeds}: expected at least 1")
     rows = _rows(data, models)
     opened = [_open(data, image_size, seed) for seed in range(seeds)]
+    for row in rows:
+        _check_size(row, opened[0].splits.preprocess.size)
     return [
         Training(row=row, weights=weights, seed=seed, data=found, settings=settings)
         for seed, found in enumerate(opened)
@@ -164,13 +166,24 @@ def _rows(data: str | os.PathLike[str], models: Sequence[str | Architecture] | N
     return rows
 
 
-def _open(data: str | os.PathLike[str], image_size: int, seed: int) -> TrainingData:
+def _check_size(row: Architecture, image_size: int) -> None:
+    if image_size < row.reductions[-1]:
+        raise ResnexusError(
+            f"image_size={image_size}: {row.name} makes images {row.reductions[-1]} times smaller on a side, so "
+            f"give at least {row.reductions[-1]}"
+        )
+
+
+def _open(data: str | os.PathLike[str], image_size: int | None, seed: int) -> TrainingData:
     if data in EMBEDDED:
+        if image_size is not None:
+            raise ResnexusError(f"image_size={image_size} has no effect on {data!r}, whose images are used as they are")
         return TrainingData(
             splits=open_dataset(data, augment=_EMBEDDED_AUGMENT, seed=seed),
             augment=_EMBEDDED_AUGMENT,
         )
     # The published ratio of the short side to the crop: 256 to 224.
+    image_size = 224 if image_size is None else image_size
     preprocess = Preprocess(size=image_size, resize_short=round(image_size * 256 / 224))
     return TrainingData(splits=open_dataset(data, preprocess, Augment(), seed=seed), augment=Augment())
 

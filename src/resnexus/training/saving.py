@@ -74,13 +74,13 @@ class Saving(lightning.Callback):
             if stop or (trainer.world_size == 1 and self.clock() - self._last >= self.every_s):
                 self.save(trainer, pl_module)
             if stop:
-                raise Stopped
+                raise Stopped(self.folder.parent)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep the training."""
         self.save(trainer, pl_module)
         if self._stops(trainer, ASK_EVERY - 1):
-            raise Stopped
+            raise Stopped(self.folder.parent)
 
     def save(self, trainer: lightning.Trainer, module: Any) -> None:
         """Write a checkpoint now."""

@@ -7,4 +7,4 @@ STOPPED_EXIT_CODE = 143
 
 
 class Stopped(BaseException):
-    """The training was asked to stop, and was kept: start it again and it goes on."""
+    """The training was asked to stop, and was kept: start it again and it goes on. Its text is the folder."""
