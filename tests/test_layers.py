@@ -16,6 +16,7 @@ GROUPS = (
     ("errors", "version"),
     ("files", "home", "packages", "trust"),
     ("machine", "progress", "records"),
+    ("claim",),
     ("architectures", "data"),
     ("rewrites", "evaluation"),
     ("training",),

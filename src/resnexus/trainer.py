@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
+from resnexus.claim import claimed
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
 from resnexus.data.fingerprint import fingerprint
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError, printable
 from resnexus.models import create_model
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
@@ -104,7 +104,9 @@ def train(
         )
         write_checkpoint(state, out / f"{name}.safetensors", record)
 
-    with _alone(out):
+    # The first process of several that train together holds it for all.
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    with claimed(out, busy="another process trains in") if first else nullcontext():
         outcome = train_network(
             network,
             splits.train,
@@ -162,31 +164,3 @@ def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[st
         "train_images": fingerprint(splits.train),
         "val_images": fingerprint(splits.val),
     }
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder of a training; the processes of one training share it.
-
-    Raises:
-        ResnexusError: another training is at work in it, or it cannot be written.
-    """
-    from filelock import FileLock, Timeout
-
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        yield
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ResnexusError(
-            f"another process trains in {printable(out)}: wait for it, or give another folder"
-        ) from error
-    except OSError as error:
-        raise ResnexusError(f"cannot write {printable(out)}: {error.strerror or error}; give another folder") from error
-    try:
-        yield
-    finally:
-        lock.release()

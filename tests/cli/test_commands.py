@@ -50,6 +50,18 @@ def test_list_filters_and_sorts(command):
     assert len(checkpoints) == 27
 
 
+def test_info_of_a_small_sibling_and_its_maps(command):
+    done = command("info", "SE_ResNet_small")
+    assert done.returncode == 0
+    assert "a small sibling; build it and train it" in done.stdout
+    assert "published" not in done.stdout
+    content = json.loads(command("info", "SE_ResNet_small", "--json").stdout)
+    assert (content["published"], content["errata"], content["checkpoints"]) == (None, [], [])
+    maps = json.loads(command("info", "ResNeXt50_32x4d", "--json").stdout)["features"]
+    assert [(entry["map"], entry["reduction"]) for entry in maps] == [(0, 2), (1, 4), (2, 8), (3, 16), (4, 32)]
+    assert [entry["channels"] for entry in maps] == [64, 256, 512, 1024, 2048]
+
+
 def test_info_tells_what_is_wrong_and_why(command):
     done = command("info", "resnext50_32X4D")
     assert done.returncode == 0
@@ -61,7 +73,7 @@ def test_info_tells_what_is_wrong_and_why(command):
     assert "23.64 M parameters, counted 25.03" in done.stdout
     content = json.loads(command("info", "ResNeXt50_32x4d", "--json").stdout)
     assert content["complexity"]["parameters"] == 25028904
-    assert content["features"][3] == {"name": "stage3", "channels": 2048, "reduction": 32}
+    assert content["features"][4] == {"map": 4, "name": "stage3", "channels": 2048, "reduction": 32}
 
 
 @pytest.mark.parametrize(

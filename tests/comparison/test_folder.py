@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.comparison.folder import LOCK, claimed
+from resnexus.claim import LOCK
+from resnexus.comparison.folder import claimed_for_report
 from resnexus.report.document import GENERATOR
 
 
@@ -15,11 +16,11 @@ def test_the_second_waits_for_the_first(tmp_path, recorded):
     recorded.say = lambda message: (recorded.said.append(message), said.set())
 
     def second():
-        with claimed(tmp_path, recorded):
+        with claimed_for_report(tmp_path, recorded):
             entered.set()
 
     thread = threading.Thread(target=second)
-    with claimed(tmp_path, recorded):
+    with claimed_for_report(tmp_path, recorded):
         thread.start()
         said.wait()
         assert not entered.is_set()
@@ -29,9 +30,9 @@ def test_the_second_waits_for_the_first(tmp_path, recorded):
 
 
 def test_it_is_let_go_after_an_error(tmp_path, recorded):
-    with pytest.raises(RuntimeError, match="broken"), claimed(tmp_path, recorded):
+    with pytest.raises(RuntimeError, match="broken"), claimed_for_report(tmp_path, recorded):
         raise RuntimeError("broken")
-    with claimed(tmp_path, recorded):
+    with claimed_for_report(tmp_path, recorded):
         assert (tmp_path / LOCK).exists()
     assert recorded.said == []
 
@@ -40,21 +41,21 @@ def test_a_page_of_the_users_own_is_not_overwritten(tmp_path, recorded):
     page = tmp_path / "index.html"
     page.write_text("<title>My holidays, with resnexus</title>")
     with pytest.raises(ResnexusError, match=r"index.html is no report of ours and is not overwritten"):
-        claimed(tmp_path, recorded).__enter__()
+        claimed_for_report(tmp_path, recorded).__enter__()
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
     page.write_text(f'<head><meta name="generator" content="{GENERATOR}">')
-    with claimed(tmp_path, recorded):
+    with claimed_for_report(tmp_path, recorded):
         pass
 
 
 def test_a_folder_that_is_a_file(tmp_path, recorded):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResnexusError, match=r"cannot write .*file: File exists. Choose another folder"):
-        claimed(tmp_path / "file", recorded).__enter__()
+        claimed_for_report(tmp_path / "file", recorded).__enter__()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(tmp_path, recorded):
     tmp_path.chmod(0o500)
     with pytest.raises(ResnexusError, match=r"cannot write .*Permission denied"):
-        claimed(tmp_path / "deep", recorded).__enter__()
+        claimed_for_report(tmp_path / "deep", recorded).__enter__()

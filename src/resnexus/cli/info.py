@@ -17,29 +17,35 @@ _UNITS = {"gflops": "GFLOPs", "mparams": "M parameters", "v100_ms": "ms on V100"
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A network of `resnexus list`; upper and lower case are the same.")],
+    name: Annotated[
+        str, typer.Argument(help="A network of `resnexus list`, or a small sibling; upper and lower case are the same.")
+    ],
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a network: its row, features, cost, published figures, and which of those are wrong."""
     import resnexus
+    from resnexus.architectures.features import feature_info
+    from resnexus.architectures.siblings import SIBLINGS
     from resnexus.series.errata import errata
     from resnexus.series.published import checkpoint_entries, published
 
     row = resnexus.architecture(name)
     cost = resnexus.complexity(row.name, image_size)
-    figures, wrong = published(row.name), errata(row.name)
+    maps = feature_info(row, row.reductions[-1])
+    ours = row in SIBLINGS.values()
+    figures, wrong = None if ours else published(row.name), [] if ours else errata(row.name)
     checkpoints = [entry["checkpoint"] for entry in checkpoint_entries() if entry["architecture"] == row.name]
     if json_output:
         content = {
             "architecture": asdict(row),
             "family": row.family,
             "features": [
-                {"name": f"stage{stage}", "channels": row.outer_width(stage), "reduction": reduction}
-                for stage, reduction in enumerate(row.reductions)
+                {"map": number, "name": info.name, "channels": info.num_chs, "reduction": info.reduction}
+                for number, info in enumerate(maps)
             ],
             "complexity": {"image_size": image_size, **asdict(cost), "gflops": cost.gflops},
-            "published": asdict(figures),
+            "published": None if figures is None else asdict(figures),
             "errata": [asdict(erratum) for erratum in wrong],
             "checkpoints": checkpoints,
         }
@@ -47,16 +53,17 @@ def info(
         return
     print(f"{row.name}  ({row.family})\n")
     _section("architecture", {field: value for field, value in asdict(row).items() if field != "name"})
-    widths = [row.outer_width(stage) for stage in range(len(row.depths))]
     features = {
-        f"stage{stage}": f"{width} channels, stride {stride}"
-        for stage, (width, stride) in enumerate(zip(widths, row.reductions, strict=True))
+        f"{number} {info.name}": f"{info.num_chs} channels, stride {info.reduction}" for number, info in enumerate(maps)
     }
-    _section("features", features)
+    _section("feature maps", features)
     _section(f"cost at {image_size}x{image_size}, counted", _cost(cost))
-    _section("published", _figures(figures))
+    if figures is not None:
+        _section("published", _figures(figures))
     accuracies = {name: _accuracy(published(name)) for name in checkpoints}
-    _section("checkpoints", accuracies or {"none": "a baseline; build it and train it"})
+    _section(
+        "checkpoints", accuracies or {"none": f"a {'small sibling' if ours else 'baseline'}; build it and train it"}
+    )
     _print_errata(wrong)
 
 

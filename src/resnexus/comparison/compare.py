@@ -16,7 +16,7 @@ from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
-from resnexus.comparison.folder import claimed
+from resnexus.comparison.folder import claimed_for_report
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train, unfinished_path
@@ -83,7 +83,7 @@ def compare(
         cost(job)
     check_images(jobs[0])
     splits = jobs[0].data.splits
-    with claimed(out, progress):
+    with claimed_for_report(out, progress):
         check_weights(jobs, out)
         for sentence in (splits.split, ignored_note(splits.ignored) if splits.ignored else ""):
             if sentence:

@@ -1,4 +1,4 @@
-"""The folder of a comparison: whether it may be written, and that one process at a time does."""
+"""The folder of a comparison: whether its page may be written, and that one process at a time does."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnexus.claim import claimed
 from resnexus.errors import ResnexusError, printable
 from resnexus.progress import Progress
 from resnexus.report.document import is_report
 
-LOCK = ".lock"
-
 
 @contextmanager
-def claimed(out: Path, progress: Progress) -> Iterator[None]:
+def claimed_for_report(out: Path, progress: Progress) -> Iterator[None]:
     """Hold a folder for one comparison; another process that compares in it is waited for.
 
     Args:
@@ -22,28 +21,12 @@ def claimed(out: Path, progress: Progress) -> Iterator[None]:
         progress: is told who waits.
 
     Raises:
-        ResnexusError: the folder cannot be made or written, or it holds an `index.html` that is not a report.
+        ResnexusError: as `resnexus.claim.claimed`, or the folder holds an `index.html` that is not a report.
     """
-    from filelock import FileLock, Timeout
-
     _check_page(out)
-    lock = FileLock(out / LOCK)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress.say(f"another process compares in {printable(out)}: waiting until it is done")
-            lock.acquire()
-    except OSError as error:
-        raise ResnexusError(
-            f"cannot write {printable(out)}: {error.strerror or error}. Choose another folder or make room"
-        ) from error
-    try:
+    with claimed(out, busy="another process compares in", wait=progress):
         _check_page(out)
         yield
-    finally:
-        lock.release()
 
 
 def _check_page(out: Path) -> None:

@@ -186,6 +186,11 @@ def test_networks_that_are_not_as_they_should_be(rewrites, message, random_netwo
         BACKEND.build(rewritten(network, rewrites), Job(batch_size=1, image_size=(32, 32)), {}, tmp_path, None)
 
 
+def test_products_that_it_does_not_know(random_network, tmp_path):
+    with pytest.raises(BackendError, match="products='quick'.*fast.*direct"):
+        _run(_network(random_network, "basic"), _images(1, 3, 32, 32), tmp_path, options={"products": "quick"})
+
+
 def test_groups_without_a_kernel(random_network, tmp_path):
     row = resnexus.Architecture(
         name="tiny", block="bottleneck", depths=(1,), width=6, groups=4, out_width=64, stem_width=16

@@ -12,7 +12,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import Backend, BackendError, Job, Precision, Runner
+from resnexus.acceleration.backends.contract import Backend, BackendError, Job, Precision, Runner, check_options
 from resnexus.acceleration.lowering.lower import lower
 from resnexus.acceleration.native.calls import KernelCalls
 from resnexus.acceleration.native.compiler import (
@@ -71,6 +71,7 @@ class NativeBackend(Backend):
         self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
     ) -> None:
         """Write the calls of the kernels, the weights in their order, and the name of the compiled kernels."""
+        check_options(self.name, options, {"products": ("fast", DIRECT)})
         library()  # first: without it all else is in vain
         calls = KernelCalls(fast=options.get("products") != DIRECT)
         images, logits = place(lower(network), replace(job, batch_size=job.batch_size // _parts(job)), calls)
