@@ -24,8 +24,10 @@ from resnexus.models import create_model
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
 from resnexus.training.recipe import Recipe
+from resnexus.training.starts import note_start
 from resnexus.training.train import Outcome
 from resnexus.training.train import train as train_network
+from resnexus.training.zero_init import zero_init_residual
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 
 
@@ -34,7 +36,8 @@ class Trained:
     """A finished training.
 
     Attributes:
-        out: its folder: `last.safetensors`, `best.safetensors`, `metrics.csv`, `recipe.json`, `checkpoints`.
+        out: its folder: `last.safetensors`, `best.safetensors`, `metrics.csv`, `tensorboard`, `recipe.json`,
+            `starts.json`, `checkpoints`.
         recipe: as it was carried out.
         outcome: the figures of every epoch.
     """
@@ -88,6 +91,8 @@ def train(
         num_classes=len(splits.classes),
         in_chans=splits.preprocess.in_chans,
     )
+    if wanted.step.zero_init_residual and weights is None:
+        zero_init_residual(network)
     progress.say(
         f"learning rate {wanted.scaled_lr:g}: {wanted.optim.lr:g} x {wanted.global_batch_size} images per step / "
         f"{wanted.optim.lr_batch_size}"
@@ -107,6 +112,8 @@ def train(
     # The first process of several that train together holds it for all.
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     with claimed(out, busy="another process trains in") if first else nullcontext():
+        if first and int(os.environ.get("RANK", "0")) == 0:
+            note_start(out)
         outcome = train_network(
             network,
             splits.train,
@@ -119,6 +126,7 @@ def train(
             devices=devices,
             save_every_s=save_every_s,
             allow_bad_images=allow_bad_images,
+            tensorboard=True,
             progress=progress,
         )
     return Trained(out=out, recipe=wanted, outcome=outcome)

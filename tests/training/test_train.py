@@ -52,6 +52,15 @@ def run(digits, out, stops, monkeypatch, recipe=RECIPE, **options):
     raise AssertionError("it never ended")
 
 
+def test_tensorboard_shows_every_epoch_once(digits, tmp_path, monkeypatch):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    _, outcome = run(digits, tmp_path, [5], monkeypatch, tensorboard=True)
+    board = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("train_loss", "lr", "top1", "top5"):
+        shown = [(event.step, event.value) for event in board.Scalars(name)]
+        assert shown == [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in outcome.rows], name
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(digits, tmp_path_factory):
     trained = network()

@@ -166,6 +166,7 @@ class Step:
         compile: run the network through `torch.compile`.
         grad_checkpointing: recompute blocks in the backward pass instead of keeping their activations.
         sync_batch_norm: normalise over the images of all processes.
+        zero_init_residual: a network with random weights begins with blocks that are their shortcuts.
         drop_path: largest probability of leaving out a block's branch; it grows from 0 along the depth.
         ema_decay: of the moving average of the weights, which is then evaluated and kept; 0 for none.
         workers: processes that read images.
@@ -177,6 +178,7 @@ class Step:
     compile: bool = False
     grad_checkpointing: bool = False
     sync_batch_norm: bool = False
+    zero_init_residual: bool = False
     drop_path: float = 0.0
     ema_decay: float = 0.0
     workers: int = 0

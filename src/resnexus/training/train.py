@@ -75,6 +75,7 @@ def train(
     devices: int = 1,
     save_every_s: float = 600.0,
     allow_bad_images: bool = False,
+    tensorboard: bool = False,
     progress: Progress | None = None,
     label: str = "training",
 ) -> Outcome:
@@ -95,6 +96,7 @@ def train(
         devices: how many of them; under torchrun as many as it started, on every node.
         save_every_s: seconds between two checkpoints within an epoch.
         allow_bad_images: train past images that cannot be read.
+        tensorboard: write the figures for TensorBoard too, to `tensorboard` in `out`.
         progress: where to report; nowhere if None.
         label: what the stage is called there.
 
@@ -104,6 +106,7 @@ def train(
         Stopped: SIGTERM came, and the training was kept.
     """
     required("lightning")
+    from resnexus.training.board import Board
     from resnexus.training.module import Classifier
     from resnexus.training.saving import Saving, resume_path
     from resnexus.training.validation import Validation
@@ -116,7 +119,10 @@ def train(
     validation = Validation(val_images, keep or _drop, out / "metrics.csv", workers=recipe.step.workers)
     _prepare(network, recipe)
     with _quiet():
-        trainer = _trainer(recipe, [validation, Saving(folder, every_s=save_every_s)], accelerator, devices)
+        callbacks: list[Any] = [validation, Saving(folder, every_s=save_every_s)]
+        if tensorboard:
+            callbacks.insert(1, Board(out / "tensorboard", validation))
+        trainer = _trainer(recipe, callbacks, accelerator, devices)
         order = _order(len(train_images), recipe, trainer.world_size)
         loader = TrainingLoader(
             train_images,

@@ -187,7 +187,7 @@ def test_networks_that_are_not_as_they_should_be(rewrites, message, random_netwo
 
 
 def test_products_that_it_does_not_know(random_network, tmp_path):
-    with pytest.raises(BackendError, match="products='quick'.*fast.*direct"):
+    with pytest.raises(BackendError, match=r"products='quick'.*fast.*direct"):
         _run(_network(random_network, "basic"), _images(1, 3, 32, 32), tmp_path, options={"products": "quick"})
 
 
