@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from resnexus import architecture
+from resnexus import architecture, complexity
 from resnexus.cli import app
 from resnexus.parity.golden import golden_weights
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import stored_shapes
+from studies import gpu_hours
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -122,3 +123,20 @@ def test_measured_figures_come_from_the_records():
     if os.environ.get("RESNEXUS_WRITE_DOCS"):
         page.write_text(written)
     assert reading_table() in page.read_text()
+
+
+def test_the_hours_of_training_come_from_the_record():
+    page = ROOT / "docs" / "training.md"
+    written = re.sub(
+        r"(?<=<!-- measured: gpu hours -->\n).*?(?=<!-- end -->)", gpu_hours.table(), page.read_text(), flags=re.S
+    )
+    if os.environ.get("RESNEXUS_WRITE_DOCS"):
+        page.write_text(written)
+    assert page.read_text() == written
+
+
+def test_an_hour_of_training_is_what_it_says():
+    record = {"networks": {"resnext50_32x4d": {"gmacs": 4.26, "images_per_s": 1000}}}
+    macs = complexity("ResNeXt50_32x4d").macs / 1e9
+    expected = 2 * 1_281_167 * 3 / 1000 * macs / 4.26 / 3600
+    assert gpu_hours.gpu_hours("ResNeXt50_32x4d", 2, record) == pytest.approx(expected)
