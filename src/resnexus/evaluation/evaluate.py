@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from resnexus.data.batches import BadImage, Batch, collate
-from resnexus.data.datasets import LabelledImages
+from resnexus.data.labelled import LabelledImages
 from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.metrics import top_k_correct
 from resnexus.progress import Progress, Silent
