@@ -32,7 +32,7 @@ GROUPS = (
     ("acceleration",),
     ("benchmark",),
     ("report",),
-    ("comparison",),
+    ("comparison", "assessment"),
     ("cli",),
     ("__main__",),
 )

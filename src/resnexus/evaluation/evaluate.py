@@ -74,7 +74,7 @@ def evaluate(
     """
     start = time.perf_counter()
     # Top-1, top-5 and images: added up on the device, read once.
-    counts = torch.zeros(2, dtype=torch.int64, device=_device(device))
+    counts = torch.zeros(2, dtype=torch.int64, device=device_named(device))
     images = 0
 
     def count(batch: Batch, logits: Tensor) -> None:
@@ -129,7 +129,7 @@ def answer(
     Raises:
         ResnexusError: as for `evaluate`; what is not finite is told after the last batch.
     """
-    target = _device(device)
+    target = device_named(device)
     _check(model, dataset, target, batch_size=batch_size, workers=workers, precision=precision)
     loader = DataLoader(
         dataset,
@@ -192,7 +192,12 @@ def _in_evaluation_mode(model: object) -> Iterator[None]:
             module.training = training
 
 
-def _device(name: str | torch.device) -> torch.device:
+def device_named(name: str | torch.device) -> torch.device:
+    """Return a device that is there.
+
+    Raises:
+        ResnexusError: no name of a device, or CUDA is not available.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -82,6 +82,16 @@ class Predictions:
         )
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of all but the names of the files, in hexadecimal."""
+        found = hashlib.sha256(self.logits.numpy().tobytes())
+        for numbers in (self.labels, self.competing):
+            found.update(numbers.numpy().tobytes())
+        for texts in (self.sha256, self.classes):
+            found.update("\0".join(texts).encode("utf-8", "surrogatepass"))
+        return found.hexdigest()
+
+    @property
     def images_sha256(self) -> str:
         """One hash of all images and their labels, whatever their order and names."""
         return hashlib.sha256("\n".join(sorted(self.keys)).encode("utf-8", "surrogatepass")).hexdigest()
@@ -128,8 +138,8 @@ def predict_all(
     )
 
 
-def write_predictions(predictions: Predictions, path: Path) -> str:
-    """Write predictions as NumPy's `.npz`, whole or not at all, and return the SHA-256 of the file in hexadecimal.
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write predictions as NumPy's `.npz`, whole or not at all.
 
     `numpy.load` reads it: arrays `logits`, `labels`, `competing`, `files`, `sha256` and `classes`. The same predictions
     give the same bytes.
@@ -140,41 +150,30 @@ def write_predictions(predictions: Predictions, path: Path) -> str:
     arrays: dict[str, Any] = {name: getattr(predictions, name) for name in _FIELDS}
     arrays = {name: found.numpy() if isinstance(found, Tensor) else np.array(found) for name, found in arrays.items()}
     arrays["files"] = np.array([printable(name) for name in predictions.files])
-    with replacing(path) as temporary:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        with temporary.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
-def read_predictions(path: Path, sha256: str) -> Predictions:
+def read_predictions(path: Path, digest: str) -> Predictions:
     """Read what `write_predictions` wrote.
 
     Args:
         path: the file.
-        sha256: of the file, as its record has it.
+        digest: of the predictions, as their record has it.
 
     Raises:
-        ResnexusError: no such file, another one than that of the record, or none of ours.
+        ResnexusError: no such file, other predictions than those of the record, or none of ours.
     """
     try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                raise ResnexusError(
-                    f"{printable(path)} was changed after its evaluation, or its record is another's; evaluate again"
-                )
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in _FIELDS}
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in _FIELDS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, ResnexusError):
-            raise
         reason = getattr(error, "strerror", None) or error
         raise ResnexusError(f"cannot read the predictions {printable(path)}: {printable(reason)}") from error
     for name, kind in _FIELDS.items():
         if arrays[name].dtype.kind != kind:
             raise ResnexusError(f"{printable(path)}: {name} holds {arrays[name].dtype}, which is none of ours")
-    return Predictions(
+    found = Predictions(
         logits=torch.from_numpy(arrays["logits"]),
         labels=torch.from_numpy(arrays["labels"]),
         competing=torch.from_numpy(arrays["competing"]),
@@ -182,6 +181,11 @@ def read_predictions(path: Path, sha256: str) -> Predictions:
         sha256=tuple(arrays["sha256"].tolist()),
         classes=tuple(arrays["classes"].tolist()),
     )
+    if found.digest != digest:
+        raise ResnexusError(
+            f"{printable(path)} was changed after its evaluation, or its record is another's; evaluate again"
+        )
+    return found
 
 
 def paired(first: Predictions, second: Predictions) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,9 +32,11 @@ class Originals:
 
     Args:
         parts: data sets of the same classes.
+        root: folder that is left out of the names.
     """
 
-    def __init__(self, *parts: StoredImages | ImageArrays) -> None:
+    def __init__(self, *parts: StoredImages | ImageArrays, root: str = "") -> None:
+        self._root = root and os.path.join(root, "")
         self._places = [(part, index) for part in parts for index in range(len(part))]
         self.labels = torch.cat([part.labels for part in parts])
 
@@ -41,9 +44,9 @@ class Originals:
         return len(self._places)
 
     def name(self, index: int) -> str:
-        """Return what an image is called: as its data set does, or by its number there."""
+        """Return what an image is called: as its data set does, or by its number here."""
         part, place = self._places[index]
-        return part.name(place) if isinstance(part, StoredImages) else f"image {place}"
+        return part.name(place).removeprefix(self._root) if isinstance(part, StoredImages) else f"image {index}"
 
     def source(self, index: int) -> AnyImage:
         """Return an image as `Preprocess` takes it.
