@@ -76,7 +76,7 @@ def open_questions(data: str | os.PathLike[str], subject: Subject, settings: Ass
         notes += ("The file names no classes: its outputs were taken for the class folders in their order.",)
     labelling = label(splits.classes, classes, settings.labels, _file_names(splits))
     parts, part = _parts(splits, subject, labelling, settings.part)
-    originals = Originals(*parts, root="" if data in EMBEDDED else os.fspath(data))
+    originals = Originals(*parts, root=os.fspath(data))
     return Questions(
         name=splits.name,
         originals=originals,
@@ -116,8 +116,11 @@ def _parts(
     if wanted is None:
         wanted = "all" if known and splits.split else "val"
     if wanted == "all":
-        return [_ours(splits.train), _ours(splits.val)], "every image of the folder"
-    return [_ours(splits.val)], f"the held-out part: {splits.split}" if splits.split else "the images in val/"
+        return [
+            _ours(splits.train),
+            _ours(splits.val),
+        ], "every image, those for training too" if not splits.split else "every image"
+    return [_ours(splits.val)], splits.split or "the images for evaluation"
 
 
 def _ours(dataset: LabelledImages) -> StoredImages | ImageArrays:

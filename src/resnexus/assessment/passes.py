@@ -60,7 +60,7 @@ class Passes:
     def variations(self, plain: Predictions) -> Iterator[Variation]:
         """Yield what the network says of the same images, prepared otherwise."""
         base = self.questions.preprocess
-        ways = [("size", f"{size} pixels", at_size(base, size)) for size in self.settings.sizes]
+        ways = [("size", f"{size} pixels", at_size(base, size)) for size in self.settings.sizes if size != base.size]
         if self.settings.sensitivity:
             ways += [("sensitivity", name, other) for name, other in sensitivities(base).items()]
         for kind, name, preprocess in ways:

@@ -109,8 +109,9 @@ def findings(record: EvaluationRecord) -> list[str]:
             f"{percent(record.real.value)} % by the ReaL labels, of {record.real.images:,} images that have some."
         )
     sentences.append(
-        f"Expected calibration error {percent(found.ece)} % in {len(found.bins)} bins; with the temperature "
-        f"{number(found.temperature, 3)} fitted on other images of the set it is {percent(found.ece_scaled)} %."
+        f"Expected calibration error {percent(found.ece)} % in {len(found.bins)} bins, and "
+        f"{percent(found.ece_scaled)} % with a temperature fitted on the other half of the images; that of all is "
+        f"{number(found.temperature, 3)}."
     )
     if record.against:
         paired = record.against.paired
