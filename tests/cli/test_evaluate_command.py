@@ -1,11 +1,16 @@
 """`resnexus evaluate` as a user types it, on a few dozen digits in class folders."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from resnexus import Architecture
+from resnexus.cli.application import app
 from resnexus.data.digits import load_digits
 from resnexus.data.preprocess import Preprocess
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
@@ -102,3 +107,27 @@ def test_a_folder_of_something_else_is_left_alone(here, command):
     assert done.returncode == 2
     assert "index.html has no evaluation.json beside it, so it is not ours to replace" in done.stderr
     assert (here / "mine" / "index.html").read_text() == "mine"
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+
+
+def test_the_options_that_the_page_shows_are_there():
+    verbs = typer.main.get_command(app).commands
+    lines = re.findall(r"^\$ resnexus (.*)$", PAGE, re.MULTILINE)
+    assert len(lines) == 4
+    for verb, *arguments in map(shlex.split, lines):
+        verbs[verb].make_context(verb, arguments)
+    for option in re.findall(r"`(--[a-z-]+)", PAGE):
+        assert option in {name for parameter in verbs["evaluate"].params for name in parameter.opts}, option
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch, command):
+    """Two epochs of a small network on the digits."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines():
+        done = command(*shlex.split(line.removeprefix("$ resnexus ")))
+        assert done.returncode == 0, done.stderr
+    assert {"index.html", "evaluation.json", "predictions.npz"} <= {path.name for path in Path("evaluation").iterdir()}
