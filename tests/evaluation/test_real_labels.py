@@ -24,7 +24,7 @@ def test_any_class_that_is_in_the_picture_is_right():
 @pytest.mark.parametrize("name", ["cat.jpg", "ILSVRC2012_val_00000005.JPEG", "ILSVRC2012_val_00000000.JPEG"])
 def test_files_without_a_number_of_the_list(name):
     with pytest.raises(
-        ResnexusError, match=rf"{name}: the ReaL labels are for files .*00000001.JPEG to _00000004.JPEG"
+        ResnexusError, match=rf"{name}: the ReaL labels are for files .*00000001.JPEG to ILSVRC2012_val_00000004.JPEG"
     ):
         real_accuracy(torch.eye(3)[:1], [name], REAL)
 

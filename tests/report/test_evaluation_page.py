@@ -39,11 +39,23 @@ def test_the_page_opens_without_a_network(tmp_path):
         "accuracy",
         "classes",
         "confusions",
+        "confusion_matrix",
         "calibration",
         "size",
         "sensitivity",
         "corruptions",
     }
+
+
+def test_every_answer_is_counted_in_a_file(tmp_path):
+    write_page(build(), PREDICTIONS, THUMBNAILS, tmp_path)
+    assert (tmp_path / "tables" / "confusion_matrix.csv").read_text().splitlines() == [
+        "class,answer,images",
+        "cat,cat,2",
+        "cat,<dog>,1",
+        "<dog>,<dog>,2",
+        "<dog>,pig,1",
+    ]
 
 
 def test_the_same_evaluation_gives_the_same_bytes():

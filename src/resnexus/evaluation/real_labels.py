@@ -66,6 +66,7 @@ def _number(name: str, images: int) -> int:
     found = _NUMBER.search(Path(name).name)
     if found is None or not 1 <= int(found[1]) <= images:
         raise ResnexusError(
-            f"{printable(name)}: the ReaL labels are for files ILSVRC2012_val_00000001.JPEG to _{images:08}.JPEG"
+            f"{printable(name)}: the ReaL labels are for files ILSVRC2012_val_00000001.JPEG to "
+            f"ILSVRC2012_val_{images:08}.JPEG"
         )
     return int(found[1])

@@ -58,6 +58,7 @@ def write_page(record: EvaluationRecord, predictions: Predictions, thumbnails: d
         calibration_table(record),
         *_others(record).values(),
     ]
+    write_text(to_csv(_every_answer(predictions)), out / "tables" / "confusion_matrix.csv")
     for table in filter(None, tables):
         write_text(to_markdown(table), out / "tables" / f"{table.name}.md")
         write_text(to_csv(table), out / "tables" / f"{table.name}.csv")
@@ -170,6 +171,22 @@ def _others(record: EvaluationRecord) -> dict[str, Table | None]:
         "Other preparations": variation_table(record, "sensitivity", "The same images, resized and cropped otherwise"),
         "Corruptions": corruption_table(record),
     }
+
+
+def _every_answer(predictions: Predictions) -> Table:
+    """Return the confusion matrix without its zeros, one line for each pair of classes, for CSV."""
+    counts = confusion_matrix(*predictions.answers)
+    names = [printable(predictions.classes[number]) for number in predictions.competing.tolist()]
+    return Table(
+        name="confusion_matrix",
+        caption="Images by class and answer",
+        columns=(),
+        rows=(),
+        data=tuple(
+            {"class": names[label], "answer": names[answer], "images": int(counts[label, answer])}
+            for label, answer in counts.nonzero().tolist()
+        ),
+    )
 
 
 def _matrix(predictions: Predictions) -> tuple[list[str], list[list[Cell]]] | None:

@@ -109,7 +109,8 @@ def label(
         example = ", ".join(repr(name) for name in list(known)[:3])
         raise ResnexusError(
             f"{len(missing)} of {len(folders)} class folders are no classes of this network, the first is "
-            f"{missing[0]}: expected {naming.what}, such as {example}. Name them so, or say what they are with labels="
+            f"{missing[0]}: expected {naming.what}, such as {example}. Name them so, or say "
+            "what they are (labels=, --labels)"
         )
     competing = subset(naming.subset) if naming.subset else tuple(range(len(classes)))
     return Labelling(
