@@ -41,7 +41,10 @@ def pictures(tmp_path_factory) -> Path:
         for part, count in (("train", 2), ("val", 8)):
             (root / part / name).mkdir(parents=True)
             for index in range(count):
-                pixels = random.integers(0, 200, (20, 26, 3), dtype=np.uint8)
-                pixels[..., channel] //= 2
+                # Stripes of two colours: other sizes, filters and noise change what is seen of them.
+                colours = random.integers(0, 256, (2, 3), dtype=np.uint8)
+                colours[0, channel] = 255
+                stripes = (np.arange(20)[:, None] * random.integers(3) + np.arange(26)) // random.integers(1, 4) % 2
+                pixels = colours[stripes]
                 Image.fromarray(pixels).save(root / part / name / f"{index}.png")
     return root
