@@ -8,7 +8,10 @@ import pytest
 from resnexus import ResnexusError
 from resnexus.assessment.assess import assess
 from resnexus.assessment.folder import check_folder, read_evaluation
+from resnexus.comparison.folder import claimed
+from resnexus.progress import Silent
 from resnexus.report.document import is_report
+from resnexus.report.evaluation_page import GENERATOR
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def test_record_and_logits_are_read_again(written):
     assert record == found.record
     assert predictions.digest == found.record.predictions_sha256
     assert read_evaluation(out / "evaluation.json")[0] == record
-    assert is_report(out / "index.html")
+    assert is_report(out / "index.html", GENERATOR)
     assert {path.name for path in out.iterdir()} == {"evaluation.json", "index.html", "predictions.npz", "tables"}
 
 
@@ -49,6 +52,19 @@ def test_a_record_of_another_kind_is_left_alone(tmp_path):
         check_folder(tmp_path)
     with pytest.raises(ResnexusError, match=r"no evaluation of ours: .*No such file"):
         read_evaluation(tmp_path / "nowhere")
+
+
+def test_a_comparison_does_not_replace_an_evaluation(written):
+    with pytest.raises(ResnexusError, match=r"index\.html is no report of ours"), claimed(written[0], Silent()):
+        pass
+
+
+def test_a_page_of_ones_own_is_left_alone(written, tmp_path):
+    shutil.copytree(written[0], tmp_path / "copy")
+    check_folder(tmp_path / "copy")
+    (tmp_path / "copy" / "index.html").write_text("mine")
+    with pytest.raises(ResnexusError, match=r"index\.html is no page of an evaluation and is not overwritten"):
+        check_folder(tmp_path / "copy")
 
 
 def test_logits_of_another_evaluation_are_not_believed(written, weights, pictures, tmp_path):

@@ -9,7 +9,8 @@ from resnexus.evaluation.predictions import Predictions, read_predictions, write
 from resnexus.files import check_writable
 from resnexus.packages import required
 from resnexus.records import RecordError, read_json, write_json
-from resnexus.report.evaluation_page import write_page
+from resnexus.report.document import is_report
+from resnexus.report.evaluation_page import GENERATOR, write_page
 from resnexus.report.evaluation_record import EvaluationRecord
 
 RECORD, PAGE, PREDICTIONS = "evaluation.json", "index.html", "predictions.npz"
@@ -23,9 +24,14 @@ def check_folder(out: Path) -> None:
             be written; or what writes the page is not installed.
     """
     required("jinja2")
-    record = out / RECORD
+    record, page = out / RECORD, out / PAGE
     if record.exists():
         _ours(record)
+        if page.exists() and not is_report(page, GENERATOR):
+            raise ResnexusError(
+                f"{printable(page)} is no page of an evaluation and is not overwritten: choose another folder, or move "
+                "it away"
+            )
     else:
         others = [name for name in (PAGE, PREDICTIONS) if (out / name).exists()]
         if others:

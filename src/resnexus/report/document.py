@@ -144,11 +144,11 @@ def render(comparison: Comparison, tables: Tables, on_data: list[Drawing], on_se
     )
 
 
-def is_report(page: Path) -> bool:
-    """Whether a file is a page that `write_report` wrote."""
+def is_report(page: Path, generator: str = GENERATOR) -> bool:
+    """Whether a file is a page that `write_report` wrote, or the writer of another of our pages, by its `generator`."""
     try:
         with page.open("rb") as file:
-            return f'content="{GENERATOR}"'.encode() in file.read(_HEAD_BYTES)
+            return f'content="{generator}"'.encode() in file.read(_HEAD_BYTES)
     except OSError:
         return False
 

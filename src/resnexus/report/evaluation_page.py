@@ -9,7 +9,6 @@ from resnexus.errors import printable
 from resnexus.evaluation.confusion import confusion_matrix
 from resnexus.evaluation.predictions import Predictions
 from resnexus.files import write_text
-from resnexus.report.document import GENERATOR
 from resnexus.report.evaluation_record import EvaluationRecord
 from resnexus.report.evaluation_tables import (
     accuracy_table,
@@ -24,6 +23,9 @@ from resnexus.report.evaluation_tables import (
 from resnexus.report.printing import counted, number, percent, signed
 from resnexus.report.table import Table, to_csv, to_markdown
 from resnexus.report.templates import shipped, template
+
+GENERATOR = "resnexus evaluate"
+"""By which a page is known as an evaluation's; a comparison's has another name, and neither replaces the other."""
 
 _MATRIX_CLASSES = 30
 """The confusion matrix is shown whole up to so many classes."""
