@@ -168,7 +168,7 @@ def test_an_embedded_data_set(random_network, tmp_path):
     found = assess(path, "digits")
     assert (found.record.top1.value, found.record.images.count) == (plain.top1, plain.images)
     assert found.predictions.files[0] == "image 0"
-    assert found.record.images.part == "the images for evaluation"
+    assert found.record.images.part == "its images for evaluation"
 
 
 def test_one_grey_picture_is_seen_in_three_channels(weights, tmp_path):

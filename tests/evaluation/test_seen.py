@@ -45,7 +45,7 @@ def test_arrays_are_seen_as_files_would_be():
     seen = SeenImages(originals, originals.labels, data.classes, GREY)
     assert len(seen) == 6
     assert torch.equal(seen[4][0], data[1][0])
-    assert (originals.name(4), seen[4][1]) == ("image 1", 1)
+    assert (originals.name(4), seen[4][1]) == ("image 4", 1)
     assert seen.sha256[1].equal(seen.sha256[4]) is False  # only what was read has a hash
     seen[1]
     assert seen.sha256[1].equal(seen.sha256[4])

@@ -28,6 +28,12 @@ def test_each_differs_in_one_thing():
     assert found["the whole short side, nothing cropped"].resize_short == 224
 
 
+def test_a_crop_that_is_nearly_the_same_is_left_out():
+    assert "a crop of 0.875 of the short side" not in sensitivities(Preprocess(size=64, resize_short=72))
+    found = sensitivities(Preprocess(size=224, resize_short=236))
+    assert found["a crop of 0.875 of the short side"].resize_short == 256
+
+
 def test_the_base_itself_is_left_out():
     for name, other in sensitivities(BASE).items():
         assert name not in sensitivities(other)

@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 
+from resnexus.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
 from resnexus.report.document import is_report
 from resnexus.report.evaluation_page import GENERATOR, findings, render, write_page
 from tests.report.evaluated import PREDICTIONS, THUMBNAILS, build
@@ -20,6 +21,16 @@ def test_the_verdict_in_sentences():
     assert "outside of the interval" in findings(build(network=replace(network, published_top1=0.95)))[1]
     paired = replace(build().against.paired, p_value=0.3)
     assert "no difference that these images show" in findings(build(against=replace(build().against, paired=paired)))[4]
+
+
+def test_a_temperature_at_the_end_of_the_search_is_said_to_be_none():
+    said = {
+        end: findings(build(calibration=replace(build().calibration, temperature=end)))[3]
+        for end in (MIN_TEMPERATURE, 1.5, MAX_TEMPERATURE)
+    }
+    assert said[1.5].endswith("that of all is 1.500.")
+    assert said[MIN_TEMPERATURE].endswith("that of all is 0.010, the end of the search: none is best.")
+    assert said[MAX_TEMPERATURE].endswith("that of all is 100.000, the end of the search: none is best.")
 
 
 def test_the_page_opens_without_a_network(tmp_path):

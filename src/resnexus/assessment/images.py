@@ -120,7 +120,7 @@ def _parts(
             _ours(splits.train),
             _ours(splits.val),
         ], "every image, those for training too" if not splits.split else "every image"
-    return [_ours(splits.val)], splits.split or "the images for evaluation"
+    return [_ours(splits.val)], splits.split or "its images for evaluation"
 
 
 def _ours(dataset: LabelledImages) -> StoredImages | ImageArrays:

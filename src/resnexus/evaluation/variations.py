@@ -8,6 +8,7 @@ from resnexus.data.preprocess import Preprocess
 
 _PUBLISHED_CROP = 224 / 256
 """Of the short side; every network of the series was published with it."""
+_NEAR = 0.02
 
 
 def at_size(base: Preprocess, size: int) -> Preprocess:
@@ -33,4 +34,10 @@ def sensitivities(base: Preprocess) -> dict[str, Preprocess]:
         "the whole short side, nothing cropped": replace(base, resize_short=size),
         "a crop of 0.875 of the short side": replace(base, resize_short=round(size / _PUBLISHED_CROP)),
     }
-    return {name: other for name, other in found.items() if other != base}
+    return {name: other for name, other in found.items() if not _alike(other, base)}
+
+
+def _alike(other: Preprocess, base: Preprocess) -> bool:
+    """Whether two preparations differ in nothing, or in a hair's breadth of the crop."""
+    near = abs(other.resize_short - base.resize_short) <= _NEAR * base.resize_short
+    return near and replace(other, resize_short=base.resize_short) == base

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 
 from resnexus.errors import printable
+from resnexus.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
 from resnexus.evaluation.confusion import confusion_matrix
 from resnexus.evaluation.predictions import Predictions
 from resnexus.files import write_text
@@ -114,7 +116,7 @@ def findings(record: EvaluationRecord) -> list[str]:
     sentences.append(
         f"Expected calibration error {percent(found.ece)} % in {len(found.bins)} bins, and "
         f"{percent(found.ece_scaled)} % with a temperature fitted on the other half of the images; that of all is "
-        f"{number(found.temperature, 3)}."
+        f"{number(found.temperature, 3)}{_end(found.temperature)}."
     )
     if record.against:
         paired = record.against.paired
@@ -165,6 +167,14 @@ def facts(record: EvaluationRecord) -> dict[str, list[tuple[str, str]]]:
             *((name, version) for name, version in sorted(machine.packages.items())),
         ],
     }
+
+
+def _end(temperature: float) -> str:
+    """Say that the search for a temperature ended where it may go no further."""
+    ends = (MIN_TEMPERATURE, MAX_TEMPERATURE)
+    return (
+        ", the end of the search: none is best" if any(isclose(temperature, end, rel_tol=0.01) for end in ends) else ""
+    )
 
 
 def _others(record: EvaluationRecord) -> dict[str, Table | None]:
