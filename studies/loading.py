@@ -32,7 +32,7 @@ from resnexus.benchmark.environment import environment
 from resnexus.data import jpeg, resizing
 from resnexus.data.augment import Augment
 from resnexus.data.batches import collate
-from resnexus.data.datasets import ImageFiles
+from resnexus.data.labelled import ImageFiles
 from resnexus.data.preprocess import Preprocess
 from resnexus.records import write_json
 

@@ -32,7 +32,8 @@ from resnexus.comparison.jobs import Training, TrainingData
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.settings import Settings
 from resnexus.data.augment import Augment
-from resnexus.data.datasets import ImageArrays, Splits, open_dataset
+from resnexus.data.datasets import open_dataset
+from resnexus.data.labelled import ImageArrays, Splits
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.parity.agreement import agreement
 from resnexus.records import write_json

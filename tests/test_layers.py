@@ -33,7 +33,7 @@ GROUPS = (
     ("acceleration",),
     ("benchmark",),
     ("report",),
-    ("comparison",),
+    ("comparison", "assessment"),
     ("cli",),
     ("__main__",),
 )

@@ -42,6 +42,7 @@ _HOME = {
 _ROOMS = (
     "acceleration",
     "architectures",
+    "assessment",
     "benchmark",
     "comparison",
     "data",

@@ -17,8 +17,9 @@ from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.claim import claimed
 from resnexus.data.augment import Augment
-from resnexus.data.datasets import EMBEDDED, Splits, open_dataset
+from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
+from resnexus.data.labelled import Splits
 from resnexus.data.preprocess import Preprocess
 from resnexus.models import create_model
 from resnexus.progress import Progress, Silent

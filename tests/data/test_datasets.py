@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from resnexus.data.augment import Augment
 from resnexus.data.batches import BadImage, Batch, collate
-from resnexus.data.datasets import ImageArrays, open_dataset
+from resnexus.data.datasets import open_dataset
+from resnexus.data.labelled import ImageArrays
 from resnexus.data.order import Draw
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError

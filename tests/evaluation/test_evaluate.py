@@ -9,7 +9,8 @@ from torch import nn
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
 from resnexus.data.batches import BadImage
-from resnexus.data.datasets import LabelledImages, open_dataset
+from resnexus.data.datasets import open_dataset
+from resnexus.data.labelled import LabelledImages
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.evaluation.evaluate import evaluate

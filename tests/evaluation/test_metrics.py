@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from resnexus.errors import ResnexusError
 from resnexus.evaluation.metrics import (
-    expected_calibration_error,
     negative_log_likelihood,
     paired_interval,
+    predicted,
     spread,
     student_probability,
     student_quantile,
@@ -25,6 +25,15 @@ LABELS = torch.tensor([0, 0, 2, 3])
 def test_top_k_by_hand():
     assert [top_k_accuracy(LOGITS, LABELS, k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
     assert top_k_correct(LOGITS, LABELS, 2).tolist() == [True, True, False, False]
+
+
+def test_predicted_is_the_first_of_top_k():
+    logits = torch.randint(0, 3, (200, 7)).to(torch.bfloat16)
+    labels = torch.randint(0, 7, (200,))
+    assert torch.equal(predicted(logits) == labels, top_k_correct(logits, labels, 1))
+    assert predicted(torch.zeros(2, 3)).tolist() == [0, 0]
+    with pytest.raises(ResnexusError, match=r"logits of \(3,\): expected \(N, classes\)"):
+        predicted(torch.zeros(3))
 
 
 def test_more_than_all_classes_is_all_classes():
@@ -58,29 +67,7 @@ def test_negative_log_likelihood_by_hand():
     assert negative_log_likelihood(torch.tensor([[1000.0, 0.0]]), torch.tensor([1])) == 1000
 
 
-def test_calibration_error_by_hand():
-    """Four images of confidence 0.9, three right: |0.9 - 0.75|; one of 0.6, wrong: 0.6."""
-    high, low = math.log(9), math.log(1.5)
-    logits = torch.tensor([[high, 0.0]] * 4 + [[low, 0.0]], dtype=torch.float64)
-    labels = torch.tensor([0, 0, 0, 1, 1])
-    assert expected_calibration_error(logits, labels, bins=10) == pytest.approx((4 * 0.15 + 0.6) / 5)
-    # In a single bin over- and underconfidence cancel: |mean confidence - accuracy|.
-    assert expected_calibration_error(logits, labels, bins=1) == pytest.approx(0.84 - 0.6)
-
-
-def test_a_bin_includes_its_upper_end():
-    """Confidence 1/2 lies in (0, 1/2], so it is not averaged with a confidence of 1."""
-    logits = torch.tensor([[0.0, 0.0], [200.0, 0.0]], dtype=torch.float64)
-    assert expected_calibration_error(logits, torch.tensor([0, 1]), bins=2) == pytest.approx((0.5 + 1) / 2)
-
-
-def test_calibrated_and_worst():
-    confident = torch.tensor([[1000.0, 0.0]])
-    assert expected_calibration_error(confident, torch.tensor([0])) == 0
-    assert expected_calibration_error(confident, torch.tensor([1])) == 1
-
-
-@pytest.mark.parametrize("metric", [top_k_accuracy, negative_log_likelihood, expected_calibration_error])
+@pytest.mark.parametrize("metric", [top_k_accuracy, negative_log_likelihood])
 def test_shapes_that_do_not_fit(metric):
     with pytest.raises(
         ResnexusError, match=r"logits of \(4, 4\) with labels of \(3,\): expected \(N, classes\) and \(N,\)"
@@ -93,8 +80,6 @@ def test_shapes_that_do_not_fit(metric):
 def test_counts_below_one_are_refused():
     with pytest.raises(ResnexusError, match="k=0: expected at least 1"):
         top_k_accuracy(LOGITS, LABELS, 0)
-    with pytest.raises(ResnexusError, match="bins=0: expected at least 1"):
-        expected_calibration_error(LOGITS, LABELS, bins=0)
 
 
 def test_spread_by_hand():
@@ -190,5 +175,3 @@ def test_a_gpu_gives_the_same():
     labels = torch.randint(0, 10, (500,))
     for k in (1, 5):
         assert torch.equal(top_k_correct(ties.cuda(), labels.cuda(), k).cpu(), top_k_correct(ties, labels, k))
-    there = expected_calibration_error(ties.cuda(), labels.cuda())
-    assert there == pytest.approx(expected_calibration_error(ties, labels), rel=1e-9)

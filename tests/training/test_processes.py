@@ -11,7 +11,8 @@ PROGRAM = """
 import os, sys, torch
 from pathlib import Path
 import resnexus
-from resnexus.data.datasets import ImageArrays, open_dataset
+from resnexus.data.datasets import open_dataset
+from resnexus.data.labelled import ImageArrays
 from resnexus.training.recipe import Recipe
 from resnexus.training.train import train
 

@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from resnexus import Architecture, ResnexusError, create_model
 from resnexus.data.batches import BadImage
-from resnexus.data.datasets import LabelledImages
+from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import drawn
 from resnexus.training.recipe import Recipe
 from resnexus.training.train import train

@@ -9,7 +9,8 @@ import torch
 import resnexus
 from resnexus import ResnexusError
 from resnexus.data.augment import Augment
-from resnexus.data.datasets import ImageArrays, open_dataset
+from resnexus.data.datasets import open_dataset
+from resnexus.data.labelled import ImageArrays
 from resnexus.training.recipe import Recipe
 from resnexus.training.saving import Saving, Stopped
 from resnexus.training.train import train

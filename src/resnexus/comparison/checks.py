@@ -9,7 +9,7 @@ from resnexus.architectures.complexity import Complexity, complexity
 from resnexus.comparison.jobs import Training
 from resnexus.comparison.kept import finished
 from resnexus.data.batches import BadImage
-from resnexus.data.datasets import ImageFiles
+from resnexus.data.labelled import ImageFiles
 from resnexus.data.sources import ImageError, opened
 from resnexus.errors import ResnexusError
 from resnexus.packages import installed_version

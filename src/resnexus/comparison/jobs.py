@@ -19,8 +19,9 @@ from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.comparison.settings import Settings
 from resnexus.data.augment import Augment
-from resnexus.data.datasets import EMBEDDED, ImageArrays, ImageFiles, LabelledImages, Splits, open_dataset
+from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
+from resnexus.data.labelled import ImageArrays, LabelledImages, Splits, StoredImages
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
@@ -194,7 +195,7 @@ def labels_of(dataset: LabelledImages) -> list[int]:
     Raises:
         TypeError: not a data set of ours.
     """
-    if not isinstance(dataset, (ImageArrays, ImageFiles)):
+    if not isinstance(dataset, (ImageArrays, StoredImages)):
         raise TypeError(f"{type(dataset).__name__} does not tell its labels")
     return dataset.labels.tolist()
 

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 
-from resnexus.data.datasets import ImageArrays, ImageFiles, LabelledImages
+from resnexus.data.labelled import ImageArrays, LabelledImages, StoredImages
 
 
 def fingerprint(dataset: LabelledImages) -> str:
-    """Hash pixels in memory, or names, sizes and labels of files; hexadecimal.
+    """Hash pixels in memory, or the labels of what is stored and what tells each image; hexadecimal.
 
     Raises:
         TypeError: not a data set of ours.
     """
-    if not isinstance(dataset, (ImageArrays, ImageFiles)):
+    if not isinstance(dataset, (ImageArrays, StoredImages)):
         raise TypeError(f"no fingerprint for {type(dataset).__name__}")
     digest = hashlib.sha256(_bytes("\0".join(dataset.classes)))
     digest.update(dataset.labels.numpy().tobytes())
     if isinstance(dataset, ImageArrays):
         digest.update(dataset.pixels.tobytes())
     else:
-        for path in dataset.paths:
-            digest.update(_bytes(f"{path}\0{_size(path)}\0"))
+        for index in range(len(dataset)):
+            digest.update(_bytes(dataset.identity(index)))
     return digest.hexdigest()
-
-
-def _size(path: str) -> int | None:
-    """Return the size of a file; None if there is none, as behind a dangling link."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _bytes(text: str) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from resnexus.data.batches import BadImage, Batch, collate
-from resnexus.data.datasets import LabelledImages
+from resnexus.data.labelled import LabelledImages
 from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.metrics import top_k_correct
 from resnexus.progress import Progress, Silent
@@ -72,7 +72,64 @@ def evaluate(
         ResnexusError: the data set is empty or no file can be decoded, the classes or channels of the model are not
             the data set's, its parameters are elsewhere, logits are not finite, or an option is not accepted.
     """
-    target = _device(device)
+    start = time.perf_counter()
+    # Top-1, top-5 and images: added up on the device, read once.
+    counts = torch.zeros(2, dtype=torch.int64, device=device_named(device))
+    images = 0
+
+    def count(batch: Batch, logits: Tensor) -> None:
+        nonlocal counts, images
+        counts += torch.stack([top_k_correct(logits, batch.labels, k).sum() for k in (1, 5)])
+        images += len(batch.labels)
+
+    skipped = answer(
+        model,
+        dataset,
+        count,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        precision=precision,
+        progress=progress,
+        label=label,
+    )
+    top1, top5 = counts.tolist()
+    seconds = time.perf_counter() - start
+    return Evaluation(top1=top1 / images, top5=top5 / images, images=images, skipped=skipped, seconds=seconds)
+
+
+def answer(
+    model: Callable[[Tensor], Tensor],
+    dataset: LabelledImages,
+    receive: Callable[[Batch, Tensor], None],
+    *,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    precision: Precision = "fp32",
+    progress: Progress | None = None,
+    label: str = "evaluating",
+) -> tuple[BadImage, ...]:
+    """Run a network over a data set once, and hand on its logits batch by batch.
+
+    Args:
+        model: as for `evaluate`.
+        dataset: likewise.
+        receive: called with every batch, on `device`, and its (N, classes) logits there.
+        batch_size: as for `evaluate`, as is all that follows.
+        device: where the images go.
+        workers: processes that decode.
+        precision: of a module.
+        progress: where to report.
+        label: of the stage.
+
+    Returns:
+        The files that could not be decoded.
+
+    Raises:
+        ResnexusError: as for `evaluate`; what is not finite is told after the last batch.
+    """
+    target = device_named(device)
     _check(model, dataset, target, batch_size=batch_size, workers=workers, precision=precision)
     loader = DataLoader(
         dataset,
@@ -81,9 +138,7 @@ def evaluate(
         collate_fn=collate,
         pin_memory=target.type == "cuda",
     )
-    start = time.perf_counter()
-    # Top-1, top-5 and images with logits that are not finite: added up on the device, read once.
-    counts = torch.zeros(3, dtype=torch.int64, device=target)
+    broken = torch.zeros((), dtype=torch.int64, device=target)
     images, skipped = 0, list[BadImage]()
     progress = Silent() if progress is None else progress
     with _in_evaluation_mode(model), torch.no_grad(), progress.stage(label, len(dataset)) as step:
@@ -91,20 +146,21 @@ def evaluate(
             skipped += batch.bad
             images += len(batch.labels)
             if len(batch.labels):
-                counts += _counts(model, batch.to(target, non_blocking=True), dataset, precision)
+                there = batch.to(target, non_blocking=True)
+                logits = _logits(model, there, dataset, precision)
+                broken += (~logits.isfinite().all(1)).sum()
+                receive(there, logits)
             step(len(batch.labels) + len(batch.bad))
-    top1, top5, broken = counts.tolist()
     if not images:
         raise ResnexusError(f"none of {len(skipped)} files could be decoded; the first, {skipped[0]}")
-    if broken:
+    if count := int(broken):
         raise ResnexusError(
-            f"the logits of {broken} of {images} images are not finite: the network overflows or diverged"
+            f"the logits of {count} of {images} images are not finite: the network overflows or diverged"
         )
-    seconds = time.perf_counter() - start
-    return Evaluation(top1=top1 / images, top5=top5 / images, images=images, skipped=tuple(skipped), seconds=seconds)
+    return tuple(skipped)
 
 
-def _counts(model: Callable[[Tensor], Tensor], batch: Batch, dataset: LabelledImages, precision: Precision) -> Tensor:
+def _logits(model: Callable[[Tensor], Tensor], batch: Batch, dataset: LabelledImages, precision: Precision) -> Tensor:
     in_chans, found = getattr(model, "in_chans", None), batch.images.shape[1]
     if in_chans not in (None, found):
         raise ResnexusError(
@@ -121,9 +177,7 @@ def _counts(model: Callable[[Tensor], Tensor], batch: Batch, dataset: LabelledIm
             f"the model returns {tuple(logits.shape)} for {len(batch.labels)} images and the data set has "
             f"{len(dataset.classes)} classes; create the model with num_classes={len(dataset.classes)}"
         )
-    logits = logits.to(batch.labels.device)
-    correct = (top_k_correct(logits, batch.labels, k) for k in (1, 5))
-    return torch.stack([hits.sum() for hits in (*correct, ~logits.isfinite().all(1))])
+    return logits.to(batch.labels.device)
 
 
 @contextmanager
@@ -138,7 +192,12 @@ def _in_evaluation_mode(model: object) -> Iterator[None]:
             module.training = training
 
 
-def _device(name: str | torch.device) -> torch.device:
+def device_named(name: str | torch.device) -> torch.device:
+    """Return a device that is there.
+
+    Raises:
+        ResnexusError: no name of a device, or CUDA is not available.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

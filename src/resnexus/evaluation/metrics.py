@@ -32,7 +32,7 @@ def top_k_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     Raises:
         ResnexusError: shapes that do not fit, or k below 1.
     """
-    _check_shapes(logits, labels)
+    check_shapes(logits, labels)
     if k < 1:
         raise ResnexusError(f"k={k}: expected at least 1")
     labels = labels[:, None]
@@ -45,41 +45,26 @@ def top_k_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
 def top_k_accuracy(logits: Tensor, labels: Tensor, k: int = 1) -> float:
     """Fraction of the images whose label is among the k largest logits; arguments as for `top_k_correct`."""
     correct = top_k_correct(logits, labels, k)
-    _check_some(correct)
+    check_some(correct)
     return float(correct.double().mean())
 
 
 def negative_log_likelihood(logits: Tensor, labels: Tensor) -> float:
     """Mean of -log softmax(logits)[label] in nats, in float64; (N, classes) logits, (N,) int64 labels."""
-    _check_shapes(logits, labels)
-    _check_some(labels)
+    check_shapes(logits, labels)
+    check_some(labels)
     return float(F.cross_entropy(logits.double(), labels))
 
 
-def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Mean over the images of |confidence - accuracy| of their bin: 0 is calibrated, 1 the worst.
-
-    The confidence is the largest softmax probability; the bins are (0, 1/bins], (1/bins, 2/bins] and so on.
-    Guo et al. 2017, arXiv:1706.04599, equation 3.
-
-    Args:
-        logits: (N, classes), any floating-point dtype.
-        labels: (N,) int64.
-        bins: at least 1.
+def predicted(logits: Tensor) -> Tensor:
+    """Return (N,) int64: the class of the largest logit, of equal ones the lowest; (N, classes) logits.
 
     Raises:
-        ResnexusError: shapes that do not fit, no image, or bins below 1.
+        ResnexusError: another shape.
     """
-    _check_shapes(logits, labels)
-    _check_some(labels)
-    if bins < 1:
-        raise ResnexusError(f"bins={bins}: expected at least 1")
-    confidence = logits.double().softmax(1).amax(1)
-    surplus = confidence - top_k_correct(logits, labels, 1).double()
-    place = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
-    return float(
-        torch.zeros(bins, dtype=torch.float64, device=place.device).index_add_(0, place, surplus).abs().sum()
-    ) / len(labels)
+    if logits.ndim != 2 or not logits.shape[1]:
+        raise ResnexusError(f"logits of {tuple(logits.shape)}: expected (N, classes)")
+    return logits.argmax(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,14 +183,16 @@ def student_quantile(probability: float, freedom: int) -> float:
     return high
 
 
-def _check_shapes(logits: Tensor, labels: Tensor) -> None:
+def check_shapes(logits: Tensor, labels: Tensor) -> None:
+    """Refuse logits and labels that are not (N, classes) and (N,)."""
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ResnexusError(
             f"logits of {tuple(logits.shape)} with labels of {tuple(labels.shape)}: expected (N, classes) and (N,)"
         )
 
 
-def _check_some(values: Tensor) -> None:
+def check_some(values: Tensor) -> None:
+    """Refuse values of no image at all."""
     if not len(values):
         raise ResnexusError("no image: a mean needs at least one")
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from resnexus.files import write_bytes
-from resnexus.packages import required
 from resnexus.records import write_json
 from resnexus.report.chart import DARK
 from resnexus.report.conditions import facts, quick_note, repeats, summary
 from resnexus.report.data_tables import accuracy_table, latency_files, latency_tables, run_table
-from resnexus.report.drawing import draw, for_page, narrow, rasterise, wide
+from resnexus.report.drawing import draw, narrow, rasterise, wide
 from resnexus.report.figures import Figure, data_figures, series_figures
 from resnexus.report.findings import caution, findings, skipped, skipped_in_training
 from resnexus.report.record import Comparison
 from resnexus.report.same_cost import answers, same_cost_table
 from resnexus.report.series_tables import series_accuracy_table, series_latency_table
 from resnexus.report.table import Table, to_csv, to_markdown
+from resnexus.report.templates import shipped, template
 
 GENERATOR = "resnexus"
 """By which a page is known as ours."""
@@ -124,13 +122,11 @@ def render(comparison: Comparison, tables: Tables, on_data: list[Drawing], on_se
     Raises:
         ResnexusError: jinja2 is missing, or the records contradict themselves.
     """
-    folder = files("resnexus.report")
-    template = _template((folder / "page.html").read_text(encoding="utf-8"))
     return str(
-        template.render(
+        template("page.html").render(
             comparison=comparison,
             generator=GENERATOR,
-            css=(folder / "page.css").read_text(encoding="utf-8"),
+            css=shipped("page.css"),
             dark=DARK,
             summary=summary(comparison),
             facts=facts(comparison),
@@ -148,11 +144,11 @@ def render(comparison: Comparison, tables: Tables, on_data: list[Drawing], on_se
     )
 
 
-def is_report(page: Path) -> bool:
-    """Whether a file is a page that `write_report` wrote."""
+def is_report(page: Path, generator: str = GENERATOR) -> bool:
+    """Whether a file is a page that `write_report` wrote, or the writer of another of our pages, by its `generator`."""
     try:
         with page.open("rb") as file:
-            return f'content="{GENERATOR}"'.encode() in file.read(_HEAD_BYTES)
+            return f'content="{generator}"'.encode() in file.read(_HEAD_BYTES)
     except OSError:
         return False
 
@@ -164,14 +160,3 @@ def _write(text: str, path: Path) -> None:
 
 def _drawn(figure: Figure) -> Drawing:
     return Drawing(figure=figure, wide=draw(figure, wide(figure)), narrow=draw(figure, narrow(figure)))
-
-
-def _template(source: str) -> Any:
-    jinja2 = required("jinja2")
-    import markupsafe
-
-    strict = jinja2.StrictUndefined
-    environment = jinja2.Environment(autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["breakable"] = lambda name: markupsafe.escape(name).replace("_", markupsafe.Markup("_<wbr>"))
-    environment.filters["figure"] = lambda svg, title: markupsafe.Markup(for_page(svg, title))
-    return environment.from_string(source)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from resnexus.data.batches import collate
-from resnexus.data.datasets import LabelledImages
+from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import EpochOrder
 from resnexus.errors import ResnexusError
 from resnexus.files import write_text

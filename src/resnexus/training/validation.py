@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from resnexus.data.batches import Item
-from resnexus.data.datasets import LabelledImages
+from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import Draw, drawn
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.files import write_text

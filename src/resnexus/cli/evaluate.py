@@ -1,0 +1,112 @@
+"""`resnexus evaluate`: one network on labelled images, from all sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from resnexus.report.evaluation_record import EvaluationRecord
+
+_COMMA = "separated by commas"
+_DATA = "A folder of class folders, or with train/CLASS/ and val/CLASS/; or digits."
+_IMAGES = (
+    "val: what `train` keeps to evaluate on; all: every image. If left out, all for test sets that are known and for "
+    "published weights without val/."
+)
+_LABELS = (
+    "What the class folders are called: names, wnid, index, imagenet-v2, imagenet-a, imagenet-r or imagenet-sketch; "
+    "recognised if left out."
+)
+_ARCHITECTURE = "The network of a file of weights, where names and shapes cannot tell."
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
+    ],
+    data: Annotated[str, typer.Option(help=_DATA)],
+    out: Annotated[Path, typer.Option(help="Folder of the page, the record and the logits.")] = Path("evaluation"),
+    images: Annotated[str | None, typer.Option(metavar="val|all", help=_IMAGES)] = None,
+    labels: Annotated[str | None, typer.Option(help=_LABELS)] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
+    sizes: Annotated[str, typer.Option(help=f"Other sizes to evaluate at, {_COMMA}.")] = "",
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Try OpenCV's and Pillow's resize, and other crops.")
+    ] = False,
+    corruptions: Annotated[
+        str, typer.Option(help=f"Corruptions of ImageNet-C to try, {_COMMA}; all for the benchmark's.")
+    ] = "",
+    severities: Annotated[str, typer.Option(help=f"Of the corruptions, 1 to 5, {_COMMA}.")] = "1,2,3,4,5",
+    seed: Annotated[int, typer.Option(help="Of the corruptions.")] = 0,
+    real: Annotated[Path | None, typer.Option(help="The file real.json of ReaL labels, for ImageNet's val.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Folder of another evaluation of the same images, to compare with.")
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help=_ARCHITECTURE)] = None,
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 64,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Evaluate a network on labelled images: accuracy with intervals, classes, confusions, calibration.
+
+    One pass over the data, whose logits are kept in OUT/predictions.npz; other sizes, preparations and corruptions take
+    a pass each. OUT gets index.html, evaluation.json and tables/ besides.
+    """
+    from resnexus.assessment.assess import assess
+    from resnexus.assessment.settings import AssessmentSettings
+    from resnexus.cli.compare import numbers
+    from resnexus.progress import Shown, Silent
+
+    settings = AssessmentSettings(
+        labels=labels,
+        part=images,
+        image_size=image_size,
+        sizes=tuple(numbers(sizes)),
+        sensitivity=sensitivity,
+        corruptions=_corruptions(corruptions),
+        severities=tuple(numbers(severities)),
+        seed=seed,
+        real=real,
+        against=against,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        precision=precision,  # type: ignore[arg-type]  # checked by the settings
+    )
+    progress = Silent() if json_output else Shown()
+    found = assess(
+        model, data, out=out, settings=settings, architecture=architecture, command=_command(), progress=progress
+    )
+    _print(found.record, out, as_json=json_output)
+
+
+def _corruptions(text: str) -> tuple[str, ...]:
+    from resnexus.cli.compare import names
+    from resnexus.evaluation.corruptions.table import CORRUPTIONS
+
+    if text == "all":
+        return tuple(row.name for row in CORRUPTIONS.values() if not row.extra)
+    return tuple(names(text))
+
+
+def _command() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["resnexus", *sys.argv[1:]])
+
+
+def _print(record: EvaluationRecord, out: Path, *, as_json: bool) -> None:
+    from resnexus.records import to_json
+    from resnexus.report.evaluation_page import findings
+
+    if as_json:
+        print(to_json(record))
+        return
+    print("\n".join(findings(record)))
+    print(f"wrote {out / 'index.html'}, {out / 'evaluation.json'} and {out / 'predictions.npz'}")

@@ -1,0 +1,72 @@
+"""ReaL: the labels of ImageNet's validation images, looked at again, with all that is in each picture.
+
+Beyer et al. 2020, arXiv:2006.07159; `real.json` of github.com/google-research/reassessed-imagenet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from resnexus.errors import ResnexusError, printable
+from resnexus.evaluation.intervals import Share, share
+from resnexus.evaluation.metrics import predicted
+
+_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\b")
+
+
+def read_real(path: str | os.PathLike[str]) -> tuple[frozenset[int], ...]:
+    """Return the classes of every validation image, the first is number 1; none where the annotators found none.
+
+    Raises:
+        ResnexusError: the file cannot be read, or is not a list of lists of class numbers.
+    """
+    shown = printable(path)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResnexusError(
+            f"cannot read the ReaL labels {shown}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if not isinstance(content, list) or not all(
+        isinstance(found, list) and all(type(number) is int and 0 <= number < 1000 for number in found)
+        for found in content
+    ):
+        raise ResnexusError(f"{shown}: expected the list of real.json, for every image a list of classes 0 to 999")
+    return tuple(map(frozenset, content))
+
+
+def real_accuracy(logits: Tensor, files: Sequence[str], real: Sequence[frozenset[int]]) -> Share:
+    """Return how often the largest logit is one of the classes that are in the picture.
+
+    Images without any class do not count.
+
+    Args:
+        logits: (N, 1000), in the order of ImageNet's classes.
+        files: what the images are called, `ILSVRC2012_val_00000001.JPEG` and so on in any folder.
+        real: as `read_real` returns it.
+
+    Raises:
+        ResnexusError: a file without its number, a number outside of the list, or no image that counts.
+    """
+    numbers = [_number(name, len(real)) for name in files]
+    answers = predicted(logits).tolist()
+    counted = [(answer, real[number - 1]) for answer, number in zip(answers, numbers, strict=True) if real[number - 1]]
+    if not counted:
+        raise ResnexusError(f"none of the {len(files)} images has a ReaL label")
+    return share(sum(answer in found for answer, found in counted), len(counted))
+
+
+def _number(name: str, images: int) -> int:
+    found = _NUMBER.search(Path(name).name)
+    if found is None or not 1 <= int(found[1]) <= images:
+        raise ResnexusError(
+            f"{printable(name)}: the ReaL labels are for files ILSVRC2012_val_00000001.JPEG to "
+            f"ILSVRC2012_val_{images:08}.JPEG"
+        )
+    return int(found[1])

@@ -1,0 +1,23 @@
+import pytest
+
+from resnexus import ResnexusError
+from resnexus.assessment.settings import AssessmentSettings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "imagenet-b"}, "unknown labels 'imagenet-b'"),
+        ({"part": "train"}, "unknown part of the images 'train': accepted are all, val"),
+        ({"precision": "fp8"}, "unknown precision 'fp8'"),
+        ({"corruptions": ("frost",)}, "unknown corruption 'frost'"),
+        ({"severities": (1, 6)}, "severity=6: expected 1 to 5"),
+        ({"sizes": (24, 24)}, "sizes=24,24: one is named twice"),
+        ({"corruptions": ("fog", "fog")}, "corruptions=fog,fog: one is named twice"),
+        ({"batch_size": 0}, "batch_size=0: expected at least 1"),
+        ({"seed": -1}, "seed=-1: expected at least 0"),
+    ],
+)
+def test_values_that_are_refused(options, message):
+    with pytest.raises(ResnexusError, match=message):
+        AssessmentSettings(**options)

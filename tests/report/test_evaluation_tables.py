@@ -1,0 +1,80 @@
+import pytest
+
+from resnexus.report.evaluation_tables import (
+    accuracy_table,
+    calibration_table,
+    class_table,
+    confusion_table,
+    corruption_table,
+    p_value,
+    variation_table,
+    worst_classes,
+)
+from resnexus.report.table import to_csv, to_markdown
+from tests.report.evaluated import build
+
+
+def texts(table):
+    return [[entry.text for entry in row] for row in table.rows]
+
+
+def test_accuracy_stands_beside_what_was_published():
+    table = accuracy_table(build())
+    assert texts(table) == [
+        ["top-1", "66.67", "30.00 to 90.32", "4", "6", "73.33", "−6.66"],
+        ["top-5", "100.00", "60.97 to 100.00", "6", "6", "91.38", "+8.62"],
+        ["top-1, ReaL labels", "80.00", "37.55 to 96.38", "4", "5", "–", "–"],
+    ]
+    assert table.data[0]["published"] == 0.7333
+
+
+def test_without_published_figures_there_are_no_columns_for_them():
+    record = build()
+    own = build(network=type(record.network)(name="own", architecture="own", weights_sha256="1" * 64), real=None)
+    assert [column.title for column in accuracy_table(own).columns][-1] == "Images"
+    assert len(accuracy_table(own).rows) == 2
+
+
+def test_classes_and_confusions():
+    record = build()
+    assert texts(class_table(record.classes, "classes", "")) == [
+        ["cat", "66.7", "20.8 to 93.9", "2", "3", "<dog>", "1"],
+        ["<dog>", "66.7", "20.8 to 93.9", "2", "3", "pig", "1"],
+    ]
+    assert texts(confusion_table(record)) == [["cat", "<dog>", "1", "33.3"], ["<dog>", "pig", "1", "33.3"]]
+    assert "&lt;dog&gt;" in to_markdown(confusion_table(record))
+    assert "<dog>,pig,1,0.333" in to_csv(confusion_table(record))
+    assert worst_classes(record, 1).caption == "The 1 class known least"
+
+
+def test_variations_of_each_kind():
+    table = variation_table(build(), "size", "")
+    assert texts(table) == [
+        ["as evaluated", "256, 224", "66.67", "30.00 to 90.32", "100.00", "–", "–", "–"],
+        ["288 pixels", "329, 288", "50.00", "18.76 to 81.24", "100.00", "−16.67", "1, 2", "< 0.001"],
+    ]
+    assert texts(variation_table(build(), "sensitivity", ""))[1][-3:] == ["–", "–", "–"]
+    assert variation_table(build(variations=()), "size", "") is None
+
+
+def test_corruptions_by_severity_and_their_means():
+    table = corruption_table(build())
+    assert texts(table) == [
+        ["gaussian noise", "noise", "50.0", "16.7", "33.3"],
+        ["fog", "weather", "66.7", "33.3", "50.0"],
+    ]
+    assert "The mean top-1 over all of these is 41.7 %, the mean error 58.3 %" in table.remarks[0]
+    assert len(table.data) == 4
+    assert corruption_table(build(corruptions=())) is None
+
+
+def test_bins_without_images_have_no_figures():
+    rows = texts(calibration_table(build()))
+    assert len(rows) == 15
+    assert rows[0] == ["0.000 to 0.067", "0", "–", "–"]
+    assert sum(int(row[1]) for row in rows) == 6
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0004, "< 0.001"), (0.0012, "0.001"), (1.0, "1.000")])
+def test_probabilities(value, text):
+    assert p_value(value) == text
