@@ -9,7 +9,8 @@ from pathlib import Path
 from resnexus.data import digits
 from resnexus.data.augment import Augment
 from resnexus.data.folders import FoundImages, find_images
-from resnexus.data.labelled import ImageArrays, ImageFiles, Splits
+from resnexus.data.labelled import ImageArrays, ImageFiles, Splits, Transforms, evaluating
+from resnexus.data.lists import is_listed, open_configured, open_listed
 from resnexus.data.preprocess import Preprocess
 from resnexus.data.splitting import split
 from resnexus.errors import ResnexusError, printable, unknown
@@ -49,12 +50,26 @@ def open_dataset(
                     f"{option} has no effect on {path_or_name!r}: the data set has its own; leave it out"
                 )
         return _digits(augment, seed)
+    transforms: Transforms = {"preprocess": preprocess or Preprocess(), "augment": augment, "seed": seed}
     root = Path(path_or_name)
+    if root.is_file() and root.suffix in (".yaml", ".yml"):
+        _refuse(val_fraction, path_or_name)
+        return open_configured(root, transforms)
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no folder"
         name = unknown("embedded data set", os.fspath(path_or_name), EMBEDDED)
         raise ResnexusError(f"data {os.fspath(path_or_name)!r}: {what} with train/ and val/ is there, and {name}")
-    return _folder(root, find_images(root, val_fraction), preprocess or Preprocess(), augment, seed)
+    if is_listed(root):
+        _refuse(val_fraction, path_or_name)
+        return open_listed(root, transforms)
+    return _folder(root, find_images(root, val_fraction), transforms)
+
+
+def _refuse(val_fraction: float | None, data: str | os.PathLike[str]) -> None:
+    if val_fraction is not None:
+        raise ResnexusError(
+            f"val_fraction={val_fraction} has no effect on {printable(data)}: it says what to evaluate on; leave it out"
+        )
 
 
 def _digits(augment: Augment | None, seed: int) -> Splits:
@@ -74,24 +89,18 @@ def _digits(augment: Augment | None, seed: int) -> Splits:
     )
 
 
-def _folder(root: Path, found: FoundImages, preprocess: Preprocess, augment: Augment | None, seed: int) -> Splits:
-    def files(paths: Mapping[str, Sequence[str]], augment: Augment | None) -> ImageFiles:
+def _folder(root: Path, found: FoundImages, transforms: Transforms) -> Splits:
+    def files(paths: Mapping[str, Sequence[str]], transforms: Transforms) -> ImageFiles:
         numbered = [(path, number) for number, name in enumerate(found.classes) for path in paths[name]]
-        return ImageFiles(
-            [path for path, _ in numbered],
-            [number for _, number in numbered],
-            found.classes,
-            preprocess=preprocess,
-            augment=augment,
-            seed=seed,
-        )
+        labels = [number for _, number in numbered]
+        return ImageFiles([path for path, _ in numbered], labels, found.classes, **transforms)
 
     return Splits(
         name=printable(root.resolve().name),
         classes=found.classes,
-        train=files(found.train, augment),
-        val=files(found.val, None),
-        preprocess=preprocess,
+        train=files(found.train, transforms),
+        val=files(found.val, evaluating(transforms)),
+        preprocess=transforms["preprocess"],
         ignored=found.ignored,
         split=found.split,
     )
