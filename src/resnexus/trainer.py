@@ -63,7 +63,7 @@ def train(
 
     Args:
         model: a name or a row.
-        data: a folder of images, or the name of an embedded data set, as `open_dataset` takes them.
+        data: where the images are, as `open_dataset` takes it.
         out: folder of the training, of one training alone.
         recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
         weights: to start from: a tag of the published ones, or a file; None for random ones.
@@ -81,7 +81,7 @@ def train(
     progress, out = progress or Silent(), Path(out)
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
-    splits = open_data(data, wanted)
+    splits = open_data(data, wanted, progress)
     torch.manual_seed(wanted.seed)
     network = create_model(
         row,
@@ -123,7 +123,7 @@ def train(
     return Trained(out=out, recipe=wanted, outcome=outcome)
 
 
-def open_data(data: str | os.PathLike[str], recipe: Recipe) -> Splits:
+def open_data(data: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None) -> Splits:
     """Open a data set as a recipe prepares its images; an embedded one has a preparation of its own.
 
     Raises:
@@ -148,7 +148,7 @@ def open_data(data: str | os.PathLike[str], recipe: Recipe) -> Splits:
         policy_operations=images.policy_operations,
         erasing=images.erasing,
     )
-    return open_dataset(data, preprocess, augment, seed=recipe.seed)
+    return open_dataset(data, preprocess, augment, seed=recipe.seed, progress=progress)
 
 
 def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from resnexus import list_models
 
-VERBS = ("list", "info", "compare", "bench", "fetch", "convert", "verify", "optimize")
+VERBS = ("list", "info", "compare", "bench", "fetch", "convert", "verify", "optimize", "shard")
 
 
 def test_the_command_is_installed():

@@ -16,7 +16,8 @@ def train(
         str | None, typer.Option(help="A network of `resnexus list`; that of the recipe's name if left out.")
     ] = None,
     data: Annotated[
-        str, typer.Option(help="A folder of class folders, or with train/CLASS/ and val/CLASS/; or digits.")
+        str,
+        typer.Option(help="Class folders, lists, shards or a PaddleClas configuration, see docs/data.md; or digits."),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")] = Path("training"),
     recipe: Annotated[str, typer.Option(help="A recipe by name (--list-recipes), or a YAML file.")] = "finetune-small",

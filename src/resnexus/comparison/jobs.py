@@ -25,6 +25,7 @@ from resnexus.data.labelled import ImageArrays, LabelledImages, Splits, StoredIm
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
+from resnexus.progress import Progress
 from resnexus.training.hardware import hardware
 from resnexus.version import __version__
 from resnexus.weights.checkpoint_file import sha256
@@ -135,6 +136,7 @@ def trainings(
     image_size: int,
     seeds: int,
     settings: Settings,
+    progress: Progress | None = None,
 ) -> list[Training]:
     """Return the trainings of a comparison, all networks with the first seed first; arguments as for `compare`.
 
@@ -144,7 +146,7 @@ def trainings(
     if seeds < 1:
         raise ResnexusError(f"seeds={seeds}: expected at least 1")
     rows = _rows(data, models)
-    opened = [_open(data, image_size, seed) for seed in range(seeds)]
+    opened = [_open(data, image_size, seed, progress) for seed in range(seeds)]
     return [
         Training(row=row, weights=weights, seed=seed, data=found, settings=settings)
         for seed, found in enumerate(opened)
@@ -165,7 +167,7 @@ def _rows(data: str | os.PathLike[str], models: Sequence[str | Architecture] | N
     return rows
 
 
-def _open(data: str | os.PathLike[str], image_size: int, seed: int) -> TrainingData:
+def _open(data: str | os.PathLike[str], image_size: int, seed: int, progress: Progress | None) -> TrainingData:
     if data in EMBEDDED:
         return TrainingData(
             splits=open_dataset(data, augment=_EMBEDDED_AUGMENT, seed=seed),
@@ -173,7 +175,9 @@ def _open(data: str | os.PathLike[str], image_size: int, seed: int) -> TrainingD
         )
     # The published ratio of the short side to the crop: 256 to 224.
     preprocess = Preprocess(size=image_size, resize_short=round(image_size * 256 / 224))
-    return TrainingData(splits=open_dataset(data, preprocess, Augment(), seed=seed), augment=Augment())
+    return TrainingData(
+        splits=open_dataset(data, preprocess, Augment(), seed=seed, progress=progress), augment=Augment()
+    )
 
 
 def labels_of(dataset: LabelledImages) -> list[int]:

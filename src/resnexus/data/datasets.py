@@ -12,8 +12,10 @@ from resnexus.data.folders import FoundImages, find_images
 from resnexus.data.labelled import ImageArrays, ImageFiles, Splits, Transforms, evaluating
 from resnexus.data.lists import is_listed, open_configured, open_listed
 from resnexus.data.preprocess import Preprocess
+from resnexus.data.shards.reading import is_sharded, open_shards
 from resnexus.data.splitting import split
 from resnexus.errors import ResnexusError, printable, unknown
+from resnexus.progress import Progress, Silent
 
 EMBEDDED = ("digits",)
 """Names that `open_dataset` accepts beside folders."""
@@ -26,18 +28,22 @@ def open_dataset(
     *,
     seed: int = 0,
     val_fraction: float | None = None,
+    progress: Progress | None = None,
 ) -> Splits:
-    """Open a data set: a folder, or one of `EMBEDDED` by name.
+    """Open a data set: a folder, a configuration, or one of `EMBEDDED` by name.
 
-    A folder holds train/CLASS/ and val/CLASS/, or CLASS/ alone; it is read as `find_images` says. `"digits"` is the
-    embedded data set; a folder of that name is `"./digits"`.
+    A folder holds train/CLASS/ and val/CLASS/, or CLASS/ alone, as `find_images` says; train_list.txt and val_list.txt,
+    as `open_listed` says; or tar shards and no folders, as `open_shards` says. A YAML file is a PaddleClas
+    configuration, read as `open_configured` says. `"digits"` is the embedded data set; a folder of that name is
+    `"./digits"`.
 
     Args:
-        path_or_name: the folder or the name.
-        preprocess: for a folder; the transform of the published series if None. An embedded data set has its own.
+        path_or_name: the folder, the file or the name.
+        preprocess: the transform of the published series if None; an embedded data set has its own.
         augment: the training transform; None for none.
         seed: of the augmentation.
-        val_fraction: how much of every class is for evaluation where a folder has no train/ and val/; a fifth if None.
+        val_fraction: how much of every class is for evaluation where the data do not say; a fifth if None.
+        progress: told when shards are indexed; nobody if None.
 
     Raises:
         ResnexusError: neither a folder nor a name, a folder laid out otherwise, or options that an embedded data set
@@ -62,6 +68,8 @@ def open_dataset(
     if is_listed(root):
         _refuse(val_fraction, path_or_name)
         return open_listed(root, transforms)
+    if is_sharded(root):
+        return open_shards(root, transforms, val_fraction, progress or Silent())
     return _folder(root, find_images(root, val_fraction), transforms)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from resnexus.data.classes import check_classes, numbered_classes
 from resnexus.data.labelled import ImageFiles, Splits, Transforms, evaluating
 from resnexus.errors import ResnexusError, printable
 
@@ -111,16 +112,9 @@ def open_lists(
         number = {label: place for place, label in enumerate(found)}
         labels = [number[label] for label in labels]
     else:
-        missing = next((place for place, label in enumerate(found) if place != label), None)
-        if names is None and missing is not None:
-            raise ResnexusError(
-                f"{shown}: no image of class {missing}, and the largest is {found[-1]}; number the classes from 0, or "
-                "name them all in labels.txt"
-            )
-        number = {label: label for label in range(len(found if names is None else names))}
-    names = tuple(map(str, found)) if names is None else names
-    if len(names) < 2:
-        raise ResnexusError(f"{shown}: only one class; classification needs at least two")
+        names = numbered_classes(found, shown, "labels.txt") if names is None else names
+        number = {label: label for label in range(len(names))}
+    names = check_classes(tuple(map(str, found)) if names is None else names, shown)
     val_paths, val_labels = _read(val, number)
     return Splits(
         name=printable(where.resolve().stem if where.is_file() else where.resolve().name),
