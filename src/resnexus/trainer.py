@@ -16,6 +16,7 @@ from torch import Tensor
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.data.augment import Augment
+from resnexus.data.batches import BadImage
 from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
 from resnexus.data.labelled import Splits
@@ -38,11 +39,13 @@ class Trained:
         out: its folder: `last.safetensors`, `best.safetensors`, `metrics.csv`, `recipe.json`, `checkpoints`.
         recipe: as it was carried out.
         outcome: the figures of every epoch.
+        bad_images: that this process met, to train and to evaluate on, and could not read.
     """
 
     out: Path
     recipe: Recipe
     outcome: Outcome
+    bad_images: tuple[BadImage, ...] = ()
 
 
 def train(
@@ -56,6 +59,7 @@ def train(
     accelerator: str = "auto",
     devices: int = 1,
     allow_bad_images: bool = False,
+    download: bool = False,
     save_every_s: float = 600.0,
     progress: Progress | None = None,
 ) -> Trained:
@@ -71,6 +75,7 @@ def train(
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
         devices: how many of them; under torchrun as many as it started.
         allow_bad_images: train past images that cannot be read.
+        download: fetch CIFAR if its folder does not hold it.
         save_every_s: seconds between two checkpoints within an epoch.
         progress: where to report; nowhere if None.
 
@@ -81,7 +86,7 @@ def train(
     progress, out = progress or Silent(), Path(out)
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
-    splits = open_data(data, wanted, progress)
+    splits = open_data(data, wanted, progress, download=download)
     torch.manual_seed(wanted.seed)
     network = create_model(
         row,
@@ -120,10 +125,13 @@ def train(
             allow_bad_images=allow_bad_images,
             progress=progress,
         )
-    return Trained(out=out, recipe=wanted, outcome=outcome)
+    bad = (*splits.train.bad_images(), *splits.val.bad_images())
+    return Trained(out=out, recipe=wanted, outcome=outcome, bad_images=bad)
 
 
-def open_data(data: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None) -> Splits:
+def open_data(
+    data: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None, *, download: bool = False
+) -> Splits:
     """Open a data set as a recipe prepares its images; an embedded one has a preparation of its own.
 
     Raises:
@@ -148,7 +156,7 @@ def open_data(data: str | os.PathLike[str], recipe: Recipe, progress: Progress |
         policy_operations=images.policy_operations,
         erasing=images.erasing,
     )
-    return open_dataset(data, preprocess, augment, seed=recipe.seed, progress=progress)
+    return open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
 
 
 def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from PIL import Image
 import resnexus
 from resnexus import ResnexusError
 from resnexus.cli.shard import byte_count
+from resnexus.data.shards.index import read_index
 
 ROW = resnexus.Architecture(
     name="t", block="bottleneck", depths=(1,), width=4, out_width=8, stem="small", stem_width=8, se_reduction=2
@@ -39,6 +40,36 @@ def test_two_epochs_end_the_same_from_folders_and_from_shards(pictures, tmp_path
         resnexus.train(ROW, data, out=out, changes=changes | {"workers": workers}, accelerator="cpu")
         found.append(torch.load(max((out / "checkpoints").iterdir()))["state_dict"])
     assert [name for name, value in found[0].items() if not torch.equal(value, found[1][name])] == []
+
+
+def test_bad_images_of_a_shard_stop_a_training_or_are_counted_and_named(pictures, tmp_path, command):
+    shards, out = tmp_path / "shards", tmp_path / "run"
+    command("shard", pictures, shards, "--images-per-shard", 5)
+    for part in ("train", "val"):
+        index = read_index(shards / f"{part}.index.safetensors")
+        with (shards / f"{part}-000000.tar").open("r+b") as file:
+            file.seek(index.place(1).offset + 100)
+            file.write(b"damage")
+    settings = [
+        "epochs=1",
+        "warmup_epochs=0",
+        "global_batch_size=4",
+        "image_size=16",
+        "eval_size=16",
+        "resize_short=16",
+    ]
+    arguments = ["train", "--model", "ResNet_small", "--data", shards, "--out", out, "--device", "cpu"]
+    arguments += [word for setting in settings for word in ("--set", setting)]
+    image = f"{shards}/train-000000.tar/000000001.jpg: its bytes are not those that were written"
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert f"error: training image {image}. Repair or remove it" in done.stderr
+    done = command(*arguments, "--allow-bad-images")
+    assert done.returncode == 0
+    assert done.stderr.endswith(
+        f"2 images could not be read and were skipped:\n  {image}\n  {image.replace('train-', 'val-')}\n"
+    )
+    assert "best: " in done.stdout
 
 
 def test_the_command_says_what_it_wrote_and_goes_on(pictures, tmp_path, command):

@@ -14,7 +14,7 @@ _WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits 
 def compare(
     data: Annotated[
         str,
-        typer.Option(help="Class folders, lists, shards or a PaddleClas configuration, see docs/data.md; or digits."),
+        typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")] = Path(
         "report"

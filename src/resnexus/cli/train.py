@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from resnexus.trainer import Trained
     from resnexus.training.recipe import Recipe
+
+_SHOWN = 10
+"""Images that could not be read which are named; all are counted."""
 
 
 def train(
@@ -17,7 +21,7 @@ def train(
     ] = None,
     data: Annotated[
         str,
-        typer.Option(help="Class folders, lists, shards or a PaddleClas configuration, see docs/data.md; or digits."),
+        typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")] = Path("training"),
     recipe: Annotated[str, typer.Option(help="A recipe by name (--list-recipes), or a YAML file.")] = "finetune-small",
@@ -33,6 +37,7 @@ def train(
     allow_bad_images: Annotated[
         bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
     ] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR if its folder does not hold it.")] = False,
     print_recipe: Annotated[bool, typer.Option("--print-recipe", help="Print the recipe, resolved, and stop.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List the recipes and stop.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -51,7 +56,6 @@ def train(
     if print_recipe:
         _print(wanted, as_json=json_output)
         return
-    import json
     import sys
 
     from resnexus.progress import Shown, Silent
@@ -68,20 +72,13 @@ def train(
             accelerator=device,
             devices=devices,
             allow_bad_images=allow_bad_images,
+            download=download,
             progress=Silent() if json_output else Shown(),
         )
     except Stopped:
         print(f"stopped; start the same command again to go on: {out}", file=sys.stderr)
         raise typer.Exit(STOPPED_EXIT_CODE) from None
-    if json_output:
-        print(json.dumps(list(done.outcome.rows), indent=1))
-        return
-    best = done.outcome.best
-    print(
-        f"best: {100 * best['top1']:.2f} % top-1 after epoch {best['epoch']} of {wanted.epochs}; "
-        f"{100 * done.outcome.waiting:.0f} % of the time went into waiting for images"
-    )
-    print(f"wrote {out / 'best.safetensors'}, {out / 'last.safetensors'} and {out / 'metrics.csv'}")
+    _report(done, as_json=json_output)
 
 
 def _network_of(recipe: str) -> str:
@@ -92,6 +89,28 @@ def _network_of(recipe: str) -> str:
     if recipe.lower() not in by_name:
         raise ResnexusError(f"recipe {recipe!r} is for any network: say which with --model, see resnexus list")
     return by_name[recipe.lower()]
+
+
+def _report(done: Trained, *, as_json: bool) -> None:
+    import json
+    import sys
+
+    if as_json:
+        print(json.dumps(list(done.outcome.rows), indent=1))
+    else:
+        best = done.outcome.best
+        print(
+            f"best: {100 * best['top1']:.2f} % top-1 after epoch {best['epoch']} of {done.recipe.epochs}; "
+            f"{100 * done.outcome.waiting:.0f} % of the time went into waiting for images"
+        )
+        names = ("best.safetensors", "last.safetensors", "metrics.csv")
+        print(f"wrote {', '.join(str(done.out / name) for name in names)}")
+    if done.bad_images:
+        print(f"{len(done.bad_images)} images could not be read and were skipped:", file=sys.stderr)
+        for bad in done.bad_images[:_SHOWN]:
+            print(f"  {bad}", file=sys.stderr)
+        if len(done.bad_images) > _SHOWN:
+            print(f"  and {len(done.bad_images) - _SHOWN} more", file=sys.stderr)
 
 
 def _print(recipe: Recipe, *, as_json: bool) -> None:

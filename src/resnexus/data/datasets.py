@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from resnexus.data import digits
+from resnexus.data import cifar, digits
 from resnexus.data.augment import Augment
 from resnexus.data.folders import FoundImages, find_images
+from resnexus.data.huggingface import is_saved, open_huggingface
 from resnexus.data.labelled import ImageArrays, ImageFiles, Splits, Transforms, evaluating
 from resnexus.data.lists import is_listed, open_configured, open_listed
 from resnexus.data.preprocess import Preprocess
@@ -28,14 +29,16 @@ def open_dataset(
     *,
     seed: int = 0,
     val_fraction: float | None = None,
+    download: bool = False,
     progress: Progress | None = None,
 ) -> Splits:
-    """Open a data set: a folder, a configuration, or one of `EMBEDDED` by name.
+    """Open a data set: a folder, a configuration, or by name.
 
     A folder holds train/CLASS/ and val/CLASS/, or CLASS/ alone, as `find_images` says; train_list.txt and val_list.txt,
-    as `open_listed` says; or tar shards and no folders, as `open_shards` says. A YAML file is a PaddleClas
-    configuration, read as `open_configured` says. `"digits"` is the embedded data set; a folder of that name is
-    `"./digits"`.
+    as `open_listed` says; tar shards and no folders, as `open_shards` says; or what `save_to_disk` of Hugging Face's
+    `datasets` wrote. A YAML file is a PaddleClas configuration, read as `open_configured` says. Names are `"digits"`,
+    which is embedded, `"cifar10:FOLDER"`, `"cifar100:FOLDER"` and `"hf:NAME"`, as `open_cifar` and `open_huggingface`
+    say; a folder of such a name is `"./digits"`.
 
     Args:
         path_or_name: the folder, the file or the name.
@@ -43,6 +46,7 @@ def open_dataset(
         augment: the training transform; None for none.
         seed: of the augmentation.
         val_fraction: how much of every class is for evaluation where the data do not say; a fifth if None.
+        download: fetch CIFAR if its folder does not hold it.
         progress: told when shards are indexed; nobody if None.
 
     Raises:
@@ -50,6 +54,7 @@ def open_dataset(
             cannot use.
     """
     if path_or_name in EMBEDDED:
+        _refuse_download(download, path_or_name)
         for option, value in (("preprocess", preprocess), ("val_fraction", val_fraction)):
             if value is not None:
                 raise ResnexusError(
@@ -57,6 +62,13 @@ def open_dataset(
                 )
         return _digits(augment, seed)
     transforms: Transforms = {"preprocess": preprocess or Preprocess(), "augment": augment, "seed": seed}
+    kind, colon, rest = path_or_name.partition(":") if isinstance(path_or_name, str) else ("", "", "")
+    if colon and kind in cifar.KINDS:
+        _refuse(val_fraction, path_or_name)
+        return cifar.open_cifar(kind, Path(rest), transforms, download=download)
+    _refuse_download(download, path_or_name)
+    if colon and kind == "hf":
+        return open_huggingface(rest, transforms, val_fraction)
     root = Path(path_or_name)
     if root.is_file() and root.suffix in (".yaml", ".yml"):
         _refuse(val_fraction, path_or_name)
@@ -68,6 +80,8 @@ def open_dataset(
     if is_listed(root):
         _refuse(val_fraction, path_or_name)
         return open_listed(root, transforms)
+    if is_saved(root):
+        return open_huggingface(os.fspath(root), transforms, val_fraction)
     if is_sharded(root):
         return open_shards(root, transforms, val_fraction, progress or Silent())
     return _folder(root, find_images(root, val_fraction), transforms)
@@ -78,6 +92,11 @@ def _refuse(val_fraction: float | None, data: str | os.PathLike[str]) -> None:
         raise ResnexusError(
             f"val_fraction={val_fraction} has no effect on {printable(data)}: it says what to evaluate on; leave it out"
         )
+
+
+def _refuse_download(download: bool, data: str | os.PathLike[str]) -> None:
+    if download:
+        raise ResnexusError(f"download has no effect on {printable(data)}: only CIFAR is fetched; leave it out")
 
 
 def _digits(augment: Augment | None, seed: int) -> Splits:
