@@ -39,6 +39,7 @@ PACKAGES = MappingProxyType(
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
     | _extra("export", "onnx", "onnxscript", "openvino", "nncf")
     | _extra("hub", "huggingface_hub")
+    | _extra("datasets", "datasets")
     | _extra("demo", sklearn="scikit-learn")
     | _extra("peers", "timm", paddle="paddlepaddle")
     | {

@@ -17,6 +17,7 @@ from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.claim import claimed
 from resnexus.data.augment import Augment
+from resnexus.data.batches import BadImage
 from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
 from resnexus.data.labelled import Splits
@@ -41,11 +42,13 @@ class Trained:
             `starts.json`, `checkpoints`.
         recipe: as it was carried out.
         outcome: the figures of every epoch.
+        bad_images: that this process met, to train and to evaluate on, and could not read.
     """
 
     out: Path
     recipe: Recipe
     outcome: Outcome
+    bad_images: tuple[BadImage, ...] = ()
 
 
 def train(
@@ -59,6 +62,7 @@ def train(
     accelerator: str = "auto",
     devices: int = 1,
     allow_bad_images: bool = False,
+    download: bool = False,
     save_every_s: float = 600.0,
     progress: Progress | None = None,
 ) -> Trained:
@@ -66,7 +70,7 @@ def train(
 
     Args:
         model: a name or a row.
-        data: a folder of images, or the name of an embedded data set, as `open_dataset` takes them.
+        data: where the images are, as `open_dataset` takes it.
         out: folder of the training, of one training alone.
         recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
         weights: to start from: a tag of the published ones, or a file; None for random ones.
@@ -74,6 +78,7 @@ def train(
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
         devices: how many of them; under torchrun as many as it started.
         allow_bad_images: train past images that cannot be read.
+        download: fetch CIFAR if its folder does not hold it.
         save_every_s: seconds between two checkpoints within an epoch.
         progress: where to report; nowhere if None.
 
@@ -84,7 +89,7 @@ def train(
     progress, out = progress or Silent(), Path(out)
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
-    splits = open_data(data, wanted)
+    splits = open_data(data, wanted, progress, download=download)
     torch.manual_seed(wanted.seed)
     network = create_model(
         row,
@@ -130,10 +135,13 @@ def train(
             tensorboard=True,
             progress=progress,
         )
-    return Trained(out=out, recipe=wanted, outcome=outcome)
+    bad = (*splits.train.bad_images(), *splits.val.bad_images())
+    return Trained(out=out, recipe=wanted, outcome=outcome, bad_images=bad)
 
 
-def open_data(data: str | os.PathLike[str], recipe: Recipe) -> Splits:
+def open_data(
+    data: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None, *, download: bool = False
+) -> Splits:
     """Open a data set as a recipe prepares its images; an embedded one has a preparation of its own.
 
     Raises:
@@ -158,7 +166,7 @@ def open_data(data: str | os.PathLike[str], recipe: Recipe) -> Splits:
         policy_operations=images.policy_operations,
         erasing=images.erasing,
     )
-    return open_dataset(data, preprocess, augment, seed=recipe.seed)
+    return open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
 
 
 def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from resnexus import list_models
 
-VERBS = ("list", "info", "compare", "bench", "fetch", "convert", "verify", "optimize", "train", "evaluate")
+VERBS = ("list", "info", "compare", "bench", "fetch", "convert", "verify", "optimize", "train", "evaluate", "shard")
 
 
 def test_the_command_is_installed():

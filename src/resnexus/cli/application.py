@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from resnexus.cli import bench, compare, convert, evaluate, fetch, info, list_models, optimize, train, verify
+from resnexus.cli import bench, compare, convert, evaluate, fetch, info, list_models, optimize, shard, train, verify
 from resnexus.version import __version__
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for name, run, summary in (
     ("compare", compare.compare, "Networks on your data: the page, anew."),
     ("train", train.train, "A network on your images, by a recipe."),
     ("evaluate", evaluate.evaluate, "A network on labelled images, from all sides."),
+    ("shard", shard.shard, "Images as tar shards."),
     ("bench", bench.bench, "Networks in every engine: how fast."),
     ("fetch", fetch.fetch, "Published weights to this machine."),
     ("convert", convert.convert, "Weights of one kind to another."),

@@ -13,7 +13,8 @@ _WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits 
 
 def compare(
     data: Annotated[
-        str, typer.Option(help="A folder with train/CLASS/ and val/CLASS/, or an embedded data set: digits.")
+        str,
+        typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")] = Path(
         "report"

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from resnexus.trainer import Trained
     from resnexus.training.recipe import Recipe
+
+_SHOWN = 10
+"""Images that could not be read which are named; all are counted."""
 
 
 def train(
@@ -16,7 +20,8 @@ def train(
         str | None, typer.Option(help="A network of `resnexus list`; that of the recipe's name if left out.")
     ] = None,
     data: Annotated[
-        str, typer.Option(help="A folder of class folders, or with train/CLASS/ and val/CLASS/; or digits.")
+        str,
+        typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")] = Path("training"),
     recipe: Annotated[str, typer.Option(help="A recipe by name (--list-recipes), or a YAML file.")] = "finetune-small",
@@ -32,6 +37,7 @@ def train(
     allow_bad_images: Annotated[
         bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
     ] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR if its folder does not hold it.")] = False,
     print_recipe: Annotated[bool, typer.Option("--print-recipe", help="Print the recipe, resolved, and stop.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List the recipes and stop.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -50,7 +56,6 @@ def train(
     if print_recipe:
         _print(wanted, as_json=json_output)
         return
-    import json
 
     from resnexus.progress import Shown, Silent
     from resnexus.trainer import train as job
@@ -64,17 +69,10 @@ def train(
         accelerator=device,
         devices=devices,
         allow_bad_images=allow_bad_images,
+        download=download,
         progress=Silent() if json_output else Shown(),
     )
-    if json_output:
-        print(json.dumps(list(done.outcome.rows), indent=1))
-        return
-    best = done.outcome.best
-    print(
-        f"best: {100 * best['top1']:.2f} % top-1 after epoch {best['epoch']} of {wanted.epochs}; "
-        f"{100 * done.outcome.waiting:.0f} % of the time went into waiting for images"
-    )
-    print(f"wrote {out / 'best.safetensors'}, {out / 'last.safetensors'} and {out / 'metrics.csv'}")
+    _report(done, as_json=json_output)
 
 
 def _network_of(recipe: str) -> str:
@@ -85,6 +83,28 @@ def _network_of(recipe: str) -> str:
     if recipe.lower() not in by_name:
         raise ResnexusError(f"recipe {recipe!r} is for any network: say which with --model, see resnexus list")
     return by_name[recipe.lower()]
+
+
+def _report(done: Trained, *, as_json: bool) -> None:
+    import json
+    import sys
+
+    if as_json:
+        print(json.dumps(list(done.outcome.rows), indent=1))
+    else:
+        best = done.outcome.best
+        print(
+            f"best: {100 * best['top1']:.2f} % top-1 after epoch {best['epoch']} of {done.recipe.epochs}; "
+            f"{100 * done.outcome.waiting:.0f} % of the time went into waiting for images"
+        )
+        names = ("best.safetensors", "last.safetensors", "metrics.csv")
+        print(f"wrote {', '.join(str(done.out / name) for name in names)}")
+    if done.bad_images:
+        print(f"{len(done.bad_images)} images could not be read and were skipped:", file=sys.stderr)
+        for bad in done.bad_images[:_SHOWN]:
+            print(f"  {bad}", file=sys.stderr)
+        if len(done.bad_images) > _SHOWN:
+            print(f"  and {len(done.bad_images) - _SHOWN} more", file=sys.stderr)
 
 
 def _print(recipe: Recipe, *, as_json: bool) -> None:

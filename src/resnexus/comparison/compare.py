@@ -76,7 +76,15 @@ def compare(
     if not isinstance(series, Path) and series not in get_args(SeriesMode):
         raise unknown("series mode", series, get_args(SeriesMode))
     benched = benched_series(series) if isinstance(series, Path) else ()
-    jobs = trainings(data, models=models, weights=weights, image_size=image_size, seeds=seeds, settings=settings)
+    jobs = trainings(
+        data,
+        models=models,
+        weights=weights,
+        image_size=image_size,
+        seeds=seeds,
+        settings=settings,
+        progress=progress,
+    )
     out = Path(out)
     check_packages()
     for job in jobs:

@@ -25,6 +25,7 @@ from resnexus.data.labelled import ImageArrays, LabelledImages, Splits, StoredIm
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
+from resnexus.progress import Progress
 from resnexus.training.hardware import hardware
 from resnexus.version import __version__
 from resnexus.weights.checkpoint_file import sha256
@@ -135,6 +136,7 @@ def trainings(
     image_size: int | None,
     seeds: int,
     settings: Settings,
+    progress: Progress | None = None,
 ) -> list[Training]:
     """Return the trainings of a comparison, all networks with the first seed first; arguments as for `compare`.
 
@@ -144,7 +146,7 @@ def trainings(
     if seeds < 1:
         raise ResnexusError(f"seeds={seeds}: expected at least 1")
     rows = _rows(data, models)
-    opened = [_open(data, image_size, seed) for seed in range(seeds)]
+    opened = [_open(data, image_size, seed, progress) for seed in range(seeds)]
     for row in rows:
         _check_size(row, opened[0].splits.preprocess.size)
     return [
@@ -175,7 +177,7 @@ def _check_size(row: Architecture, image_size: int) -> None:
         )
 
 
-def _open(data: str | os.PathLike[str], image_size: int | None, seed: int) -> TrainingData:
+def _open(data: str | os.PathLike[str], image_size: int | None, seed: int, progress: Progress | None) -> TrainingData:
     if data in EMBEDDED:
         if image_size is not None:
             raise ResnexusError(f"image_size={image_size} has no effect on {data!r}, whose images are used as they are")
@@ -186,7 +188,9 @@ def _open(data: str | os.PathLike[str], image_size: int | None, seed: int) -> Tr
     # The published ratio of the short side to the crop: 256 to 224.
     image_size = 224 if image_size is None else image_size
     preprocess = Preprocess(size=image_size, resize_short=round(image_size * 256 / 224))
-    return TrainingData(splits=open_dataset(data, preprocess, Augment(), seed=seed), augment=Augment())
+    return TrainingData(
+        splits=open_dataset(data, preprocess, Augment(), seed=seed, progress=progress), augment=Augment()
+    )
 
 
 def labels_of(dataset: LabelledImages) -> list[int]:

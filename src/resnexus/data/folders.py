@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from resnexus.data.images import SUFFIXES
-from resnexus.data.splitting import VAL_FRACTION, split
+from resnexus.data.splitting import VAL_FRACTION, check_fraction, divided, split
 from resnexus.errors import ResnexusError, printable
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -54,8 +54,8 @@ def find_images(root: Path, val_fraction: float | None = None) -> FoundImages:
         ResnexusError: a folder is missing, cannot be read or holds no image, a class is in one part only or too small
             to be split, there are fewer than two, or `val_fraction` is no fraction or has no effect.
     """
-    if val_fraction is not None and not 0 < val_fraction < 1:
-        raise ResnexusError(f"val_fraction={val_fraction!r}: expected a number above 0 and below 1")
+    if val_fraction is not None:
+        check_fraction(val_fraction)
     shown = printable(root)
     layout = f"expected {shown}/train/CLASS/*.jpg and {shown}/val/CLASS/*.jpg, or {shown}/CLASS/*.jpg"
     there = [part for part in ("train", "val") if (root / part).is_dir()]
@@ -122,14 +122,14 @@ def _divided(root: Path, whole: _Part, val_fraction: float) -> FoundImages:
         train=train,
         val=val,
         ignored=whole.ignored,
-        split=f"no train/ and val/ in it: {val_fraction:.0%} of every class, drawn at random with seed 0, validate",
+        split=divided(val_fraction, "train/ and val/"),
     )
 
 
 def _classes(folder: Path, layout: str) -> _Part:
     try:
         entries = sorted(
-            (entry for entry in os.scandir(folder) if _is_shown(entry.name)), key=lambda entry: _natural(entry.name)
+            (entry for entry in os.scandir(folder) if _is_shown(entry.name)), key=lambda entry: natural(entry.name)
         )
         found = [(entry.name, _files(entry.path)) for entry in entries if entry.is_dir()]
     except OSError as error:
@@ -157,7 +157,7 @@ def _files(folder: str) -> list[str]:
         folders[:] = filter(_is_shown, folders)
         found += [os.path.join(where, name) for name in names if _is_shown(name)]
         found += [path + os.sep for name in folders if os.path.islink(path := os.path.join(where, name))]
-    return sorted(found, key=_natural)
+    return sorted(found, key=natural)
 
 
 def _raise(error: OSError) -> None:
@@ -191,7 +191,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def _natural(text: str) -> tuple[list[str | int], str]:
-    """Key that sorts digits by their number; text and number alternate, so that only like is compared with like."""
+def natural(text: str) -> tuple[list[str | int], str]:
+    """Return a key that sorts digits by their number; text and number alternate, so that like is compared with like."""
     parts = re.split(r"([0-9]+)", text)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], text

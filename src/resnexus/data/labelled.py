@@ -32,6 +32,11 @@ class Transforms(TypedDict, total=False):
     seed: int
 
 
+def evaluating(transforms: Transforms) -> Transforms:
+    """Return what becomes of images to evaluate on: no augmentation."""
+    return {**transforms, "augment": None}
+
+
 class LabelledImages(Dataset[Item], ABC):
     """Images with labels 0 .. len(classes) - 1; an item is (image, label) or a `BadImage`.
 

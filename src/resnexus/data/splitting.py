@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from resnexus.errors import ResnexusError
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 VAL_FRACTION = 0.2
@@ -28,3 +30,19 @@ def split(labels: Array, fraction: float = VAL_FRACTION) -> tuple[Array, Array]:
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         held_out[random.permutation(members)[:count]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def check_fraction(val_fraction: float) -> float:
+    """Return `val_fraction`.
+
+    Raises:
+        ResnexusError: it is not above 0 and below 1.
+    """
+    if not 0 < val_fraction < 1:
+        raise ResnexusError(f"val_fraction={val_fraction!r}: expected a number above 0 and below 1")
+    return val_fraction
+
+
+def divided(fraction: float, parts: str) -> str:
+    """Return the sentence that tells how `split` divided data without `parts`."""
+    return f"no {parts} in it: {fraction:.0%} of every class, drawn at random with seed 0, validate"

@@ -1,0 +1,1 @@
+"""Images in WebDataset tar shards: written, indexed, and read in any order."""

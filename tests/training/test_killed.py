@@ -1,0 +1,89 @@
+"""A training that is killed again and again ends with the bits of one that was not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from resnexus.data.datasets import open_dataset
+from resnexus.data.shards.writing import write_shards
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two classes of 20 + 4 pictures, as folders and as shards of five."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for part, count in (("train", 20), ("val", 4)):
+        for name in ("cat", "dog"):
+            (root / "folders" / part / name).mkdir(parents=True)
+            for number in range(count):
+                noise = random.integers(0, 256, (18, 20, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(root / "folders" / part / name / f"{number}.jpg")
+    write_shards(open_dataset(root / "folders"), root / "shards", shard_images=5)
+    return root
+
+
+def tortured(data, out, processes, workers, kills=20):
+    """Kill trainings; return what the program prints."""
+    program = Path(__file__).with_name("torture.py")
+    done = subprocess.run(
+        [sys.executable, program, data, out, *map(str, (processes, workers, kills))],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def content(folder):
+    """What a training left, in parts that can be compared: the formats do not order their fields."""
+    names = sorted(path.name for path in folder.iterdir())
+    found = {
+        "names": names,
+        "metrics": (folder / "metrics.csv").read_text(),
+        "recipe": (folder / "recipe.json").read_text(),
+    }
+    for name in ("best", "last"):
+        with safe_open(folder / f"{name}.safetensors", "pt") as file:
+            found[name] = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    saved = sorted((folder / "checkpoints").iterdir())
+    return found | {"checkpoints": [path.name.partition("-")[0] for path in saved], "state": torch.load(saved[-1])}
+
+
+def differences(one, other, where=""):
+    """Name what differs, to the bit."""
+    if isinstance(one, torch.Tensor):
+        return [] if torch.equal(one, other) else [where]
+    if isinstance(one, dict):
+        keys = [] if one.keys() == other.keys() else [f"keys of {where}"]
+        return keys + [
+            found for key in one if key in other for found in differences(one[key], other[key], f"{where}.{key}")
+        ]
+    if isinstance(one, (list, tuple)) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for place, pair in pairs for found in differences(*pair, f"{where}[{place}]")]
+    return [] if one == other else [f"{where}: {one} and {other}"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("kind", ["folders", "shards"])
+@pytest.mark.parametrize(("processes", "workers"), [(1, 0), (1, 2), (2, 0)])
+def test_killed_20_times_it_ends_the_same_to_the_bit(data, tmp_path, kind, processes, workers):
+    found = tortured(data / kind, tmp_path, processes, workers)
+    assert sum(kills for _, kills in found["folders"]) == 20
+    assert found["resumed"] >= 5
+    whole = content(tmp_path / "whole")
+    assert whole["checkpoints"] == ["batch000000045" if processes > 1 else "batch000000049", "batch000000050"]
+    for folder, _ in found["folders"]:
+        assert differences(whole, content(tmp_path / folder)) == []
