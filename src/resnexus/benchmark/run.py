@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import Job, Precision, Runner
+from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
 from resnexus.acceleration.engine import Engine
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.judge import Referee, probe_images
@@ -221,7 +221,7 @@ class _Timed:
         device = self.group.device
         if device == "cpu":
             return runner
-        return lambda images: runner(images.to(device)).cpu()
+        return lambda images: mapped(Tensor.cpu, runner(images.to(device)))
 
     def _images(self, model: str) -> Tensor:
         return probe_images(self._job(model, "fp32")).to(self.group.device)

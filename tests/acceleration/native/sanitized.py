@@ -39,9 +39,9 @@ ROWS = (
 SIZES = ((1, 33, 47), (2, 64, 64), (4, 28, 28))
 
 
-def _alone(calls, images, logits) -> Memories:
+def _alone(calls, images) -> Memories:
     """Give every buffer a memory of its own."""
-    everything = [images, *(value for call in calls for value in call.activations()), logits]
+    everything = [images, *(value for call in calls for value in call.activations())]
     buffers = list(dict.fromkeys(value.buffer for value in everything))
     return Memories(tuple(buffer.floats for buffer in buffers), {buffer: i for i, buffer in enumerate(buffers)})
 
@@ -69,9 +69,9 @@ def main() -> None:
         for size, height, width in SIZES:
             images = torch.randn(size, 3, height, width)
             calls = KernelCalls()
-            ends = place(lower(rewrite(network)), Job(batch_size=size, image_size=(height, width)), calls)
+            placed = place(lower(rewrite(network)), Job(batch_size=size, image_size=(height, width)), calls)
             with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-                program.write_program(calls.calls, *ends, Path(folder))
+                program.write_program(calls, placed, Path(folder))
                 expected = network(images)
                 for count in threads:
                     logits = program.Program(Path(folder), kernels, count)(images)
