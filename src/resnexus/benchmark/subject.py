@@ -53,11 +53,12 @@ class Subject:
 
     @property
     def classifier(self) -> Network:
-        """The network, for engines that are opened for logits alone.
+        """The network, for engines that are opened for the logits of a row alone.
 
         Raises:
-            BackendError: it returns feature maps.
+            BackendError: it returns feature maps, or is dilated.
         """
-        if not isinstance(self.network, Network):
-            raise BackendError("it is opened for logits alone, and this network returns feature maps")
-        return self.network
+        network = self.network
+        if not isinstance(network, Network) or network.output_stride != network.architecture.reductions[-1]:
+            raise BackendError("it is opened here for logits at the row's own output stride alone")
+        return network

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from resnexus.cli.features import Features, OutputStride
+
 if TYPE_CHECKING:
     from resnexus.acceleration.backends.contract import Precision
     from resnexus.architectures.network import FeatureNetwork, Network
@@ -19,13 +21,8 @@ def optimize(
         str | None, typer.Option(metavar="REWRITE", help="Explain one rewrite, or all the rewrites of a NETWORK.")
     ] = None,
     list_rewrites: Annotated[bool, typer.Option("--list", help="List the rewrites.")] = False,
-    features: Annotated[
-        str | None,
-        typer.Option(help="Feature maps instead of logits, separated by commas: 0 the stem's, 1 to 4 the stages'."),
-    ] = None,
-    output_stride: Annotated[
-        int | None, typer.Option(help="8 or 16: the last maps as large as at that stride, by dilation.")
-    ] = None,
+    features: Features = None,
+    output_stride: OutputStride = None,
     batch_sizes: Annotated[str, typer.Option(help="Batch sizes to plan for, separated by commas.")] = "1",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,

@@ -55,9 +55,14 @@ class Agreement:
         return self.max_rel <= tolerance
 
     @property
+    def worst_map(self) -> int | None:
+        """Number of the map that is furthest off by its own largest value; None for logits."""
+        return _worst(self.maps).index if self.maps else None
+
+    @property
     def subject(self) -> str:
         """What was compared, as a sentence begins: `"logits"`, or `"map 3"`, the worst one."""
-        return f"map {_worst(self.maps).index}" if self.maps else "logits"
+        return f"map {self.worst_map}" if self.maps else "logits"
 
 
 def agreement(reference: Tensor, other: Tensor) -> Agreement:
