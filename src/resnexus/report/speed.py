@@ -75,8 +75,8 @@ def how(bench: Bench) -> str:
     return (
         f"{settings.image_size}x{settings.image_size} pixels, {_what(settings)}{counted(settings.threads, 'thread')}, "
         f"weights from the formula of the golden logits. All engines and precisions of {networks} and batch size took "
-        f"turns in {counted(settings.rounds, 'round')}, one timed call in each after {_settling(settings.settle_s)}; a figure "
-        f"is the median, the range below it the tenth to ninetieth percentile. Images and "
+        f"turns in {counted(settings.rounds, 'round')}, one timed call in each after {_settling(settings.settle_s)}; a "
+        f"figure is the median, the range below it the tenth to ninetieth percentile. Images and "
         f"{'maps' if settings.out_indices else 'logits'} are contiguous float32 on the device.{peaks}"
     )
 
