@@ -94,7 +94,9 @@ def _sources(
 ) -> dict[str, Callable[[], AnyNetwork]]:
     """Return name -> what makes the network: one of the series is made only when its turn comes."""
     if isinstance(networks, Mapping):
-        return {name: partial(_given, name, network, settings) for name, network in networks.items()}
+        for name, network in networks.items():
+            _check_given(name, network, settings)
+        return {name: partial(_given, network) for name, network in networks.items()}
     settings.check_networks(networks)
     rows, stride = [architecture(name) for name in networks], settings.output_stride
     if settings.out_indices:
@@ -102,7 +104,11 @@ def _sources(
     return {row.name: partial(golden_network, row, output_stride=stride) for row in rows}
 
 
-def _given(name: str, network: AnyNetwork, settings: BenchSettings) -> AnyNetwork:
+def _given(network: AnyNetwork) -> AnyNetwork:
+    return network
+
+
+def _check_given(name: str, network: AnyNetwork, settings: BenchSettings) -> None:
     maps = network.out_indices if isinstance(network, FeatureNetwork) else ()
     strides = (settings.output_stride, network.architecture.reductions[-1])
     if maps != settings.out_indices or network.output_stride != next(filter(None, strides)):
@@ -111,7 +117,6 @@ def _given(name: str, network: AnyNetwork, settings: BenchSettings) -> AnyNetwor
             f"{network.output_stride}, the settings have out_indices={settings.out_indices} and output_stride="
             f"{settings.output_stride}"
         )
-    return network
 
 
 def _check_before(before: Bench | None, settings: BenchSettings, here: Environment) -> None:
