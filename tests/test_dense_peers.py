@@ -113,6 +113,27 @@ def test_transformers_rt_detr():
     assert detector(torch.randn(1, 3, 128, 128)).pred_boxes.shape == (1, 10, 4)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@torch.inference_mode()
+def test_a_user_of_transformers_auto_backbone(name):
+    """UperNet builds its backbone through AutoBackbone, whatever the library it comes from."""
+    transformers = pytest.importorskip("transformers")
+    maps = (1, 2, 3, 4)
+    backbone = transformers.TimmBackboneConfig(backbone=name, out_indices=maps)
+    auto = transformers.AutoBackbone.from_config(backbone).eval()
+    x = torch.randn(1, 3, 97, 128)
+    expected = ours_of(auto._backbone, name, out_indices=maps)(x)
+    assert all(torch.equal(found, wanted) for found, wanted in zip(auto(x).feature_maps, expected, strict=True))
+    narrow = {"hidden_size": 16, "auxiliary_channels": 16, "pool_scales": [1, 2], "num_labels": 5}
+    config = transformers.UperNetConfig(backbone_config=backbone, auxiliary_in_channels=expected[2].shape[1], **narrow)
+    model = transformers.UperNetForSemanticSegmentation(config).eval()
+    assert type(model.backbone) is type(auto)
+    model.backbone.load_state_dict(auto.state_dict())
+    assert model(x).logits.shape == (1, 5, 97, 128)
+    found = model.backbone(x).feature_maps
+    assert all(torch.equal(part, wanted) for part, wanted in zip(found, expected, strict=True))
+
+
 @torch.inference_mode()
 def test_a_getter_over_children_as_in_the_authors_rt_detr():
     """Its TimmModel wants names out of `feature_info` that are children, and runs them in order."""

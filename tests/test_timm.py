@@ -131,6 +131,28 @@ def test_a_saved_folder_is_the_same_network_in_timm(change, tmp_path, images):
     assert torch.equal(overlaid(images), network(images))
 
 
+def test_a_network_from_the_hub_is_the_same_in_timm(tmp_path, images, monkeypatch):
+    """The hub is a folder: what huggingface_hub has downloaded before, and no network."""
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--somebody--narrow"
+    network = create_model("Res2Net50_26w_4s", num_classes=5, **SHORT).eval()
+    save_pretrained(network, repository / "snapshots" / revision, preprocess=Preprocess(size=64, resize_short=73))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revision)
+    source, options = "hf-hub:somebody/narrow", {"pretrained": True, "cache_dir": tmp_path}
+    found = timm.create_model(source, **options).eval()
+    assert found.architecture == network.architecture
+    assert torch.equal(found(images), network(images))
+    assert found.pretrained_cfg["hf_hub_id"] == "somebody/narrow"
+    assert tuple(found.pretrained_cfg["input_size"]) == (3, 64, 64)
+    maps = timm.create_model(source, features_only=True, out_indices=(1, 4), **options).eval()(images)
+    same(maps, network.forward_intermediates(images, (1, 4), intermediates_only=True))
+    with pytest.raises(huggingface_hub.errors.LocalEntryNotFoundError, match="cannot find the requested files"):
+        timm.create_model("hf-hub:somebody/wide", **options)
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     save_pretrained(create_model("ResNeXt50_32x4d", **SHORT), tmp_path, preprocess=Preprocess())
     file = {"file": str(tmp_path / "model.safetensors")}

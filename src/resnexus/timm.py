@@ -94,9 +94,9 @@ class TimmNetwork(Network):
 
     @property
     def deviation(self) -> str:
-        """What makes it another function than its row's; empty if nothing does."""
+        """What makes it another function than its row's at its output stride; empty if nothing does."""
         pool = self.global_pool.pool_type
-        return super().deviation or ("" if pool == "avg" else f"global_pool={pool!r}")
+        return "" if pool == "avg" else f"global_pool={pool!r}"
 
     @property
     def head_hidden_size(self) -> int:

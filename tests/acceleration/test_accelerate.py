@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
 import resnexus
 from resnexus.acceleration.accelerate import accelerate
 from resnexus.acceleration.backends import contract
+from resnexus.acceleration.engine import BatchSizeWarning
 from resnexus.errors import ResnexusError
+from resnexus.parity.agreement import agreement, map_agreement
 
 
 @pytest.mark.parametrize(
@@ -52,13 +57,45 @@ def test_refusals(options, message, tiny, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_networks_with_logits(tiny):
-    with pytest.raises(ResnexusError, match=r"cannot accelerate FeatureNetwork: expected a network with logits"):
-        accelerate(resnexus.create_model(tiny.architecture, features_only=True))
-    with pytest.raises(ResnexusError, match=r"cannot accelerate str"):
+def test_only_networks_of_ours():
+    with pytest.raises(ResnexusError, match=r"cannot accelerate str: expected a network of ours"):
         accelerate("SE_ResNet18_vd")
-    with pytest.raises(ResnexusError, match=r"cannot accelerate tiny with output_stride=1"):
-        accelerate(resnexus.create_model(tiny.architecture, output_stride=1))
+    with pytest.raises(ResnexusError, match=r"cannot accelerate Linear"):
+        accelerate(torch.nn.Linear(3, 7))
+
+
+def test_maps_at_an_output_stride(random_network, smallest, tmp_path, monkeypatch):
+    monkeypatch.setattr("resnexus.acceleration.planning.search.first_round", lambda row, backends: [])
+    row = replace(smallest.architecture, depths=(1, 1))
+    options = {"features_only": True, "output_stride": 1, "num_classes": None}
+    network = random_network(row, dtype=torch.float32, out_indices=(2, 0), **options)
+    planning = {"image_size": (9, 13), "threads": 1, "cache_dir": tmp_path, "seconds": 0.0, "backends": "torch"}
+    engine = accelerate(network, batch_sizes=2, **planning)
+    assert engine.out_indices == (2, 0)
+    assert engine.feature_info == network.feature_info
+    images = torch.randn(3, 3, 9, 13)
+    with pytest.warns(BatchSizeWarning, match="a batch of 3 was not planned for"):
+        found = {count: engine(images[:count]) for count in (0, 2, 3)}
+    for count, maps in found.items():
+        with torch.inference_mode():
+            expected = network(images[:count])
+        assert [part.shape for part in maps] == [part.shape for part in expected]
+        assert count == 0 or map_agreement((2, 0), expected, maps).within(1e-5)
+    assert [part.index for part in engine.plans[2].agreement.maps] == [2, 0]
+    assert re.search(r"map [02], the worst of 2 maps, differs by \S+ of its largest, .* on 2 images", engine.explain())
+    again = accelerate(network, batch_sizes=2, **planning)
+    assert again.plans == engine.plans
+    only = accelerate(random_network(row, dtype=torch.float32, out_indices=(0,), **options), **planning)
+    assert "map 0, the only map, differs by" in only.explain()
+
+
+def test_logits_at_an_output_stride(random_network, smallest, tmp_path, monkeypatch):
+    monkeypatch.setattr("resnexus.acceleration.planning.search.first_round", lambda row, backends: [])
+    network = random_network(replace(smallest.architecture, depths=(1, 1)), dtype=torch.float32, output_stride=1)
+    options = {"image_size": 9, "threads": 1, "cache_dir": tmp_path, "seconds": 0.0, "backends": "torch"}
+    images = torch.randn(1, 3, 9, 9)
+    with torch.inference_mode():
+        assert agreement(network(images), accelerate(network, **options)(images)).within(1e-5)
 
 
 class _Said:

@@ -123,3 +123,16 @@ def test_siblings_agree_within_five_per_cent():
 def test_bad_image_size():
     with pytest.raises(ResnexusError, match="image_size=0: expected at least 1 pixel"):
         complexity("SE_ResNet18_vd", 0)
+
+
+@pytest.mark.parametrize(("maps", "stride"), [((0,), None), ((2, 1), None), ((1, 2, 3, 4), 8), ((-1,), 16)])
+def test_the_maps_of_a_name_cost_what_their_network_costs(maps, stride):
+    network = create_model("SE_ResNet18_vd", features_only=True, out_indices=maps, output_stride=stride)
+    expected = complexity(network, (97, 64))
+    assert complexity("SE_ResNet18_vd", (97, 64), out_indices=maps, output_stride=stride) == expected
+    assert expected.parameters == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_a_map_that_is_none_costs_an_error():
+    with pytest.raises(ResnexusError, match="expected maps from 0, the stem, to 4"):
+        complexity("SE_ResNet18_vd", out_indices=(5,))

@@ -37,6 +37,7 @@ def test_throughput_is_images_per_second_at_the_median():
         ("rounds_ms", (1.0, float("nan")), "a time of nan ms"),
         ("p10_ms", 9.0, "p10_ms=9.0, median_ms=8.0, p90_ms=10.0: expected no value below the one before it"),
         ("p90_ms", 7.0, "expected no value below the one before it"),
+        ("worst_map", 3, "worst_map=3: expected one of the maps"),
         ("batch_size", 0, "batch_size=0: expected a whole number of at least 1"),
         ("image_size", -1, "image_size=-1"),
         ("repeats", 0, "repeats=0"),

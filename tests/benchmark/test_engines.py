@@ -1,10 +1,11 @@
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 
 from resnexus import Architecture, ResnexusError, architecture, create_model
-from resnexus.acceleration.backends.contract import Job
+from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.benchmark.engines import ENGINES, engine, quick_engines
 from resnexus.benchmark.peers.openers import TIMM
 from resnexus.benchmark.subject import Subject
@@ -96,3 +97,21 @@ def test_obstacles():
 def test_a_missing_package_is_an_obstacle(monkeypatch):
     monkeypatch.setattr("resnexus.benchmark.engines.is_installed", lambda package: False)
     assert engine("openvino").obstacle("SENet154_vd", "cpu", "fp32") == "not installed: openvino"
+
+
+def test_engines_for_logits_alone_say_so(tmp_path):
+    for name in ("paddle", "timm", "timm_frozen", "tensorrt"):
+        assert (
+            engine(name).obstacle("ResNeXt50_32x4d", "cpu", "fp32", maps=True) == "returns no feature maps on cpu here"
+        )
+    assert engine("onnxruntime").obstacle("ResNeXt50_32x4d", "cuda", "fp32", maps=True) == (
+        "returns no feature maps on cuda here"
+    )
+    assert engine("eager").obstacle("ResNeXt50_32x4d", "cpu", "fp32", maps=True) == ""
+    row = replace(ROW, depths=(1, 1))
+    for number, options in enumerate(({"features_only": True}, {"output_stride": 1})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        network = create_model(row, **options).eval()
+        with pytest.raises(BackendError, match="opened here for logits at the row's own output stride alone"):
+            Subject(network, folder).classifier  # noqa: B018

@@ -183,3 +183,27 @@ def test_an_unknown_network_is_said_before_anything_is_measured(quick_peaks):
     with pytest.raises(ResnexusError, match="unknown"):
         next(run.run(["ResNet51"], SETTINGS))
     assert quick_peaks == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features_only": True, "out_indices": (1, 0)}, r"mine returns maps 1, 0 at output stride 1, the settings"),
+        ({}, r"mine returns logits at output stride 1, the settings have out_indices=\(0, 1\)"),
+    ],
+)
+def test_a_network_that_returns_something_else(options, message, quick_peaks):
+    network = create_model(ROW, **options).eval()
+    with pytest.raises(ResnexusError, match=message):
+        next(run.run({"mine": network}, replace(SETTINGS, out_indices=(0, 1))))
+
+
+def test_maps_of_ones_own_are_timed(quick_peaks):
+    settings = replace(SETTINGS, out_indices=(1, 0), precisions=("fp32",), batch_sizes=(2,), engines=("eager", "timm"))
+    network = create_model(ROW, features_only=True, out_indices=(1, 0)).eval()
+    *_, record = run.run({"mine": network}, settings)
+    (cell,) = record.cells
+    assert (cell.out_indices, cell.output_stride, cell.agreement) == ((1, 0), None, 0)
+    assert [(entry.engine, entry.reason) for entry in record.left_out] == [
+        ("timm", "returns no feature maps on cpu here")
+    ]

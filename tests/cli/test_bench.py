@@ -6,7 +6,10 @@ import os
 import pytest
 
 from resnexus.benchmark import run
+from resnexus.benchmark.cases import CASES
 from resnexus.benchmark.peaks import Peak
+from resnexus.cli.bench import _CASES
+from resnexus.errors import ResnexusError
 
 NAME = "SE_ResNet18_vd"
 
@@ -43,6 +46,43 @@ def test_json_has_the_environment_and_the_cells(bench, tmp_path):
     page = (tmp_path / "out" / "bench.md").read_text()
     assert f"| {NAME.replace('_', chr(92) + '_')} |" in page
     assert "GFLOP\n" not in page  # the baseline of penalties was not timed, so there is no section on them
+
+
+def test_feature_maps(bench, tmp_path):
+    done = bench("--precisions", "fp32", "--features", "4,1", "--output-stride", 8, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["settings"]["out_indices"], record["settings"]["output_stride"]) == ([4, 1], 8)
+    for cell in record["cells"]:
+        assert (cell["out_indices"], cell["output_stride"]) == ([4, 1], 8)
+        assert cell["worst_map"] in (1, 4)
+        assert cell["agreement"] < 1e-4
+    page = (tmp_path / "out" / "bench.md").read_text()
+    assert "32x32 pixels, feature maps 4, 1, output stride 8, 1 thread" in page
+    assert "Largest difference from the plain fp32 maps, each over its own largest value: eager 0.0e+00" in page
+    done = bench("--precisions", "fp32", "--features", "4")
+    assert done.returncode == 2
+    assert "out_indices 4,1 there, 4 here; output_stride 8 there, None here" in done.stderr
+
+
+def test_a_case_is_what_its_name_says(command, tmp_path, monkeypatch):
+    asked = []
+
+    def measured(models, settings, out, *, quiet):
+        asked.append((models, settings))
+        raise ResnexusError("not now")
+
+    monkeypatch.setattr("resnexus.cli.bench._measured", measured)
+    command("bench", "--case", "mlperf-detector", "--batch-sizes", "2", "--out", tmp_path / "out")
+    ((models, settings),) = asked
+    assert models == ["ResNeXt50_32x4d"]
+    assert (settings.out_indices, settings.image_size, settings.output_stride) == ((2, 3, 4), 800, None)
+    assert (settings.precisions, settings.batch_sizes) == (("fp32",), (2,))
+    assert {"openvino", "onnxruntime", "compile_max_autotune", "resnexus"} <= set(settings.engines)
+
+
+def test_the_help_names_every_case():
+    assert ", ".join(CASES) == _CASES
 
 
 def test_a_second_run_measures_only_what_is_missing(bench, tmp_path):
@@ -103,6 +143,11 @@ def test_the_engines_are_listed(command):
         (("--batch-sizes", "one"), "'one': expected whole numbers separated by commas"),
         (("--devices", "tpu"), "unknown device 'tpu'"),
         (("--rounds", "0"), "rounds=0"),
+        (("--features", "1,5"), "out_indices=(1, 5): expected maps from 0, the stem, to 4"),
+        (("--features", "-1"), "map -1: expected the number of a feature map"),
+        (("--output-stride", "6"), "output_stride=6: expected one of 4, 8, 16, 32"),
+        (("--case", "mlperf-detektor"), "unknown case 'mlperf-detektor': did you mean 'mlperf-detector'?"),
+        (("--case", "mlperf-detector", "--features", "1"), "--features has no effect with --case mlperf-detector"),
     ],
 )
 def test_a_mistake_is_one_sentence(command, options, message, tmp_path):

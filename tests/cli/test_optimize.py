@@ -43,6 +43,27 @@ def test_every_run_plans_the_same_weights(home, monkeypatch):
     assert isinstance(options["progress"], Shown)
 
 
+def test_maps_in_place_of_logits(home, monkeypatch):
+    given = []
+
+    class Explained:
+        def explain(self) -> str:
+            return "as fast as it gets"
+
+    monkeypatch.setattr(
+        module, "accelerate", lambda network, **options: given.append((network, options)) or Explained()
+    )
+    _optimize("SE_ResNet18_vd", "--features", "1,-1", "--output-stride", "16", "--image-size", "640")
+    _optimize("SE_ResNet18_vd", "--output-stride", "8")
+    (maps, options), (logits, _) = given
+    assert (maps.out_indices, maps.output_stride, options["image_size"]) == ((1, 4), 16, 640)
+    assert (logits.num_classes, logits.output_stride) == (1000, 8)
+    with pytest.raises(ResnexusError, match="--features and --output-stride have no effect without a network"):
+        CliRunner().invoke(app, ["optimize", "--list", "--features", "1"], catch_exceptions=False)
+    with pytest.raises(ResnexusError, match="expected maps from 0, the stem, to 4"):
+        CliRunner().invoke(app, ["optimize", "SE_ResNet18_vd", "--features", "5"], catch_exceptions=False)
+
+
 def test_clearing_says_how_much_is_gone(home):
     assert _optimize("--clear") == f"removed 0 MB of built networks, and all plans, from {home}/engines\n"
     cache = Cache()

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from resnexus import ResnexusError, architecture, create_model
 from resnexus.cli import app, main
 from resnexus.parity.golden import golden_network, golden_weights
+from resnexus.parity.maps import verify_maps
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import stored_shapes, to_timm
@@ -88,6 +89,25 @@ def test_fetch_convert_verify(tmp_path, mirror, typed):
     assert shown.count("same function") == 4
 
 
+def test_verify_of_feature_maps(typed, monkeypatch):
+    monkeypatch.setattr(verify_maps, "__kwdefaults__", {**verify_maps.__kwdefaults__, "image_sizes": [(97, 131)]})
+    code, shown = typed("verify", NAME, "--features", "1,4")
+    assert code == 0, shown
+    lines = shown.splitlines()
+    assert lines[0] == f"{NAME}, golden weights, against the original's recorded stages"
+    assert [line.split(":")[0].split() for line in lines[1:]] == [
+        ["97x131", dtype, "map", index] for dtype in ("float64", "float32") for index in "14"
+    ]
+    assert all(line.endswith(": same function") for line in lines[1:])
+    monkeypatch.setattr("resnexus.parity.maps._difference", lambda *_: 1.0)
+    code, shown = typed("verify", NAME, "--features", "1")
+    assert (code, shown.count("ANOTHER FUNCTION")) == (1, 2)
+    assert typed("verify", NAME, "--output-stride", "8") == (
+        2,
+        "--output-stride 8 has no effect without --features",
+    )
+
+
 def test_verify_of_a_file_that_the_original_has_no_answer_for(tmp_path, typed):
     baseline = create_model("ResNet50_vd", num_classes=3)
     torch.save(to_timm("ResNet50_vd", baseline.state_dict()), tmp_path / "trained.pth")
@@ -128,6 +148,25 @@ def test_an_onnx_file_of_batch_one_is_compared_with_its_weights(tmp_path, mirror
     for name, code, verdict in (("same.onnx", 0, "same function"), ("shifted.onnx", 1, "ANOTHER FUNCTION")):
         found, shown = typed("verify", name, "--weights", weights)
         assert (found, verdict in shown) == (code, True), shown
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_onnx_file_of_maps_is_compared_map_by_map(tmp_path, typed, smallest):
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    row = smallest.architecture
+    write_checkpoint(smallest.state_dict(), tmp_path / "w.safetensors", CheckpointRecord(architecture=row))
+    network = create_model(row, features_only=True, out_indices=(1, 0)).eval()
+    network.load_state_dict({name: smallest.state_dict()[name] for name in network.state_dict()})
+    torch.nn.init.ones_(network.stages[0][0].branch.conv2.norm.bias)
+    torch.onnx.export(network, (torch.zeros(1, 3, 9, 13),), tmp_path / "n.onnx", dynamo=True, verbose=False)
+    code, shown = typed("verify", "n.onnx", "--weights", "w.safetensors", "--features", "1,0")
+    assert code == 1, shown
+    changed, same = shown.splitlines()[-2:]
+    assert changed.startswith("  9x13  float32  map 1: ")
+    assert changed.endswith(" of the largest value, tolerance 1e-04: ANOTHER FUNCTION")
+    assert same.startswith("  9x13  float32  map 0: ")
+    assert same.endswith(": same function")
 
 
 @pytest.mark.parametrize(

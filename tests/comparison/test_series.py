@@ -78,5 +78,9 @@ def test_latencies_come_from_the_record_of_a_benchmark(tmp_path):
     write_json(replace(bench, cells=(cell("openvino"),)), tmp_path / "peers.json")
     with pytest.raises(ResnexusError, match="has no latencies of 'eager' or 'resnexus' at 224x224 pixels"):
         benched_series(tmp_path / "peers.json")
+    for options in ({"out_indices": (1, 2)}, {"output_stride": 8}):
+        write_json(replace(bench, settings=BenchSettings(**options)), tmp_path / "maps.json")
+        with pytest.raises(ResnexusError, match="is of feature maps or another output stride: expected one of logits"):
+            benched_series(tmp_path / "maps.json")
     with pytest.raises(ResnexusError, match="cannot read"):
         benched_series(tmp_path / "none.json")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from resnexus.errors import ResnexusError
-from resnexus.parity.agreement import FLOAT32_TOLERANCE, FLOAT64_TOLERANCE, agreement
+from resnexus.parity.agreement import FLOAT32_TOLERANCE, FLOAT64_TOLERANCE, agreement, map_agreement
 
 REFERENCE = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
 
@@ -78,3 +78,41 @@ def test_other_shapes_are_refused(first, second):
 def test_the_record_is_frozen():
     with pytest.raises(FrozenInstanceError):
         agreement(REFERENCE, REFERENCE).max_abs = 1
+
+
+def _maps():
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(2, 3, side, side, generator=generator) for side in (8, 4)]
+
+
+def test_every_map_is_judged_by_its_own_largest_value():
+    reference = _maps()
+    other = [part.clone() for part in reference]
+    other[0][1, 2, 3, 4] += 1e-3 * reference[0].abs().max()
+    other[1] *= 1 + 1e-2
+    found = map_agreement((1, 3), reference, other)
+    assert [part.index for part in found.maps] == [1, 3]
+    assert [part.max_rel for part in found.maps] == pytest.approx([1e-3, 1e-2], rel=1e-3)
+    assert (found.max_rel, found.max_abs) == (found.maps[1].max_rel, found.maps[1].max_abs)
+    assert found.cosine == found.maps[0].cosine < 1
+    assert found.top1 is None
+    assert found.subject == "map 3"
+    assert not found.within(5e-3)
+    assert agreement(REFERENCE, REFERENCE).subject == "logits"
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_map_with_nan_is_the_worst(side):
+    pair = [_maps(), _maps()]
+    pair[side][0][0, 0, 0, 0] = math.nan
+    found = map_agreement((0, 4), *pair)
+    assert found.subject == "map 0"
+    assert not found.within(math.inf)
+
+
+def test_maps_that_cannot_be_compared():
+    reference = _maps()
+    with pytest.raises(ResnexusError, match=r"cannot compare 2 maps with 1: expected those of numbers 1, 2 twice"):
+        map_agreement((1, 2), reference, reference[:1])
+    with pytest.raises(ResnexusError, match=r"cannot compare map 2 of \(2, 3, 4, 4\) with \(2, 3, 4, 3\)"):
+        map_agreement((1, 2), reference, [reference[0], reference[1][..., :3]])

@@ -80,3 +80,9 @@ def test_what_is_no_such_file(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"garbage")
     with pytest.raises(ResnexusError, match=r"a.onnx: ONNX Runtime cannot open it"):
         OnnxNetwork(tmp_path / "a.onnx")
+
+
+def test_a_file_of_other_outputs(tmp_path):
+    write(tmp_path / "a.onnx", 1)
+    with pytest.raises(ResnexusError, match=r"input and 3 outputs, one for each map; found inputs .* and 1 outputs"):
+        OnnxNetwork(tmp_path / "a.onnx", 3)

@@ -10,7 +10,7 @@ import resnexus
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
-from resnexus.parity.agreement import agreement
+from resnexus.parity.agreement import agreement, map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.table import REWRITES, applicable, explain, rewrite, rewritten
 
@@ -55,6 +55,15 @@ def _one_thread():
 # Odd at the stem, and odd and even at the second stage.
 def _images(height: int = 67, width: int = 45) -> torch.Tensor:
     return torch.randn(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if len(row.depths) > 1], ids=lambda row: row.name)
+def test_all_rewrites_together_keep_every_map_of_a_dilated_network(row, random_network):
+    maps, images = tuple(range(len(row.depths) + 1)), _images(19, 22)
+    network = random_network(row, features_only=True, num_classes=None, output_stride=row.reductions[0])
+    with torch.inference_mode():
+        found = map_agreement(maps, network(images), rewritten(network, applicable(row))(images))
+    assert found.within(TOLERANCE), found.subject
 
 
 def _check(network, changed, images) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict, Unpack, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import PRECISIONS, Job, Precision
-from resnexus.acceleration.engine import Engine
+from resnexus.acceleration.engine import Engine, FeatureEngine, engine_of
 from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.planner import Planner
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
 from resnexus.progress import Progress, Silent
@@ -24,8 +25,28 @@ DEVICES = ("cpu",)
 MOST_CALIBRATION_IMAGES = 300
 
 
+class _Options(TypedDict, total=False):
+    device: str
+    precision: Precision
+    batch_sizes: int | Sequence[int]
+    image_size: int | tuple[int, int]
+    threads: int | None
+    calibration: Tensor | Array | Iterable[Tensor | Array] | None
+    backends: str | Sequence[str] | None
+    cache_dir: str | Path | None
+    seconds: float
+    replan: bool
+    progress: Progress | None
+
+
+@overload
+def accelerate(model: Network, **options: Unpack[_Options]) -> Engine: ...
+@overload
+def accelerate(model: FeatureNetwork, **options: Unpack[_Options]) -> FeatureEngine: ...
+@overload
+def accelerate(model: Network | FeatureNetwork, **options: Unpack[_Options]) -> Engine | FeatureEngine: ...
 def accelerate(
-    model: Network,
+    model: Network | FeatureNetwork,
     *,
     device: str = "cpu",
     precision: Precision = "fp32",
@@ -38,14 +59,15 @@ def accelerate(
     seconds: float = 10.0,
     replan: bool = False,
     progress: Progress | None = None,
-) -> Engine:
+) -> Engine | FeatureEngine:
     """Return the fastest form of a network on this machine, checked against the network and never slower than it.
 
     The first time takes minutes: exact rewrites and back ends that make sense are built, checked and timed, and the
     choice is kept on disk. After that it takes a second or two.
 
     Args:
-        model: what to run, in any floating-point dtype; left as it is, and not followed when it changes later.
+        model: what to run, at any output stride, in any floating-point dtype; left as it is, and not followed when it
+            changes later.
         device: `"cpu"`.
         precision: `"fp32"`; `"bf16"`; or `"int8"`, which needs OpenVINO, NNCF and `calibration`.
         batch_sizes: the batch sizes to plan for, or a single one. Others work too, slower.
@@ -60,6 +82,10 @@ def accelerate(
         seconds: how long each of up to three rounds of timing takes, per batch size.
         replan: search even if there is a plan.
         progress: where to say every step that takes long; nowhere if None.
+
+    Returns:
+        An `Engine`, called on images for logits; for a network with `features_only`, a `FeatureEngine`, called for the
+        list of its maps.
 
     Raises:
         ResnexusError: a value outside what is stated above, a back end that is not installed or cannot do it, not
@@ -77,18 +103,22 @@ def accelerate(
         say=(progress or Silent()).say,
     )
     jobs = [replace(job, batch_size=size) for size in sizes]
-    return Engine(planner.open(jobs, replan=replan), model.num_classes or model.num_features)
+    return engine_of(model, planner.open(jobs, replan=replan))
 
 
 def _job(
-    model: Network, device: str, precision: Precision, image_size: int | tuple[int, int], threads: int | None
+    model: Network | FeatureNetwork,
+    device: str,
+    precision: Precision,
+    image_size: int | tuple[int, int],
+    threads: int | None,
 ) -> Job:
-    if not isinstance(model, Network):
+    if not isinstance(model, (Network, FeatureNetwork)):
         raise ResnexusError(
-            f"cannot accelerate {type(model).__name__}: expected a network with logits, as "
-            "create_model(name, pretrained=...) returns it"
+            f"cannot accelerate {type(model).__name__}: expected a network of ours, as create_model(name, "
+            "pretrained=...) returns it"
         )
-    if model.deviation:
+    if isinstance(model, Network) and model.deviation:
         raise ResnexusError(
             f"cannot accelerate {model.architecture.name} with {model.deviation}: leave that out, or use torch.compile"
         )

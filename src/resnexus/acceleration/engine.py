@@ -1,45 +1,43 @@
-"""A network that was opened for some batch sizes: call it on images, get logits."""
+"""A network that was opened for some batch sizes: call it on images, get logits or feature maps."""
 
 from __future__ import annotations
 
 import os
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NoReturn, final
 
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import Job, Runner
+from resnexus.acceleration.backends.contract import Job, Output, Runner, joined, mapped
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.plan import Plan
+from resnexus.architectures.features import FeatureInfo
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
+from resnexus.parity.agreement import Agreement
 
 
 class BatchSizeWarning(UserWarning):
     """A batch size that the engine was not planned for: correct, and slower than a planned one."""
 
 
-@final
-class Engine:
-    """Runs one network in its fastest form; safe to call from several threads, which then take turns.
-
-    It belongs to the process that opened it: a forked one opens its own.
+class AnyEngine:
+    """What engines for logits and for feature maps have in common.
 
     Args:
         opened: batch size -> the job, its plan and its runner.
-        classes: how many logits an image has.
 
     Attributes:
         plans: batch size -> what was chosen and measured, with the agreement with the plain network.
-        classes: how many logits an image has.
     """
 
-    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]], classes: int) -> None:
+    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]]) -> None:
         self.plans = {size: plan for size, (_, plan, _) in sorted(opened.items())}
-        self.classes = classes
         self._jobs = {size: job for size, (job, _, _) in opened.items()}
         self._runners = {size: runner for size, (_, _, runner) in opened.items()}
         self._shape = next(iter(self._jobs.values())).shape[1:]
@@ -52,46 +50,30 @@ class Engine:
         """The planned batch sizes, ascending."""
         return tuple(self.plans)
 
-    def __call__(self, images: Tensor | Array) -> Tensor:
-        """Compute logits.
-
-        A batch size that was not planned for runs as planned ones, one after another, the last one filled up with
-        zeros; the first such call of a size says so with a `BatchSizeWarning`.
-
-        Args:
-            images: (N, C, H, W) on the CPU, prepared as for the network; in any floating point, byte order and memory
-                layout, and left as they are.
-
-        Returns:
-            (N, classes) float32 on the CPU.
-
-        Raises:
-            ResnexusError: another shape, another device, whole numbers, not enough memory, or a process that was
-                forked from the one that opened the engine.
-        """
+    def _outputs(self, images: Tensor | Array, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        """Return each output for all images; `shapes` are those of an image in them, for a batch without any."""
         self._check_process()
         batch = as_images(images, self._shape)
         if len(batch) == 0:
-            return batch.new_zeros(0, self.classes)
+            return [batch.new_zeros(0, *shape) for shape in shapes]
         if len(batch) in self._runners:
-            return self._run(len(batch), batch)
+            return _listed(self._run(len(batch), batch))
         self._warn_once(len(batch))
         outputs = []
         for size, part in _parts(batch, self.batch_sizes):
-            filled = torch.cat([part, part.new_zeros(size - len(part), *self._shape)]) if len(part) < size else part
-            outputs.append(self._run(size, filled)[: len(part)])
-        return torch.cat(outputs)
+            count = len(part)
+            filled = torch.cat([part, part.new_zeros(size - count, *self._shape)]) if count < size else part
+            output = self._run(size, filled)
+            outputs.append(mapped(partial(torch.narrow, dim=0, start=0, length=count), output))
+        return _listed(joined(outputs))
 
     def explain(self) -> str:
         """Return in words what runs each batch size, how fast, and how close to the plain network."""
         lines = []
         for size, plan in self.plans.items():
-            found = plan.agreement
             lines.append(
                 f"batch {size}: {plan.candidate}; {plan.median_ms:.2f} ms against {plan.plain_ms:.2f} ms of the plain "
-                f"network when planned (ratio {plan.ratio:.3f}); logits differ by {found.max_rel:.1e} of the largest, "
-                f"smallest cosine {found.cosine:.6f}, same class for {_share(found.top1)} of "
-                f"{plan.images} image{'' if plan.images == 1 else 's'}"
+                f"network when planned (ratio {plan.ratio:.3f}); {_agreement(plan.agreement, plan.images)}"
             )
         return "\n".join(lines)
 
@@ -106,7 +88,7 @@ class Engine:
             "accelerate in each process, which takes a second or two once there is a plan"
         )
 
-    def _run(self, size: int, batch: Tensor) -> Tensor:
+    def _run(self, size: int, batch: Tensor) -> Output:
         with self._lock, memory_errors(self._jobs[size]):
             return self._runners[size](batch)
 
@@ -128,8 +110,112 @@ class Engine:
             f"a batch of {size} was not planned for and runs as batches of "
             f"{', '.join(map(str, self.batch_sizes))}: slower than it could be; give batch_sizes=({size},) to plan it",
             BatchSizeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
+
+
+@final
+class Engine(AnyEngine):
+    """Runs one network in its fastest form; safe to call from several threads, which then take turns.
+
+    It belongs to the process that opened it: a forked one opens its own.
+
+    Args:
+        opened: batch size -> the job, its plan and its runner.
+        classes: how many logits an image has.
+
+    Attributes:
+        plans: batch size -> what was chosen and measured, with the agreement with the plain network.
+        classes: how many logits an image has.
+    """
+
+    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]], classes: int) -> None:
+        super().__init__(opened)
+        self.classes = classes
+
+    def __call__(self, images: Tensor | Array) -> Tensor:
+        """Compute logits.
+
+        A batch size that was not planned for runs as planned ones, one after another, the last one filled up with
+        zeros; the first such call of a size says so with a `BatchSizeWarning`.
+
+        Args:
+            images: (N, C, H, W) on the CPU, prepared as for the network; in any floating point, byte order and memory
+                layout, and left as they are.
+
+        Returns:
+            (N, classes) float32 on the CPU.
+
+        Raises:
+            ResnexusError: another shape, another device, whole numbers, not enough memory, or a process that was
+                forked from the one that opened the engine.
+        """
+        (logits,) = self._outputs(images, [(self.classes,)])
+        return logits
+
+
+@final
+class FeatureEngine(AnyEngine):
+    """Runs one feature network in its fastest form; shared by threads and bound to its process as an `Engine`.
+
+    Args:
+        opened: batch size -> the job, its plan and its runner.
+        feature_info: of the network.
+        out_indices: of the network.
+
+    Attributes:
+        plans: batch size -> what was chosen and measured, with the agreement of every map with the plain network's.
+        feature_info: the maps that are returned, in that order.
+        out_indices: their numbers.
+    """
+
+    def __init__(
+        self, opened: Mapping[int, tuple[Job, Plan, Runner]], feature_info: FeatureInfo, out_indices: Sequence[int]
+    ) -> None:
+        super().__init__(opened)
+        self.feature_info, self.out_indices = feature_info, tuple(out_indices)
+
+    def __call__(self, images: Tensor | Array) -> list[Tensor]:
+        """Compute feature maps; other batch sizes, and what is accepted and refused, as for an `Engine`.
+
+        Args:
+            images: (N, C, H, W) on the CPU, prepared as for the network.
+
+        Returns:
+            Per map, (N, channels, H / reduction, W / reduction), rounded up, contiguous float32 on the CPU.
+        """
+        height, width = self._shape[1:]
+        shapes = [
+            (part.num_chs, -(-height // part.reduction), -(-width // part.reduction)) for part in self.feature_info
+        ]
+        return self._outputs(images, shapes)
+
+
+def engine_of(
+    network: Network | FeatureNetwork, opened: Mapping[int, tuple[Job, Plan, Runner]]
+) -> Engine | FeatureEngine:
+    """Return the engine for a network: one for logits, or one for its feature maps."""
+    if isinstance(network, FeatureNetwork):
+        return FeatureEngine(opened, network.feature_info, network.out_indices)
+    return Engine(opened, network.num_classes or network.num_features)
+
+
+def _listed(output: Output) -> list[Tensor]:
+    return [output] if isinstance(output, Tensor) else output
+
+
+def _agreement(found: Agreement, images: int) -> str:
+    count = f"{images} image{'' if images == 1 else 's'}"
+    if found.top1 is None:
+        maps = "the only map" if len(found.maps) == 1 else f"the worst of {len(found.maps)} maps"
+        return (
+            f"{found.subject}, {maps}, differs by {found.max_rel:.1e} of its largest, smallest cosine "
+            f"{found.cosine:.6f}, on {count}"
+        )
+    return (
+        f"logits differ by {found.max_rel:.1e} of the largest, smallest cosine {found.cosine:.6f}, same class for "
+        f"{_share(found.top1)} of {count}"
+    )
 
 
 def _share(fraction: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,7 @@ def complexity(
     num_classes: int = 1000,
     in_chans: int = 3,
     output_stride: int | None = None,
+    out_indices: Sequence[int] | None = None,
 ) -> Complexity:
     """Count what a network costs; nothing is built and nothing is run.
 
@@ -98,13 +99,19 @@ def complexity(
         num_classes: outputs of the last layer, 0 for none.
         in_chans: channels of the image.
         output_stride: image pixels per pixel of the last map; the row's own if None.
+        out_indices: of a name or row, feature maps instead of logits: what comes behind the last of them is not run.
 
     Raises:
-        ResnexusError: unknown name, an image size that is not positive, or an output stride that the row has not.
+        ResnexusError: unknown name, an image size that is not positive, or an output stride or a map that the row has
+            not.
     """
     if isinstance(model, (str, Architecture)):
         row = architecture(model)
         stages = len(row.depths)
+        if out_indices is not None:
+            from resnexus.architectures.features import resolved_indices
+
+            stages, num_classes = max(resolved_indices(out_indices, stages + 1)), 0
     else:
         row, in_chans, stages = model.architecture, model.in_chans, len(model.stages)
         output_stride = model.output_stride

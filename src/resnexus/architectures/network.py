@@ -131,8 +131,8 @@ class Network(NotScriptable):
 
     @property
     def deviation(self) -> str:
-        """What makes it another function than its row's, as `"output_stride=8"`; empty if nothing does."""
-        return "" if self.output_stride == self.architecture.reductions[-1] else f"output_stride={self.output_stride}"
+        """What makes it another function than its row's at its output stride, in words; empty if nothing does."""
+        return ""
 
     @property
     def head_hidden_size(self) -> int:

@@ -10,6 +10,7 @@ import torch
 
 from resnexus.acceleration.backends.contract import PRECISIONS
 from resnexus.acceleration.backends.registry import BACKENDS
+from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import ENGINES, quick_engines
 from resnexus.benchmark.environment import Environment
@@ -35,6 +36,8 @@ class BenchSettings:
         batch_sizes: images per call.
         engines: names of `engines.ENGINES`.
         image_size: pixels on a side.
+        out_indices: the feature maps that networks return; empty for logits.
+        output_stride: of the networks; None for the rows' own.
         rounds: in how many rounds all take turns; each has one timed call in a round.
         threads: CPU threads of every engine.
         plan_backends: the back ends that our own engine considers; None for all that are installed.
@@ -50,6 +53,8 @@ class BenchSettings:
     batch_sizes: tuple[int, ...] = (1, 8)
     engines: tuple[str, ...] = field(default_factory=quick_engines)
     image_size: int = 224
+    out_indices: tuple[int, ...] = ()
+    output_stride: int | None = None
     rounds: int = 10
     threads: int = field(default_factory=lambda: check_threads(None))
     plan_backends: tuple[str, ...] | None = None
@@ -65,10 +70,24 @@ class BenchSettings:
         for size in self.batch_sizes:
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ResnexusError(f"batch size {size!r}: expected a whole number of at least 1")
+        for index in self.out_indices:
+            if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+                raise ResnexusError(f"map {index!r}: expected the number of a feature map, 0 for the stem's")
+        if self.output_stride is not None:
+            whole(output_stride=self.output_stride)
         whole(image_size=self.image_size, rounds=self.rounds, threads=self.threads, together=self.together)
         not_negative(plan_seconds=self.plan_seconds, settle_s=self.settle_s)
         if not (self.devices and self.precisions and self.batch_sizes and self.engines):
             raise ResnexusError("nothing to time: name a device, a precision, a batch size and an engine at least")
+
+    def check_networks(self, names: Iterable[str]) -> None:
+        """Check that networks have the feature maps and the output stride.
+
+        Raises:
+            ResnexusError: an unknown name, or one that has them not.
+        """
+        for name in names:
+            complexity(name, output_stride=self.output_stride, out_indices=self.out_indices or None)
 
     def check_here(self) -> None:
         """Check that this machine can do it: a record may come from another one.

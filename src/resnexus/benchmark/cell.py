@@ -31,9 +31,12 @@ class Cell:
         p10_ms: the tenth percentile.
         p90_ms: the ninetieth percentile.
         repeats: timed calls.
-        agreement: largest difference from the plain fp32 network's logits over the largest of them, on the same
-            images; None if it was not measured.
-        cosine: smallest cosine between an image's logits and those of the plain fp32 network, or None.
+        agreement: largest difference from the plain fp32 network's logits, or its worst map, over the largest value,
+            on the same images; None if it was not measured.
+        cosine: smallest cosine between an image's logits, or maps, and those of the plain fp32 network, or None.
+        out_indices: the feature maps that it returns; empty for logits.
+        output_stride: of the network; None for the row's own.
+        worst_map: of feature maps, the one that `agreement` is of, each judged by its own largest value.
         plan: what our engine chose to run, in words; None for the others.
         rounds_ms: every timed call, in the order of the rounds; cells of one network, device and batch size that
             were timed together can be divided call by call. Empty if not kept.
@@ -52,6 +55,9 @@ class Cell:
     repeats: int
     agreement: float | None = None
     cosine: float | None = None
+    out_indices: tuple[int, ...] = ()
+    output_stride: int | None = None
+    worst_map: int | None = None
     plan: str | None = None
     rounds_ms: tuple[float, ...] = ()
     throughput_img_s: float = field(init=False)
@@ -62,6 +68,8 @@ class Cell:
             if not 0 < milliseconds < float("inf"):
                 raise ResnexusError(f"a time of {milliseconds} ms: expected more than 0")
         rising(p10_ms=self.p10_ms, median_ms=self.median_ms, p90_ms=self.p90_ms)
+        if self.worst_map is not None and self.worst_map not in self.out_indices:
+            raise ResnexusError(f"worst_map={self.worst_map}: expected one of the maps {self.out_indices}")
         if self.agreement is not None:
             not_negative(agreement=self.agreement)
         if self.cosine is not None and not abs(self.cosine) <= 1 + _ROUNDING:

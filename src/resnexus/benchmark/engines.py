@@ -31,6 +31,7 @@ class EngineRow:
         packages: what must be installed.
         quick: whether it opens a network in seconds; those that compile for minutes run only if asked for.
         networks: names of the architectures it can run; None for every one.
+        maps: devices on which it returns feature maps; on others it is opened for logits alone.
         open: returns what runs the subject's network; raises BackendError if it cannot.
     """
 
@@ -40,10 +41,20 @@ class EngineRow:
     packages: tuple[str, ...] = ()
     quick: bool = True
     networks: Mapping[str, str] | None = None
+    maps: tuple[str, ...] = ("cpu", "cuda")
     open: Callable[[Subject, Job], Runner]
 
-    def obstacle(self, architecture: str, device: str, precision: str) -> str:
-        """Return why it cannot run an architecture in some precision on some device, or nothing if it can."""
+    def obstacle(self, architecture: str, device: str, precision: str, *, maps: bool = False) -> str:
+        """Return why it cannot run an architecture in some precision on some device, or nothing if it can.
+
+        Args:
+            architecture: its name.
+            device: `"cpu"` or `"cuda"`.
+            precision: e.g. `"fp32"`.
+            maps: whether feature maps are wanted, not logits.
+        """
+        if maps and device not in self.maps:
+            return f"returns no feature maps on {device} here"
         if precision not in self.precisions.get(device, ()):
             return f"does not run {precision} on {device}"
         if self.networks is not None and architecture not in self.networks:
@@ -113,6 +124,7 @@ _ROWS = (
         what="ONNX Runtime, every graph optimisation; CUDA graphs on a GPU",
         precisions={"cpu": ("fp32",), "cuda": onnxruntime_gpu.PRECISIONS["CUDAExecutionProvider"]},
         packages=("onnxruntime", "onnx", "onnxscript"),
+        maps=("cpu",),
         open=openers.onnxruntime,
     ),
     EngineRow(
@@ -121,6 +133,7 @@ _ROWS = (
         precisions={"cuda": onnxruntime_gpu.PRECISIONS["TensorrtExecutionProvider"]},
         packages=("onnxruntime", "onnx", "onnxscript", "tensorrt"),
         quick=False,
+        maps=(),
         open=partial(openers.onnxruntime_on_gpu, "TensorrtExecutionProvider"),
     ),
     EngineRow(
@@ -135,6 +148,7 @@ _ROWS = (
         what="Paddle Inference with oneDNN",
         precisions={"cpu": ("fp32", "bf16")},
         packages=("paddlepaddle",),
+        maps=(),
         open=openers.paddle,
     ),
     EngineRow(
@@ -143,6 +157,7 @@ _ROWS = (
         precisions=_TORCH,
         packages=("timm",),
         networks=openers.TIMM,
+        maps=(),
         open=partial(openers.timm, None),
     ),
     EngineRow(
@@ -152,6 +167,7 @@ _ROWS = (
         packages=("timm",),
         quick=False,
         networks=openers.TIMM,
+        maps=(),
         open=partial(openers.timm, openers.FROZEN),
     ),
     EngineRow(

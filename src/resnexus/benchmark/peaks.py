@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,16 +140,25 @@ def _seconds(call: Callable[[], object], wait: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def floor_ms(model: str | Architecture, found: Peak, batch_size: int, image_size: int) -> float | None:
+def floor_ms(
+    model: str | Architecture,
+    found: Peak,
+    batch_size: int,
+    image_size: int,
+    *,
+    output_stride: int | None = None,
+    out_indices: Sequence[int] | None = None,
+) -> float | None:
     """Return the milliseconds that no way to run a network layer by layer without saving multiply-adds goes below.
 
     The largest of three: its operations at the peak of a matrix product; its weights and images once through memory
-    at the speed of a copy; one call. None if the peak was not measured.
+    at the speed of a copy; one call. None if the peak was not measured. Output stride and maps are those of
+    `complexity`.
     """
     if found.tflops is None:
         return None
     row = architecture(model)
-    cost = complexity(row, image_size=image_size)
+    cost = complexity(row, image_size=image_size, output_stride=output_stride, out_indices=out_indices)
     operations = 2 * cost.macs * batch_size / (found.tflops * 1e12)
     numbers = cost.parameters + 3 * image_size**2 * batch_size
     moved = numbers * _BYTES[found.precision] / (found.gbytes_s * 1e9)

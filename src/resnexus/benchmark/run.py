@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import Job, Precision, Runner
+from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
 from resnexus.acceleration.engine import Engine
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.judge import Referee, probe_images
 from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.benchmark.bench import Bench, BenchSettings, Group, LeftOut, groups, steps
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine
@@ -30,16 +30,18 @@ from resnexus.benchmark.peaks import Peak, peak
 from resnexus.benchmark.subject import Subject
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
-from resnexus.parity.golden import golden_network
+from resnexus.parity.golden import golden_features, golden_network
 from resnexus.progress import Advance, Progress, Silent
 
 CALIBRATION_IMAGES = 16
+
+AnyNetwork = Network | FeatureNetwork
 
 _log = logging.getLogger("resnexus")
 
 
 def run(
-    networks: Sequence[str] | Mapping[str, Network],
+    networks: Sequence[str] | Mapping[str, AnyNetwork],
     settings: BenchSettings,
     *,
     before: Bench | None = None,
@@ -52,7 +54,7 @@ def run(
 
     Args:
         networks: names of networks, which get weights from a formula; or name -> network, of any channels and
-            classes, which is left as it is.
+            classes, which is left as it is and returns what the settings say.
         settings: what is timed, and how.
         before: a record to go on with; what it has is not timed again.
         with_peaks: measure first what the machine itself can do, for the floor under every latency.
@@ -65,7 +67,7 @@ def run(
             other settings or in another environment; names what differs.
     """
     progress = Silent() if progress is None else progress
-    sources = _sources(networks)
+    sources = _sources(networks, settings)
     settings.check_here()
     here = environment()
     _check_before(before, settings, here)
@@ -87,15 +89,34 @@ def run(
                     yield record
 
 
-def _sources(networks: Sequence[str] | Mapping[str, Network]) -> dict[str, Callable[[], Network]]:
+def _sources(
+    networks: Sequence[str] | Mapping[str, AnyNetwork], settings: BenchSettings
+) -> dict[str, Callable[[], AnyNetwork]]:
     """Return name -> what makes the network: one of the series is made only when its turn comes."""
     if isinstance(networks, Mapping):
+        for name, network in networks.items():
+            _check_given(name, network, settings)
         return {name: partial(_given, network) for name, network in networks.items()}
-    return {row.name: partial(golden_network, row) for row in map(architecture, networks)}
+    settings.check_networks(networks)
+    rows, stride = [architecture(name) for name in networks], settings.output_stride
+    if settings.out_indices:
+        return {row.name: partial(golden_features, row, settings.out_indices, stride) for row in rows}
+    return {row.name: partial(golden_network, row, output_stride=stride) for row in rows}
 
 
-def _given(network: Network) -> Network:
+def _given(network: AnyNetwork) -> AnyNetwork:
     return network
+
+
+def _check_given(name: str, network: AnyNetwork, settings: BenchSettings) -> None:
+    maps = network.out_indices if isinstance(network, FeatureNetwork) else ()
+    strides = (settings.output_stride, network.architecture.reductions[-1])
+    if maps != settings.out_indices or network.output_stride != next(filter(None, strides)):
+        raise ResnexusError(
+            f"{name} returns {'maps ' + ', '.join(map(str, maps)) if maps else 'logits'} at output stride "
+            f"{network.output_stride}, the settings have out_indices={settings.out_indices} and output_stride="
+            f"{settings.output_stride}"
+        )
 
 
 def _check_before(before: Bench | None, settings: BenchSettings, here: Environment) -> None:
@@ -116,7 +137,7 @@ def _peaks(settings: BenchSettings, progress: Progress) -> tuple[Peak, ...]:
 
 @contextmanager
 def _subjects(
-    sources: Mapping[str, Callable[[], Network]],
+    sources: Mapping[str, Callable[[], AnyNetwork]],
     settings: BenchSettings,
     cache_dir: Path | None,
     say: Callable[[str], None],
@@ -139,7 +160,7 @@ def _subjects(
         yield subjects
 
 
-def _calibration(network: Network, settings: BenchSettings) -> Tensor | None:
+def _calibration(network: AnyNetwork, settings: BenchSettings) -> Tensor | None:
     if "int8" not in settings.precisions:
         return None
     size = (settings.image_size, settings.image_size)
@@ -193,7 +214,8 @@ class _Timed:
         referee = Referee(subject.network, job, subject.calibration if precision == "int8" else None)
         found, missing = [], []
         for name in self.settings.engines:
-            reason = engine(name).obstacle(subject.network.architecture.name, self.group.device, precision)
+            architecture_name, maps = subject.network.architecture.name, bool(self.settings.out_indices)
+            reason = engine(name).obstacle(architecture_name, self.group.device, precision, maps=maps)
             if not reason:
                 self.say(f"  opening {name} in {precision}")
                 try:
@@ -221,7 +243,7 @@ class _Timed:
         device = self.group.device
         if device == "cpu":
             return runner
-        return lambda images: runner(images.to(device)).cpu()
+        return lambda images: mapped(Tensor.cpu, runner(images.to(device)))
 
     def _images(self, model: str) -> Tensor:
         return probe_images(self._job(model, "fp32")).to(self.group.device)
@@ -253,6 +275,9 @@ class _Timed:
             repeats=len(milliseconds),
             agreement=entry.agreement.max_rel,
             cosine=entry.agreement.cosine,
+            out_indices=self.settings.out_indices,
+            output_stride=self.settings.output_stride,
+            worst_map=entry.agreement.worst_map,
             plan=str(entry.runner.plans[size].candidate) if isinstance(entry.runner, Engine) else None,
             rounds_ms=tuple(milliseconds),
         )

@@ -8,9 +8,10 @@ from typing import final
 
 from torch import Tensor
 
+from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.cache import Cache
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 
 
 @final
@@ -34,7 +35,7 @@ class Subject:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | FeatureNetwork,
         scratch: Path,
         *,
         calibration: Tensor | None = None,
@@ -49,3 +50,15 @@ class Subject:
         self.network = self.builder.network
         self.planned = Path(scratch, "planned")
         self.planned.mkdir()
+
+    @property
+    def classifier(self) -> Network:
+        """The network, for engines that are opened for the logits of a row alone.
+
+        Raises:
+            BackendError: it returns feature maps, or is dilated.
+        """
+        network = self.network
+        if not isinstance(network, Network) or network.output_stride != network.architecture.reductions[-1]:
+            raise BackendError("it is opened here for logits at the row's own output stride alone")
+        return network

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnexus.cli.features import Features, OutputStride
+
 if TYPE_CHECKING:
     from resnexus.benchmark.bench import Bench, BenchSettings
+    from resnexus.benchmark.cases import Case
 
 _COMMA = "separated by commas"
+_CASES = "mlperf-detector, detectors-640, detectors-800"
+
+_Models = Annotated[
+    str | None,
+    typer.Option(help=f"Networks, {_COMMA}; quick: one of each kind, at 50 layers; all: all 28.  [default: quick]"),
+]
+_Case = Annotated[
+    str | None, typer.Option(help=f"A benchmark with a name, instead of networks, maps and image size: {_CASES}.")
+]
+_Engines = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Engines, {_COMMA}; quick: those that open a network in seconds; all: also those that compile.  "
+        "[default: quick]"
+    ),
+]
 
 
 def bench(
-    models: Annotated[
-        str, typer.Option(help=f"Networks, {_COMMA}; quick: one of each kind, at 50 layers; all: all 28.")
-    ] = "quick",
+    models: _Models = None,
+    case: _Case = None,
+    features: Features = None,
+    output_stride: OutputStride = None,
     devices: Annotated[str, typer.Option(help=f"Devices, {_COMMA}: cpu, cuda.")] = "cpu",
-    precisions: Annotated[str, typer.Option(help=f"Precisions, {_COMMA}: fp32, bf16, fp16, int8.")] = "fp32,bf16",
-    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes, {_COMMA}.")] = "1,8",
-    engines: Annotated[
-        str,
-        typer.Option(
-            help=f"Engines, {_COMMA}; quick: those that open a network in seconds; all: also those that compile."
-        ),
-    ] = "quick",
+    precisions: Annotated[
+        str | None, typer.Option(help=f"Precisions, {_COMMA}: fp32, bf16, fp16, int8.  [default: fp32,bf16]")
+    ] = None,
+    batch_sizes: Annotated[str | None, typer.Option(help=f"Batch sizes, {_COMMA}.  [default: 1,8]")] = None,
+    engines: _Engines = None,
     rounds: Annotated[int, typer.Option(help="Rounds in which the engines take turns.")] = 10,
-    image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
+    image_size: Annotated[int | None, typer.Option(help="Pixels on a side.  [default: 224]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
     plan_backends: Annotated[
         str | None, typer.Option(help=f"What our own engine may use, {_COMMA}; all that is installed if left out.")
@@ -41,8 +59,8 @@ def bench(
 ) -> None:
     """Time networks in PyTorch, its compilers, other libraries and our engine, all doing the same, in turns.
 
-    Every engine's logits are compared with the plain network's before it is timed. A network that OUT already holds,
-    with the same settings on the same machine, is not timed again.
+    Every engine's logits, or every map, are compared with the plain network's before it is timed. A network that OUT
+    already holds, with the same settings on the same machine, is not timed again.
     """
     if list_engines:
         _list_engines()
@@ -52,18 +70,23 @@ def bench(
     from resnexus.machine import check_threads
     from resnexus.records import to_json
 
+    given = {"models": models, "features": features, "output-stride": output_stride, "image-size": image_size}
+    named = _case(case, given)
     settings = BenchSettings(
         devices=tuple(names(devices)),
-        precisions=tuple(names(precisions)),
-        batch_sizes=tuple(numbers(batch_sizes)),
-        engines=_engines(engines),
-        image_size=image_size,
+        precisions=named.precisions if precisions is None else tuple(names(precisions)),
+        batch_sizes=named.batch_sizes if batch_sizes is None else tuple(numbers(batch_sizes)),
+        engines=named.engines if engines is None else _engines(engines),
+        image_size=named.image_size if image_size is None else image_size,
+        out_indices=named.out_indices if features is None else tuple(numbers(features)),
+        output_stride=output_stride,
         rounds=rounds,
         threads=check_threads(threads),
         plan_backends=None if plan_backends is None else tuple(names(plan_backends)),
         plan_seconds=plan_seconds,
     )
-    record, was_there = _measured(_models(models), settings, out, quiet=json_output)
+    measured = list(named.models) if models is None else _models(models)
+    record, was_there = _measured(measured, settings, out, quiet=json_output)
     if json_output:
         print(to_json(record))
         return
@@ -74,6 +97,28 @@ def bench(
         print(f"{out / 'bench.json'} has all of this already: nothing was measured")
     else:
         print(f"wrote {out / 'bench.json'} and {out / 'bench.md'}")
+
+
+def _case(name: str | None, given: Mapping[str, object]) -> Case:
+    """Return what is timed where nothing else is said: that of a name, or the usual."""
+    from resnexus.benchmark.cases import Case, case
+    from resnexus.errors import ResnexusError
+
+    if name is None:
+        return Case(
+            name="",
+            what="",
+            models=tuple(_models("quick")),
+            out_indices=(),
+            image_size=224,
+            precisions=("fp32", "bf16"),
+            batch_sizes=(1, 8),
+            engines=_engines("quick"),
+        )
+    for option, value in given.items():
+        if value is not None:
+            raise ResnexusError(f"--{option} has no effect with --case {name}, which says it: leave one of the two out")
+    return case(name)
 
 
 def _models(text: str) -> list[str]:
@@ -108,6 +153,7 @@ def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: b
         )
     before = read_json(Bench, path) if path.exists() else None
     settings.check_here()
+    settings.check_networks(models)
     check_writable(out)
     for record in run(models, settings, before=before, progress=Silent() if quiet else Shown(), title="bench"):
         write_json(record, path)

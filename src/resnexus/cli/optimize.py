@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from resnexus.cli.features import Features, OutputStride
+
+if TYPE_CHECKING:
+    from resnexus.acceleration.backends.contract import Precision
+    from resnexus.architectures.network import FeatureNetwork, Network
 
 
 def optimize(
@@ -15,6 +21,8 @@ def optimize(
         str | None, typer.Option(metavar="REWRITE", help="Explain one rewrite, or all the rewrites of a NETWORK.")
     ] = None,
     list_rewrites: Annotated[bool, typer.Option("--list", help="List the rewrites.")] = False,
+    features: Features = None,
+    output_stride: OutputStride = None,
     batch_sizes: Annotated[str, typer.Option(help="Batch sizes to plan for, separated by commas.")] = "1",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
@@ -32,6 +40,8 @@ def optimize(
     """
     from resnexus.errors import ResnexusError
 
+    if network is None and (features is not None or output_stride is not None):
+        raise ResnexusError("--features and --output-stride have no effect without a network")
     if (network is not None) + (explain is not None) + list_rewrites + clear != 1:
         raise ResnexusError("give one of: a network, --explain REWRITE, --list, --clear")
     if clear:
@@ -43,12 +53,18 @@ def optimize(
     from resnexus.acceleration.accelerate import accelerate
     from resnexus.architectures.catalog import architecture
     from resnexus.cli.compare import numbers
-    from resnexus.parity.golden import golden_network
+    from resnexus.parity.golden import golden_features, golden_network
     from resnexus.progress import Shown
 
+    row = architecture(network)
+    # The same weights every time: what is built is found again.
+    if features is None:
+        model: Network | FeatureNetwork = golden_network(row, output_stride=output_stride)
+    else:
+        model = golden_features(row, numbers(features), output_stride)
     engine = accelerate(
-        golden_network(architecture(network)),  # the same weights every time: what is built is found again
-        precision=precision,  # type: ignore[arg-type]  # checked by accelerate
+        model,
+        precision=cast("Precision", precision),  # checked by accelerate
         batch_sizes=numbers(batch_sizes),
         image_size=image_size,
         threads=threads,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from resnexus.cli.features import Features, OutputStride
+
 if TYPE_CHECKING:
+    from resnexus.architectures.network import FeatureNetwork, Network
     from resnexus.architectures.spec import Architecture
-    from resnexus.parity.agreement import Agreement
     from resnexus.parity.verify import Check
 
 _FAILED = 1
@@ -23,15 +25,18 @@ def verify(
     architecture: Annotated[
         str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
     ] = None,
+    features: Features = None,
+    output_stride: OutputStride = None,
 ) -> None:
     """Check a network against the original's recorded logits and stages, and name the mistake if one is known.
 
     A file of weights is identified, and its network checked. An ONNX file is compared with our network and the same
-    weights.
+    weights. With --features, every map is checked on its own.
 
     Exit code 0: the same function, or a file of sound weights for a network that the original has not. 1: another
     function than the original's. 2: it cannot be checked.
     """
+    from resnexus.cli.compare import numbers
     from resnexus.errors import ResnexusError
     from resnexus.weights.convert import SUFFIXES
 
@@ -44,32 +49,59 @@ def verify(
         )
     if architecture is not None and suffix not in (*SUFFIXES, ".onnx"):
         raise ResnexusError(f"--architecture {architecture} has no effect on {subject!r}: it is for a file of weights")
+    if output_stride is not None and features is None:
+        raise ResnexusError(f"--output-stride {output_stride} has no effect without --features")
+    maps = None if features is None else _Maps(numbers(features), output_stride)
     if weights is not None:
-        passed = _verify_onnx(subject, weights, architecture)
+        passed = _verify_onnx(subject, weights, architecture, maps)
     elif suffix in SUFFIXES:
-        passed = _verify_file(Path(subject), architecture)
+        passed = _verify_file(Path(subject), architecture, maps)
     else:
-        passed = _verify_network(subject)
+        passed = _verify_network(subject, maps)
     if not passed:
         raise typer.Exit(_FAILED)
 
 
-def _verify_network(model: str | Architecture) -> bool:
+class _Maps(NamedTuple):
+    out_indices: list[int]
+    output_stride: int | None
+
+
+def _verify_network(model: str | Architecture, maps: _Maps | None) -> bool:
     import torch
 
     from resnexus.parity.verify import verify as check
 
+    if maps is not None:
+        return _verify_maps(model, maps)
     checks = [result for dtype in (torch.float64, torch.float32) for result in check(model, dtype=dtype)]
     name = model if isinstance(model, str) else model.name
     print(f"{name}, golden weights, against the original's recorded output")
     for result in checks:
         size = f"{result.image_size[0]}x{result.image_size[1]}"
-        print(f"  {size:8} {result.dtype}  {_outcome(result.agreement, result.tolerance)}")
+        print(f"  {size:8} {result.dtype}  {_outcome(result.agreement.max_rel, result.tolerance)}")
         _explain(result)
     return all(result.passed for result in checks)
 
 
-def _verify_file(path: Path, architecture: str | None) -> bool:
+def _verify_maps(model: str | Architecture, maps: _Maps) -> bool:
+    import torch
+
+    from resnexus.parity.maps import verify_maps
+
+    checks = [result for dtype in (torch.float64, torch.float32) for result in verify_maps(model, *maps, dtype=dtype)]
+    name = model if isinstance(model, str) else model.name
+    dilated = "" if maps.output_stride is None else f", output stride {maps.output_stride}"
+    print(f"{name}{dilated}, golden weights, against the original's recorded stages")
+    for result in checks:
+        size = f"{result.image_size[0]}x{result.image_size[1]}"
+        outcome = f"tolerance {result.tolerance:.0e}: {_VERDICTS[result.passed]}"
+        difference = f"differs by {result.difference:.1e} of its spread"
+        print(f"  {size:8} {result.dtype}  map {result.index}: {difference}, {outcome}")
+    return all(result.passed for result in checks)
+
+
+def _verify_file(path: Path, architecture: str | None, maps: _Maps | None) -> bool:
     import torch
 
     from resnexus.errors import ResnexusError, printable
@@ -85,31 +117,43 @@ def _verify_file(path: Path, architecture: str | None) -> bool:
     print(f"{shown}: {len(state)} entries, every name and shape fits, all finite\n")
     missing = unrecorded(found.architecture)
     if missing is None:
-        return _verify_network(found.architecture)
+        return _verify_network(found.architecture, maps)
     print(f"{'ANOTHER FUNCTION' if missing.other_function else 'nothing to compare with'}: {printable(missing.reason)}")
     return not missing.other_function
 
 
-def _verify_onnx(subject: str, weights: Path, architecture: str | None) -> bool:
+def _verify_onnx(subject: str, weights: Path, architecture: str | None, maps: _Maps | None) -> bool:
     from resnexus.errors import printable
     from resnexus.models import create_model
-    from resnexus.parity.agreement import FLOAT32_TOLERANCE
+    from resnexus.parity.agreement import FLOAT32_TOLERANCE, MapAgreement
     from resnexus.parity.forms import OnnxNetwork, compare_forms
     from resnexus.weights.convert import load_state, ours
 
-    form = OnnxNetwork(subject)
+    form = OnnxNetwork(subject, 1 if maps is None else len(maps.out_indices))
     found, state = ours(load_state(weights), architecture)
-    network = create_model(found.architecture, num_classes=found.num_classes, in_chans=found.in_chans).eval()
-    network.load_state_dict(state)
-    agreement = compare_forms(network, form)
-    print(f"{form.path} against {printable(found.architecture.name)} with the weights of {printable(weights)}")
-    print(f"  {form.image_size[0]}x{form.image_size[1]}  float32  {_outcome(agreement, FLOAT32_TOLERANCE)}")
+    row, channels = found.architecture, found.in_chans
+    network: Network | FeatureNetwork
+    if maps is None:
+        network = create_model(row, num_classes=found.num_classes, in_chans=channels)
+    else:
+        indices, stride = maps
+        network = create_model(row, features_only=True, out_indices=indices, in_chans=channels, output_stride=stride)
+    network.load_state_dict({name: state[name] for name in network.state_dict()})
+    agreement = compare_forms(network.eval(), form)
+    print(f"{form.path} against {printable(row.name)} with the weights of {printable(weights)}")
+    for part in agreement.maps or (agreement,):
+        what = f"map {part.index}: " if isinstance(part, MapAgreement) else ""
+        outcome = _outcome(part.max_rel, FLOAT32_TOLERANCE, "value" if what else "logit")
+        print(f"  {form.image_size[0]}x{form.image_size[1]}  float32  {what}{outcome}")
     return agreement.within(FLOAT32_TOLERANCE)
 
 
-def _outcome(agreement: Agreement, tolerance: float) -> str:
-    verdict = "same function" if agreement.within(tolerance) else "ANOTHER FUNCTION"
-    return f"largest difference {agreement.max_rel:.1e} of the largest logit, tolerance {tolerance:.0e}: {verdict}"
+_VERDICTS = {True: "same function", False: "ANOTHER FUNCTION"}
+
+
+def _outcome(difference: float, tolerance: float, of: str = "logit") -> str:
+    verdict = _VERDICTS[difference <= tolerance]
+    return f"largest difference {difference:.1e} of the largest {of}, tolerance {tolerance:.0e}: {verdict}"
 
 
 def _explain(check: Check) -> None:

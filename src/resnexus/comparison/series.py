@@ -56,6 +56,9 @@ def benched_series(path: Path) -> tuple[Cell, ...]:
     there = replace(record.environment, date=here.date, threads=here.threads)
     if there != here:
         raise ResnexusError(f"{path} was measured on another machine or with other versions: run resnexus bench here")
+    settings = record.settings
+    if settings.out_indices or settings.output_stride is not None:
+        raise ResnexusError(f"{path} is of feature maps or another output stride: expected one of logits")
     wanted = [cell for cell in record.cells if cell.engine in ("eager", OURS) and cell.image_size == IMAGE_SIZE]
     if not wanted:
         raise ResnexusError(f"{path} has no latencies of 'eager' or {OURS!r} at {IMAGE_SIZE}x{IMAGE_SIZE} pixels")

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError, printable
 from resnexus.packages import required
-from resnexus.parity.agreement import Agreement, agreement
+from resnexus.parity.agreement import Agreement, agreement, map_agreement
 from resnexus.parity.golden import golden_images
 
 
@@ -20,7 +20,9 @@ class OnnxNetwork:
     """An ONNX file, run by ONNX Runtime on the CPU.
 
     Args:
-        path: the file; it has one input, (N, C, H, W) images, and one output, (N, classes) logits.
+        path: the file; it has one input, (N, C, H, W) images, and one output, (N, classes) logits, or one for each
+            feature map.
+        outputs: how many it has.
 
     Attributes:
         image_size: (height, width) that the file is fixed to, 224 for a side that is free.
@@ -30,15 +32,16 @@ class OnnxNetwork:
         ResnexusError: no such file, one that ONNX Runtime refuses, other inputs or outputs, or no ONNX Runtime.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], outputs: int = 1) -> None:
         self.path = printable(os.fspath(path))
         self._session = _session(Path(path))
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4:
+        inputs, found = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(found) != outputs or len(inputs[0].shape) != 4:
             shapes = ", ".join(str(item.shape) for item in inputs)
+            wanted = "one output" if outputs == 1 else f"{outputs} outputs, one for each map"
             raise ResnexusError(
-                f"{self.path}: expected one (N, C, H, W) input and one output; found inputs {shapes} and "
-                f"{len(outputs)} outputs"
+                f"{self.path}: expected one (N, C, H, W) input and {wanted}; found inputs {shapes} and "
+                f"{len(found)} outputs"
             )
         self._input = inputs[0].name
         batch, _, *sides = inputs[0].shape
@@ -47,7 +50,15 @@ class OnnxNetwork:
         self.image_size = (height, width)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 images -> (N, classes) logits.
+        """(N, C, H, W) float32 images -> (N, classes) logits, the first output.
+
+        Raises:
+            ResnexusError: the file is made for other images.
+        """
+        return self.outputs(images)[0]
+
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """(N, C, H, W) float32 images -> every output.
 
         Where the file is fixed to a number of images, it gets so many at a time; N is a multiple of that.
 
@@ -55,22 +66,23 @@ class OnnxNetwork:
             ResnexusError: the file is made for other images.
         """
         size = self.batch_size or len(images)
-        return torch.cat([self._run(images[start : start + size]) for start in range(0, len(images), size)])
+        parts = [self._run(images[start : start + size]) for start in range(0, len(images), size)]
+        return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
 
-    def _run(self, images: Tensor) -> Tensor:
+    def _run(self, images: Tensor) -> list[Tensor]:
         refusals = required("onnxruntime").capi.onnxruntime_pybind11_state
         try:
-            (logits,) = self._session.run(None, {self._input: images.numpy()})
+            outputs = self._session.run(None, {self._input: images.numpy()})
         except (refusals.InvalidArgument, refusals.Fail, refusals.RuntimeException) as error:
             reason = printable(" ".join(str(error).split()))[:300]
             raise ResnexusError(
                 f"{self.path}: it does not take {tuple(images.shape)} float32 images: {reason}"
             ) from error
-        return torch.from_numpy(logits)
+        return [torch.from_numpy(output) for output in outputs]
 
 
 @torch.inference_mode()
-def compare_forms(network: Network, form: OnnxNetwork) -> Agreement:
+def compare_forms(network: Network | FeatureNetwork, form: OnnxNetwork) -> Agreement:
     """Compare a network with another form of it, on the golden images, in float32.
 
     There are two images; a form that is fixed to more gets them in turn, so that every place of its batch is compared.
@@ -83,6 +95,8 @@ def compare_forms(network: Network, form: OnnxNetwork) -> Agreement:
     images = images[:, [channel % 3 for channel in range(network.in_chans)]]
     size = form.batch_size or len(images)
     images = images.repeat(-(-size // len(images)), 1, 1, 1)[: max(size, len(images))]
+    if isinstance(network, FeatureNetwork):
+        return map_agreement(network.out_indices, network(images), form.outputs(images))
     return agreement(network(images), form(images))
 
 

@@ -7,7 +7,7 @@ weights and inputs are the same everywhere and need not be stored.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.architectures.spec import Architecture
 from resnexus.errors import ResnexusError
 from resnexus.weights.layouts import PADDLE
@@ -55,19 +55,46 @@ def golden(name: str, image_size: tuple[int, int] = (224, 224)) -> Golden:
         return Golden(arrays[f"logits_{key}"], tuple(arrays[f"stage{stage}_{key}"] for stage in range(4)))
 
 
-def golden_network(row: Architecture, dtype: torch.dtype = torch.float32) -> Network:
+def golden_network(row: Architecture, dtype: torch.dtype = torch.float32, output_stride: int | None = None) -> Network:
     """Return a network with the golden weights, in evaluation mode, on the CPU.
 
     They are the same on every machine, and activations and logits of ordinary size at every depth, so that agreement
     means something; any row can have them, of which the 24 networks of the series have golden logits.
     """
+    with torch.device("meta"):
+        network = Network(row, output_stride=output_stride)
+    network.load_state_dict(_golden_state(row, dtype), assign=True)
+    return network.eval()
+
+
+def golden_features(
+    row: Architecture,
+    out_indices: Sequence[int] | None = None,
+    output_stride: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> FeatureNetwork:
+    """Return a network of feature maps with the golden weights, in evaluation mode, on the CPU.
+
+    Args:
+        row: of the network.
+        out_indices: as for `FeatureNetwork`.
+        output_stride: as for `FeatureNetwork`.
+        dtype: of the weights.
+
+    Raises:
+        ResnexusError: no such map or output stride.
+    """
+    with torch.device("meta"):
+        network = FeatureNetwork(row, out_indices, output_stride=output_stride)
+    state = _golden_state(row, dtype)
+    network.load_state_dict({name: state[name] for name in network.state_dict()}, assign=True)
+    return network.eval()
+
+
+def _golden_state(row: Architecture, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     weights = golden_weights(stored_shapes(PADDLE, row))
     state = from_layout(PADDLE, row, {name: torch.from_numpy(array) for name, array in weights.items()})
-    with torch.device("meta"):
-        network = Network(row)
-    cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
-    network.load_state_dict(cast, assign=True)
-    return network.eval()
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
 
 
 def golden_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, Array]:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from typing import Any
 
 from resnexus.architectures.complexity import complexity
-from resnexus.benchmark.bench import SETTLE_S, Bench
+from resnexus.benchmark.bench import SETTLE_S, Bench, BenchSettings
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import Environment
@@ -72,12 +73,19 @@ def how(bench: Bench) -> str:
     peaks = f" Peaks: {listed(_peak(found) for found in bench.peaks)}." if bench.peaks else ""
     networks = "a network" if settings.together == 1 else f"{settings.together} networks"
     return (
-        f"{settings.image_size}x{settings.image_size} pixels, {counted(settings.threads, 'thread')}, weights from the "
-        f"formula of the golden logits. All engines and precisions of {networks} and batch size took turns in "
-        f"{counted(settings.rounds, 'round')}, one timed call in each after {_settling(settings.settle_s)}; a figure "
-        f"is the median, the range below it the tenth to ninetieth percentile. Images and logits are contiguous "
-        f"float32 on the device.{peaks}"
+        f"{settings.image_size}x{settings.image_size} pixels, {_what(settings)}{counted(settings.threads, 'thread')}, "
+        f"weights from the formula of the golden logits. All engines and precisions of {networks} and batch size took "
+        f"turns in {counted(settings.rounds, 'round')}, one timed call in each after {_settling(settings.settle_s)}; a "
+        f"figure is the median, the range below it the tenth to ninetieth percentile. Images and "
+        f"{'maps' if settings.out_indices else 'logits'} are contiguous float32 on the device.{peaks}"
     )
+
+
+def _what(settings: BenchSettings) -> str:
+    """Return what is not said of logits at the rows' own output strides, with a comma behind each."""
+    stride = "" if settings.output_stride is None else f"output stride {settings.output_stride}, "
+    numbers = ", ".join(map(str, settings.out_indices))
+    return (f"feature maps {numbers}, " if numbers else "") + stride
 
 
 def _settling(seconds: float) -> str:
@@ -148,10 +156,15 @@ def _against(cells: Sequence[Cell], ours: Cell | None, precision: str) -> Entry:
 def _over_floor(bench: Bench, cells: Sequence[Cell]) -> Entry:
     fastest = min(cells, key=lambda cell: cell.median_ms)
     peaks = [peak for peak in bench.peaks if (peak.device, peak.precision) == (fastest.device, fastest.precision)]
-    floors = [floor_ms(fastest.model, peak, fastest.batch_size, fastest.image_size) for peak in peaks]
+    size = (fastest.batch_size, fastest.image_size)
+    floors = [floor_ms(fastest.model, peak, *size, **_returned(fastest)) for peak in peaks]
     if not floors or floors[0] is None:
         return missing()
     return Entry(text=number(fastest.median_ms / floors[0], 2), detail=fastest.engine)
+
+
+def _returned(cell: Cell) -> dict[str, Any]:
+    return {"output_stride": cell.output_stride, "out_indices": cell.out_indices or None}
 
 
 def _agreement(cells: Sequence[Cell]) -> str:
@@ -162,7 +175,14 @@ def _agreement(cells: Sequence[Cell]) -> str:
             worst[cell.engine] = max(worst.get(cell.engine, 0.0), cell.agreement)
             cosines[cell.engine] = min(cosines.get(cell.engine, 1.0), cell.cosine)
     figures = listed(f"{name} {worst[name]:.1e} (cosine {cosines[name]:.5f})" for name in worst)
-    return f"Largest difference from the plain fp32 logits, over the largest of them: {figures}."
+    if not any(cell.out_indices for cell in cells):
+        return f"Largest difference from the plain fp32 logits, over the largest of them: {figures}."
+    maps = Counter(cell.worst_map for cell in cells if cell.worst_map is not None)
+    worst_of = listed(f"map {index} ({counted(times, 'time')})" for index, times in maps.most_common())
+    return (
+        f"Largest difference from the plain fp32 maps, each over its own largest value: {figures}. The worst: "
+        f"{worst_of}."
+    )
 
 
 def _plans(cells: Sequence[Cell]) -> list[str]:
@@ -229,7 +249,8 @@ def penalties(cells: Iterable[Cell], *, against: str | None = None) -> dict[tupl
         against: the engine that runs the baseline; the one that runs the network if None.
     """
     per_gflop = {
-        (cell.model, cell.engine): cell.median_ms / complexity(cell.model, image_size=cell.image_size).gflops
+        (cell.model, cell.engine): cell.median_ms
+        / complexity(cell.model, image_size=cell.image_size, **_returned(cell)).gflops
         for cell in cells
     }
     return {

@@ -15,7 +15,7 @@ from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.architectures.stage import set_grad_checkpointing
 from resnexus.errors import ResnexusError
 
-AnyNetwork = TypeVar("AnyNetwork", Network, FeatureNetwork)
+AnyNetwork = TypeVar("AnyNetwork", bound=Network | FeatureNetwork)
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -51,7 +51,8 @@ def fold_batch_norm(network: AnyNetwork) -> AnyNetwork:
     """
     folded = copy_for_inference(network)
     replace_modules(folded, ConvNorm, _fold)
-    return folded.eval()
+    folded.eval()
+    return folded
 
 
 def conv_from(weight: Tensor, bias: Tensor | None, like: nn.Conv2d, *, groups: int = 1) -> nn.Conv2d:

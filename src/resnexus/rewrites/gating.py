@@ -68,7 +68,8 @@ def gate_before_projection(network: AnyNetwork) -> AnyNetwork:
         )
     rewritten = fold_batch_norm(network)
     replace_modules(rewritten, ResidualBlock, _pregated)
-    return rewritten.eval()
+    rewritten.eval()
+    return rewritten
 
 
 def _pregated(block: ResidualBlock) -> PregatedBlock:

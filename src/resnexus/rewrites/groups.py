@@ -39,7 +39,8 @@ def pack_groups(network: AnyNetwork, width: int) -> AnyNetwork:
         raise ResnexusError(f"{network.architecture.name} has no grouped convolution to pack: groups=1")
     packed = fold_batch_norm(network)
     replace_modules(packed, nn.Conv2d, partial(_pack, width=width))
-    return packed.eval()
+    packed.eval()
+    return packed
 
 
 def _pack(conv: nn.Conv2d, width: int) -> nn.Conv2d:

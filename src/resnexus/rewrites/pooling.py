@@ -54,7 +54,8 @@ def pool_into_projection(network: AnyNetwork) -> AnyNetwork:
         )
     rewritten = fold_batch_norm(network)
     replace_modules(rewritten, ProjectionShortcut, _join)
-    return rewritten.eval()
+    rewritten.eval()
+    return rewritten
 
 
 def _join(shortcut: ProjectionShortcut) -> nn.Module:

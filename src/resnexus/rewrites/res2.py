@@ -113,7 +113,8 @@ def _rewrite(
             branch = CascadeBranch.of(branch)
         if isinstance(branch, CascadeBranch):
             block.branch = change(branch)
-    return rewritten.eval()
+    rewritten.eval()
+    return rewritten
 
 
 def _separate_entries(branch: CascadeBranch) -> CascadeBranch:

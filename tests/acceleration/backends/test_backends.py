@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
 
 from resnexus.acceleration.backends import contract
 from resnexus.acceleration.backends.contract import BackendError, Candidate, Job
 from resnexus.acceleration.backends.memory import OutOfMemoryError, memory_errors
 from resnexus.acceleration.backends.registry import BACKENDS, backend, usable_backends
 from resnexus.errors import ResnexusError
+from resnexus.parity.agreement import map_agreement
+from resnexus.rewrites.folding import fold_batch_norm
 
 OPTIONAL = {"openvino", "onnxruntime", "onnx", "onnxscript", "nncf"}
 
@@ -79,6 +83,31 @@ def test_candidates_read_as_sentences():
     candidate = Candidate("openvino", ("fold_batch_norm", "pack_groups_16"), {"parts": "2"})
     assert str(candidate) == "openvino(parts=2) on fold_batch_norm + pack_groups_16"
     assert str(Candidate("torch", (), {"mode": "plain"})) == "torch(mode=plain) on the network as it is"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("torch", {"mode": "eager"}), ("openvino", {"parts": "2"}), ("onnxruntime", {})],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_maps_of_every_library(name, options, random_network, smallest, tmp_path):
+    pytest.importorskip(name, reason=f"{name} is optional: pip install 'resnexus[export]'")
+    row = replace(smallest.architecture, depths=(1, 1), shortcut="pool")
+    maps = {"features_only": True, "out_indices": (2, 0), "output_stride": 1, "num_classes": None}
+    network = fold_batch_norm(random_network(row, dtype=torch.float32, **maps))
+    job, entry, images = Job(batch_size=2, image_size=(9, 13)), backend(name), torch.randn(2, 3, 9, 13)
+    entry.build(network, job, options, tmp_path, None)
+    runner = entry.load(tmp_path, job, options)
+    found = runner(images)
+    with torch.inference_mode():
+        assert map_agreement((2, 0), network(images), found).within(1e-5)
+    assert all(part.is_contiguous() and part.dtype == torch.float32 for part in found)
+    kept = [part.clone() for part in found]
+    runner(-images)
+    assert all(torch.equal(part, before) for part, before in zip(found, kept, strict=True))  # they are the caller's own
+    if "parts" in options:
+        whole = entry.load(tmp_path, job, {})(images)
+        assert map_agreement((2, 0), kept, whole).within(1e-5)
 
 
 def test_importing_loads_nothing_optional():

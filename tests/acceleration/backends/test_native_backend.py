@@ -17,7 +17,7 @@ from resnexus.acceleration.lowering.lower import lower
 from resnexus.acceleration.native import compiler, placement
 from resnexus.acceleration.native.calls import KernelCalls
 from resnexus.architectures.network import Network
-from resnexus.parity.agreement import agreement
+from resnexus.parity.agreement import agreement, map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection, has_gated_projection
 from resnexus.rewrites.table import rewritten
@@ -140,6 +140,47 @@ def test_threads_with_a_part_of_the_batch_each_do_not_change_a_bit(threads, size
         part = _run(network, images[:each], tmp_path / f"{kind} 1")
         expected = torch.cat([part(some.contiguous()) for some in images.split(each)])
         assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "maps", "stride"),
+    [
+        ("basic", (3, 1), 8),
+        ("gated, deep stem", (0, 1, 2, 3), 16),
+        ("groups of 8 and 16, vd", (3, 1), 4),
+        ("res2, 8 parts, vd", (0, 1, 2, 3), 8),
+        ("res2, authors", (3,), 4),
+        ("groups of 64", (0,), 16),
+    ],
+)
+def test_maps_and_dilation(kind, maps, stride, random_network, tmp_path, monkeypatch):
+    network = _maps_of(random_network, kind, maps, stride)
+    images = _images(3, 3, 33, 47)
+    with torch.inference_mode():
+        expected = network(images)
+    found = _run(network, images, tmp_path / "whole")(images)
+    assert map_agreement(maps, expected, found).within(TOLERANCE)
+    monkeypatch.setattr(placement, "passes", lambda program, job: [2] * len(program.body))
+    again = _run(network, images, tmp_path / "passes")(images)
+    assert map_agreement(maps, expected, again).within(TOLERANCE)
+    assert all(part.is_contiguous() for part in found + again)
+
+
+def test_maps_of_images_on_threads_of_their_own(random_network, tmp_path):
+    network = _maps_of(random_network, "res2, gated", (2, 0), 4)
+    images = _images(2, 3, 33, 47)
+    one = _run(network, images[:1], tmp_path / "one")
+    both = _run(network, images, tmp_path / "both", threads=2)(images)
+    expected = zip(one(images[:1]), one(images[1:].contiguous()), strict=True)
+    assert all(torch.equal(torch.cat(parts), found) for parts, found in zip(expected, both, strict=True))
+
+
+def _maps_of(random_network, kind, maps, stride):
+    block, fields = KINDS[kind]
+    fields = {"stem_width": 16, **_SHAPES[block], **fields, "depths": (1, 1, 2)}
+    row = resnexus.Architecture(name="tiny", block=block, **fields)
+    options = {"features_only": True, "out_indices": maps, "output_stride": stride, "num_classes": None}
+    return random_network(row, dtype=torch.float32, **options)
 
 
 def test_other_channels_and_classes(random_network, tmp_path):

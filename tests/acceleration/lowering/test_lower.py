@@ -10,6 +10,7 @@ from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.lowering.interpreter import interpret
 from resnexus.acceleration.lowering.lower import lower
 from resnexus.acceleration.lowering.operations import Conv, Lowered, Move, Pool, Value, reads
+from resnexus.parity.agreement import map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection
 from resnexus.rewrites.table import rewritten
@@ -34,8 +35,8 @@ KINDS: dict[str, dict[str, Any]] = {
 GATED = [kind for kind, fields in KINDS.items() if "se_reduction" in fields and fields["block"] != "basic"]
 
 
-def _network(random_network, kind: str, **options: Any):
-    fields = {"depths": (1, 1), "stem_width": 8, **KINDS[kind]}
+def _network(random_network, kind: str, depths: tuple[int, ...] = (), **options: Any):
+    fields = {"depths": (1, 1), "stem_width": 8, **KINDS[kind], **({"depths": depths} if depths else {})}
     return random_network(resnexus.Architecture(name="tiny", **fields), **options)
 
 
@@ -92,7 +93,29 @@ def test_values_have_names_of_their_own_and_are_written_once_before_they_are_rea
             assert not parts & written.setdefault(operation.out.value, set()), operation
             written[operation.out.value] |= parts
         assert all(len(parts) == len(value.parts) for value, parts in written.items())
-    assert program.sections[-1].result is program.logits
+    assert (program.sections[-1].result,) == program.outputs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("maps", [(0, 1, 2, 3), (3, 1), (0,)])
+def test_maps_and_dilation(kind, maps, random_network):
+    options = {"features_only": True, "out_indices": maps, "num_classes": None}
+    for stride in (1, 2) if KINDS[kind].get("stem") == "small" else (4, 8):
+        network = _network(random_network, kind, depths=(1, 1, 2), output_stride=stride, **options)
+        program = lower(fold_batch_norm(network))
+        for shape in ((2, 3, 33, 47), (1, 3, 5, 2)):
+            images = _images(*shape)
+            with torch.inference_mode():
+                found = map_agreement(maps, network(images), interpret(program, images))
+            assert found.within(1e-12), (stride, shape, found.subject)
+    assert program.has_head is False
+    assert len(program.sections) == 1 + max(maps)
+
+
+def test_only_the_stem(random_network):
+    network = _network(random_network, "basic", features_only=True, out_indices=(0,), num_classes=None)
+    (stem,) = lower(fold_batch_norm(network)).sections
+    assert not [operation for operation in stem.operations if isinstance(operation, Pool)]
 
 
 def test_a_res2_block_neither_splits_nor_joins(random_network):

@@ -11,6 +11,7 @@ import ctypes
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from resnexus.acceleration.native import program
 from resnexus.acceleration.native.calls import KernelCalls
 from resnexus.acceleration.native.memory import Memories
 from resnexus.acceleration.native.placement import place
-from resnexus.parity.agreement import agreement
+from resnexus.parity.agreement import agreement, map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection, has_gated_projection
 
@@ -36,12 +37,19 @@ ROWS = (
     {"block": "res2", "width": 14, "scale": 3, "out_width": 64, "cascade": "authors", "se_reduction": 4},
     {**_WIDE, "se_reduction": 16, "depths": (1,)},
 )
+# Dilated: a layer of it is several, on copies of every other pixel.
+MAPS: dict[str, Any] = {"features_only": True, "out_indices": (3, 0, 2), "output_stride": 4}
+NETWORKS = (
+    *((fields, {"num_classes": 7}) for fields in ROWS),
+    ({"block": "res2", "width": 14, "scale": 3, "out_width": 64, "depths": (1, 1, 2), **_VD}, MAPS),
+    ({"block": "bottleneck", "groups": 8, "width": 4, "out_width": 64, "depths": (1, 1, 2)}, MAPS),
+)
 SIZES = ((1, 33, 47), (2, 64, 64), (4, 28, 28))
 
 
-def _alone(calls, images, logits) -> Memories:
+def _alone(calls, images) -> Memories:
     """Give every buffer a memory of its own."""
-    everything = [images, *(value for call in calls for value in call.activations()), logits]
+    everything = [images, *(value for call in calls for value in call.activations())]
     buffers = list(dict.fromkeys(value.buffer for value in everything))
     return Memories(tuple(buffer.floats for buffer in buffers), {buffer: i for i, buffer in enumerate(buffers)})
 
@@ -62,20 +70,22 @@ def main() -> None:
     program.share, program.allocate = _alone, _allocate
     kernels, threads = Path(sys.argv[1]), [int(argument) for argument in sys.argv[2:]] or [1]
     torch.manual_seed(0)
-    for fields in ROWS:
+    for fields, options in NETWORKS:
         row = resnexus.Architecture(**{"name": "tiny", "depths": (1, 1), "stem_width": 16, **fields})
-        network = resnexus.create_model(row, num_classes=7).eval()
+        network = resnexus.create_model(row, **options).eval()
         rewrite = gate_before_projection if has_gated_projection(row) else fold_batch_norm
         for size, height, width in SIZES:
             images = torch.randn(size, 3, height, width)
             calls = KernelCalls()
-            ends = place(lower(rewrite(network)), Job(batch_size=size, image_size=(height, width)), calls)
+            placed = place(lower(rewrite(network)), Job(batch_size=size, image_size=(height, width)), calls)
             with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-                program.write_program(calls.calls, *ends, Path(folder))
+                program.write_program(calls, placed, Path(folder))
                 expected = network(images)
                 for count in threads:
-                    logits = program.Program(Path(folder), kernels, count)(images)
-                    assert agreement(expected, logits).within(1e-5), (row, size, height, width, count)
+                    found = program.Program(Path(folder), kernels, count)(images)
+                    maps = options.get("out_indices")
+                    agreed = map_agreement(maps, expected, found) if maps else agreement(expected, found)
+                    assert agreed.within(1e-5), (row, size, height, width, count)
         print(row.block, sorted({call.kind for call in calls.calls}), flush=True)
     print("all ran")
 

@@ -20,7 +20,7 @@ from resnexus.records import read_json
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection
 
-KERNELS = ("convolution", "winograd", "strassen", "grouped", "pool", "mean", "gated")
+KERNELS = ("convolution", "winograd", "strassen", "grouped", "pool", "mean", "gated", "write")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def written(random_network, tmp_path_factory):
         network = random_network(resnexus.Architecture(name="tiny", **fields)).float()
         network = gate_before_projection(network) if fields["block"] != "basic" else fold_batch_norm(network)
         calls = KernelCalls()
-        images, logits = place(lower(network), Job(batch_size=2, image_size=(64, 64)), calls)
+        images = place(lower(network), Job(batch_size=2, image_size=(64, 64)), calls)
         folder = tmp_path_factory.mktemp("written")
-        write_program(calls.calls, images, logits, folder)
+        write_program(calls, images, folder)
         numbers = np.fromfile(folder / "weights.bin", np.float32)
         found.append((folder, read_json(ProgramRecord, folder / "calls.json"), numbers))
     assert {call.kind for _, record, _ in found for call in record.calls} == set(KERNELS)
@@ -116,8 +116,11 @@ def test_index_lists_that_lead_outside_are_found(kind, index, written):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"classes": 33}, "expected classes among the channels"),
-        ({"classes": 0}, "expected classes among the channels"),
+        ({"outputs": ((33,),)}, "write: expected a possible channels, found 7"),
+        ({"outputs": ((0,),)}, r"expected outputs of \(classes,\) or"),
+        ({"outputs": ((7, 2),)}, r"expected outputs of \(classes,\) or \(channels, height, width\), found \(7, 2\)"),
+        ({"outputs": ((7, 2, 1),)}, "write: expected pixels as the output has them"),
+        ({"outputs": ((7,), (7,))}, "expected every image written once to every output"),
         ({"memories": (-5,)}, "expected memories of at least one number"),
         ({"numbers": 3}, "expected 3 numbers, found"),
     ],
@@ -136,7 +139,7 @@ def _no_kernels(*_):
     ("damage", "message"),
     [
         (lambda record: "{", "is not JSON"),
-        (lambda record: json.dumps(record | {"classes": "7"}), "classes: expected a whole number"),
+        (lambda record: json.dumps(record | {"numbers": "7"}), "numbers: expected a whole number"),
         (lambda record: json.dumps(record | {"layers": []}), "unknown field of ProgramRecord 'layers'"),
         (lambda record: json.dumps(record | {"calls": [{"kind": "other"}]}), "calls"),
         (lambda record: json.dumps(record | {"numbers": 10**9}), "expected 1000000000 numbers"),

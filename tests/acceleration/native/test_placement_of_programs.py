@@ -84,7 +84,7 @@ def test_borders_of_more_than_a_pixel():
     five = Conv(wider.whole, x.whole, torch.zeros(16, 16, 5, 5), None, padding=2)
     program = Lowered(
         images,
-        logits,
+        (logits,),
         (
             Section("stem", images, x, (wide,)),
             Section("stages.0", x, wider, (five,)),

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+import resnexus
 from resnexus.acceleration.backends.contract import Candidate, Job
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE
+from resnexus.acceleration.planning.digests import digest
 from resnexus.errors import ResnexusError
 
 JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
@@ -63,3 +65,19 @@ def test_the_network_is_copied_once_and_left_as_it_is(random_network, tmp_path):
     assert network.training
     assert next(builder.network.parameters()).dtype.itemsize == 4
     assert next(network.parameters()).dtype.itemsize == 8
+
+
+def test_logits_and_every_choice_of_maps_are_kept_apart(smallest, tmp_path):
+    row = replace(smallest.architecture, depths=(1, 1))
+    network = resnexus.create_model(row, num_classes=0)
+    maps = ({}, {"out_indices": (0, 2)}, {"out_indices": (2, 0)}, {"out_indices": (2,)}, {"output_stride": 1})
+    networks = [network, resnexus.create_model(row, num_classes=0, output_stride=1)]
+    networks += [resnexus.create_model(row, features_only=True, **options) for options in maps]
+    for other in networks:
+        other.load_state_dict(network.state_dict())
+    builders = [Builder(other, Cache(tmp_path), None, lambda sentence: None) for other in networks]
+    for keys in (
+        [digest(found.key(PLAIN_CANDIDATE, JOB)) for found in builders],
+        [digest(b.function) for b in builders],
+    ):
+        assert len(set(keys)) == len(networks)

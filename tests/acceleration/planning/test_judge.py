@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import resnexus
 from resnexus.acceleration.backends.contract import Job
 from resnexus.acceleration.planning.judge import DisagreementError, Referee, probe_images
 
@@ -114,3 +115,60 @@ def test_images_are_as_many_as_asked_and_all_different():
 def test_calibration_images_repeat_until_there_are_enough(tiny_images):
     found = probe_images(_job(batch_size=6), tiny_images)
     assert torch.equal(found, torch.cat([tiny_images, tiny_images[:2]]))
+
+
+def _features(tiny):
+    return resnexus.create_model(tiny.architecture, features_only=True, out_indices=(2, 0)).eval()
+
+
+def _map_off_by(network, position: int, relative: float):
+    def run(images):
+        with torch.inference_mode():
+            maps = network(images)
+            maps[position] = maps[position].clone()
+            maps[position][0, 0, 0, 0] += relative * maps[position].abs().max()
+        return maps
+
+    return run
+
+
+@pytest.mark.parametrize(("position", "index"), [(0, 2), (1, 0)])
+def test_no_map_may_be_too_far_off(position, index, tiny):
+    network = _features(tiny)
+    referee = Referee(network, _job())
+    found = referee.judge(_map_off_by(network, position, 9e-5))
+    assert (found.subject, found.top1) == (f"map {index}", None)
+    assert found.max_rel == pytest.approx(9e-5, rel=1e-2)
+    with pytest.raises(
+        DisagreementError, match=rf"map {index} in fp32 differs by 1.10e-04 of the largest, 1.00e-04 is"
+    ):
+        referee.judge(_map_off_by(network, position, 1.1e-4))
+    with pytest.raises(DisagreementError, match=rf"map {index} in fp32 differs by nan"):
+        referee.judge(_map_off_by(network, position, float("nan")))
+
+
+def test_every_map_in_bfloat16_has_a_tolerance_of_its_own(tiny):
+    network = _features(tiny)
+    referee = Referee(network, _job("bf16"))
+    last, stem = referee.tolerances
+    assert stem < 0.9 * last
+    between = (stem + last) / 2
+    referee.judge(_map_off_by(network, 0, between))
+    with pytest.raises(DisagreementError, match=r"map 0 in bf16 differs"):
+        referee.judge(_map_off_by(network, 1, between))
+
+
+def test_maps_in_int8_must_not_come_apart(tiny):
+    network, images = _features(tiny), torch.randn(20, 3, 16, 16)
+    referee = Referee(network, _job("int8"), images)
+    assert referee.count("int8") == 16  # the maps of all would take gigabytes
+
+    def negated(images):
+        with torch.inference_mode():
+            last, stem = network(images)
+        return [last, -stem]
+
+    with pytest.raises(
+        DisagreementError, match=r"the int8 values of map 0 of one of 16 images have a cosine of -1.000"
+    ):
+        referee.judge(negated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
 from resnexus.packages import installed_version, is_installed
 
@@ -24,6 +24,10 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 )
 """The precisions that PyTorch computes in as a whole."""
+
+
+Output = Tensor | list[Tensor]
+"""What a network returns: (N, classes) logits, or the feature maps that it was built for, in their order."""
 
 
 class BackendError(ResnexusError):
@@ -107,12 +111,32 @@ def _listed(values: Collection[str] | re.Pattern[str]) -> str:
 class Runner(Protocol):
     """A network that is ready to run."""
 
-    def __call__(self, images: Tensor, /) -> Tensor:
-        """Return logits (batch_size, classes) float32 for contiguous images (batch_size, C, H, W) float32.
+    def __call__(self, images: Tensor, /) -> Output:
+        """Return logits, or a list of feature maps, float32, for contiguous images (batch_size, C, H, W) float32.
 
         Returns when they are computed; they are the caller's own. Not for several threads at once.
         """
         ...
+
+
+def as_output(tensors: Sequence[Tensor]) -> Output:
+    """Return the results of a library as the network returns them: logits, which have two axes, come alone."""
+    return tensors[0] if tensors[0].ndim == 2 else list(tensors)
+
+
+def mapped(function: Callable[[Tensor], Tensor], output: Output) -> Output:
+    """Return logits, or every map, changed by a function."""
+    return function(output) if isinstance(output, Tensor) else [function(part) for part in output]
+
+
+def joined(outputs: Sequence[Output]) -> Output:
+    """Return the outputs of consecutive parts of a batch as that of the batch."""
+    first = outputs[0]
+    if len(outputs) == 1:
+        return first
+    if isinstance(first, Tensor):
+        return torch.cat([output for output in outputs if isinstance(output, Tensor)])
+    return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
 class Backend(ABC):
@@ -134,7 +158,12 @@ class Backend(ABC):
 
     @abstractmethod
     def build(
-        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+        self,
+        network: Network | FeatureNetwork,
+        job: Job,
+        options: Mapping[str, str],
+        folder: Path,
+        calibration: Tensor | None,
     ) -> None:
         """Write what `load` needs into an empty folder.
 

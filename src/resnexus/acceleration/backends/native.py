@@ -25,7 +25,7 @@ from resnexus.acceleration.native.compiler import (
 )
 from resnexus.acceleration.native.placement import place
 from resnexus.acceleration.native.program import Program, write_program
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.machine import processor
 
 DIRECT = "direct"
@@ -68,14 +68,19 @@ class NativeBackend(Backend):
         return found | ({"compiler": compiler_version(compiler)} if compiler else {})
 
     def build(
-        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+        self,
+        network: Network | FeatureNetwork,
+        job: Job,
+        options: Mapping[str, str],
+        folder: Path,
+        calibration: Tensor | None,
     ) -> None:
         """Write the calls of the kernels, the weights in their order, and the name of the compiled kernels."""
         check_options(self.name, options, {"products": ("fast", DIRECT)})
         library()  # first: without it all else is in vain
         calls = KernelCalls(fast=options.get("products") != DIRECT)
-        images, logits = place(lower(network), replace(job, batch_size=job.batch_size // _parts(job)), calls)
-        write_program(calls.calls, images, logits, folder)
+        images = place(lower(network), replace(job, batch_size=job.batch_size // _parts(job)), calls)
+        write_program(calls, images, folder)
         (folder / _KERNELS).write_text(library_key(), encoding="utf-8")
 
     def built_for(self, job: Job, options: Mapping[str, str]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from resnexus.acceleration.backends.contract import Backend, Job, Precision, Runner
+from resnexus.acceleration.backends.contract import Backend, Job, Output, Precision, Runner, as_output
 from resnexus.acceleration.backends.exporting import exported
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.packages import required
 
 MODEL = "model.onnx"
@@ -30,7 +30,12 @@ class OnnxRuntimeBackend(Backend):
         return ("fp32",) if device == "cpu" else ()
 
     def build(
-        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+        self,
+        network: Network | FeatureNetwork,
+        job: Job,
+        options: Mapping[str, str],
+        folder: Path,
+        calibration: Tensor | None,
     ) -> None:
         """Write an ONNX model for any batch size."""
         write_model(exported(network, job, any_batch=True), folder)
@@ -77,9 +82,8 @@ class _Runner:
         self.session = session
         self.input = session.get_inputs()[0].name
 
-    def __call__(self, images: Tensor) -> Tensor:
-        (logits,) = self.session.run(None, {self.input: images.numpy()})
-        return torch.from_numpy(logits)
+    def __call__(self, images: Tensor) -> Output:
+        return as_output([torch.from_numpy(part) for part in self.session.run(None, {self.input: images.numpy()})])
 
 
 BACKEND = OnnxRuntimeBackend()

@@ -20,12 +20,15 @@ from resnexus.acceleration.backends.contract import (
     Backend,
     BackendError,
     Job,
+    Output,
     Precision,
     Runner,
+    as_output,
     check_options,
+    joined,
 )
 from resnexus.acceleration.backends.exporting import exported
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.packages import required
 
 _MODEL = "model.xml"
@@ -61,7 +64,12 @@ class OpenVinoBackend(Backend):
         return (*found, "int8")
 
     def build(
-        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+        self,
+        network: Network | FeatureNetwork,
+        job: Job,
+        options: Mapping[str, str],
+        folder: Path,
+        calibration: Tensor | None,
     ) -> None:
         """Write OpenVINO's own format, weights in float32, or in int8 after calibration."""
         if job.precision == "int8" and calibration is None:
@@ -104,10 +112,11 @@ class _Runner:
     def __init__(self, requests: list[Any], size: int) -> None:
         self.requests, self.size = requests, size
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Output:
         arrays = [part.numpy() for part in torch.split(images, self.size)]
         if len(arrays) == 1:
-            return _logits(self.requests[0].infer(arrays, share_inputs=True)[0])
+            self.requests[0].infer(arrays, share_inputs=True, share_outputs=True)
+            return _output(self.requests[0])
         outputs = []
         for start in range(0, len(arrays), len(self.requests)):
             running = list(zip(self.requests, arrays[start:], strict=False))
@@ -115,12 +124,13 @@ class _Runner:
                 request.start_async([array], share_inputs=True)
             for request, _ in running:
                 request.wait()
-                outputs.append(_logits(request.get_output_tensor(0).data))
-        return torch.cat(outputs)
+                outputs.append(_output(request))
+        return joined(outputs)
 
 
-def _logits(array: Any) -> Tensor:
-    return torch.from_numpy(array).clone()  # the request writes its next output where this one is
+def _output(request: Any) -> Output:
+    # Copied: the request writes its next output where this one is.
+    return as_output([torch.from_numpy(tensor.data).clone() for tensor in request.output_tensors])
 
 
 @cache

@@ -14,9 +14,18 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from resnexus.acceleration.backends.contract import DTYPES, Backend, Job, Precision, Runner, check_options
+from resnexus.acceleration.backends.contract import (
+    DTYPES,
+    Backend,
+    Job,
+    Output,
+    Precision,
+    Runner,
+    check_options,
+    mapped,
+)
 from resnexus.acceleration.backends.exporting import Prepared, exported
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.rewrites.folding import cast
 
 PLAIN, EAGER, COMPILED = _MODES = "plain", "eager", "compiled"
@@ -38,7 +47,12 @@ class TorchBackend(Backend):
         return ("fp32", "bf16") if device == "cpu" else ()
 
     def build(
-        self, network: Network, job: Job, options: Mapping[str, str], folder: Path, calibration: Tensor | None
+        self,
+        network: Network | FeatureNetwork,
+        job: Job,
+        options: Mapping[str, str],
+        folder: Path,
+        calibration: Tensor | None,
     ) -> None:
         """Write an exported program, or a compiled package."""
         mode = _mode(options)
@@ -90,10 +104,10 @@ class _Runner:
             raise TypeError(f"expected something to call, found {type(module).__name__}")
         self.module, self.threads = module, threads
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Output:
         with torch.inference_mode(), using_threads(self.threads):
-            logits: Tensor = self.module(images)
-        return logits.clone()  # a tensor like any other, which those made in inference mode are not
+            output: Output = self.module(images)
+        return mapped(torch.clone, output)  # tensors like any other, which those made in inference mode are not
 
 
 _process_lock = threading.RLock()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from resnexus.acceleration.backends.contract import Output, as_output
 from resnexus.acceleration.lowering.operations import Conv, Gated, Lowered, Mean, Move, Operation, Pool, Value, View
 
 _ACTIVATIONS = {"none": lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid}
 
 
-def interpret(program: Lowered, images: Tensor) -> Tensor:
-    """Return the logits (N, classes) of images (N, in_chans, H, W) of the dtype of the weights, operation by operation.
+def interpret(program: Lowered, images: Tensor) -> Output:
+    """Return the logits or maps of images (N, in_chans, H, W) of the dtype of the weights, operation by operation.
 
     What is read before it was written is not a number.
     """
@@ -33,7 +36,7 @@ def interpret(program: Lowered, images: Tensor) -> Tensor:
         if target.shape != result.shape:
             raise ValueError(f"{value.name}: expected {tuple(target.shape)}, computed {tuple(result.shape)}")
         target.copy_(result)
-    return found[program.logits][:, :, 0, 0]
+    return as_output([found[value] if value.reduction else found[value][:, :, 0, 0] for value in program.outputs])
 
 
 def _computed(operation: Operation, read: Callable[[View], Tensor]) -> Tensor:
@@ -43,7 +46,13 @@ def _computed(operation: Operation, read: Callable[[View], Tensor]) -> Tensor:
             if operation.addend is not None:
                 x = x + read(operation.addend)
             result = F.conv2d(
-                x, operation.weight, operation.bias, operation.stride, operation.padding, groups=operation.groups
+                x,
+                operation.weight,
+                operation.bias,
+                operation.stride,
+                operation.padding,
+                operation.dilation,
+                operation.groups,
             )
             if operation.gate is not None:
                 result = result * read(operation.gate)
@@ -61,6 +70,12 @@ def _computed(operation: Operation, read: Callable[[View], Tensor]) -> Tensor:
 
 
 def _pooled(x: Tensor, pool: Pool) -> Tensor:
+    if pool.dilation > 1:  # pools over the pixels that are so far apart, side by side
+        result, apart = torch.empty_like(x), pool.dilation
+        for down, across in product(range(min(apart, x.shape[2])), range(min(apart, x.shape[3]))):
+            grid = (..., slice(down, None, apart), slice(across, None, apart))
+            result[grid] = _pooled(x[grid], replace(pool, dilation=1, padding=pool.padding // apart))
+        return result
     kernel, stride, padding = pool.kernel, pool.stride, pool.padding
     after = [(-(-size // stride) - 1) * stride + kernel - padding - size for size in x.shape[2:]]
     around = (padding, after[1], padding, after[0])  # less than nothing cuts off what no window reaches

@@ -19,29 +19,34 @@ from resnexus.acceleration.lowering.operations import (
     View,
 )
 from resnexus.architectures.blocks import BasicBranch, BottleneckBranch, Res2Branch, ResidualBlock, SqueezeExcite
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
+from resnexus.architectures.pools import DilatedAvgPool
 from resnexus.rewrites.cascade import Cascade, CascadeBranch, SummedProjection
 from resnexus.rewrites.folding import BiasedConv
 from resnexus.rewrites.gating import PregatedBlock
 
 
-def lower(network: Network) -> Lowered:
+def lower(network: Network | FeatureNetwork) -> Lowered:
     """Return the program of a network.
 
     Args:
         network: folded (`fold_batch_norm`); with or without `gate_before_projection`. Weights are not copied.
 
     Raises:
-        BackendError: the network is not folded, was rewritten in another way, or has no classifier.
+        BackendError: the network is not folded, was rewritten in another way, or has logits without a classifier.
     """
-    if not isinstance(network.head, nn.Linear):
-        raise BackendError(f"our own engines need a classifier, and this network has {type(network.head).__name__}")
     images = Value("images", (network.in_chans,), 1)
-    sections = [_stem(network, images)]
+    first, stem = _stem(network, images)
+    sections = [stem]
     for number, stage in enumerate(network.stages):
         sections.append(_stage(f"stages.{number}", stage, sections[-1].result))
+    if isinstance(network, FeatureNetwork):
+        maps = [first, *(section.result for section in sections[1:])]
+        return Lowered(images, tuple(maps[index] for index in network.out_indices), tuple(sections))
+    if not isinstance(network.head, nn.Linear):
+        raise BackendError(f"our own engines need a classifier, and this network has {type(network.head).__name__}")
     sections.append(_head(network.head, sections[-1].result))
-    return Lowered(images, sections[-1].result, tuple(sections))
+    return Lowered(images, (sections[-1].result,), tuple(sections))
 
 
 class _Writer:
@@ -80,6 +85,7 @@ class _Writer:
             conv.bias,
             stride=stride,
             padding=int(conv.padding[0]),
+            dilation=conv.dilation[0],
             groups=conv.groups,
             addend=addend,
             gate=gate,
@@ -108,17 +114,20 @@ class _Writer:
         return self.linear("excite", squeezed, excite, "sigmoid").whole
 
 
-def _stem(network: Network, images: Value) -> Section:
+def _stem(network: Network | FeatureNetwork, images: Value) -> tuple[Value, Section]:
+    """Return feature map 0 and the section, whose pool is left out where no stage comes after."""
     writer = _Writer("stem")
-    x = images
+    first = x = images
     for number, layer in enumerate(network.stem):
         if isinstance(layer, nn.MaxPool2d):
+            if not len(network.stages):
+                break
             out = writer.value(str(number), x, x.channels, stride=2)
             writer.operations.append(Pool(out.whole, x.whole, kernel=3, stride=2, padding=1, maximum=True))
             x = out
         else:
-            x = writer.conv(str(number), x.whole, _biased(layer))
-    return Section("stem", images, x, tuple(writer.operations))
+            first = x = writer.conv(str(number), x.whole, _biased(layer))
+    return first, Section("stem", images, x, tuple(writer.operations))
 
 
 def _stage(name: str, stage: nn.Module, source: Value) -> Section:
@@ -188,6 +197,10 @@ def _shortcut(writer: _Writer, shortcut: nn.Module, x: Value) -> Value:
         pooled = writer.value("pool", x, x.channels, stride=2)
         writer.operations.append(Pool(pooled.whole, x.whole, kernel=2, stride=2))
         x = pooled
+    elif isinstance(pool, DilatedAvgPool):
+        pooled = writer.value("pool", x, x.channels)
+        writer.operations.append(_dilated(pool, pooled.whole, x.whole))
+        x = pooled
     elif not isinstance(pool, nn.Identity):
         raise BackendError(f"our own engines do not know a shortcut with {type(pool).__name__}")
     return writer.conv("shortcut", x.whole, proj)
@@ -206,12 +219,26 @@ def _cascade(writer: _Writer, cascade: Cascade, x: Value) -> Value:
     if isinstance(cascade.pool, nn.AvgPool2d):
         counts = bool(cascade.pool.count_include_pad)
         writer.operations.append(Pool(last, passed, kernel=3, stride=stride, padding=1, counts_padding=counts))
+    elif isinstance(cascade.pool, DilatedAvgPool):
+        writer.operations.append(_dilated(cascade.pool, last, passed))
     else:
         writer.operations.append(Move(last, passed))
     for index, split in enumerate(splits):
         addend = z.part(index - 1) if cascade.chained and index else None
         writer.conv("splits", parts.part(index), split, out=z.part(index), addend=addend)
     return z
+
+
+def _dilated(pool: DilatedAvgPool, out: View, x: View) -> Pool:
+    return Pool(
+        out,
+        x,
+        kernel=pool.kernel,
+        stride=1,
+        padding=(pool.kernel - 1) // 2 * pool.dilation,
+        dilation=pool.dilation,
+        counts_padding=pool.count_padding,
+    )
 
 
 def _biased(layer: nn.Module | SummedProjection | None) -> BiasedConv:

@@ -84,6 +84,7 @@ class Conv:
         bias: (out,), or None.
         stride: in both directions.
         padding: on all sides.
+        dilation: pixels between two that are multiplied by neighbouring weights; 1 if the stride is not.
         groups: of channels.
         addend: added to `x` first; None for nothing.
         gate: one number per image and channel; None for 1.
@@ -97,6 +98,7 @@ class Conv:
     bias: Tensor | None
     stride: int = 1
     padding: int = 0
+    dilation: int = 1
     groups: int = 1
     addend: View | None = None
     gate: View | None = None
@@ -114,6 +116,7 @@ class Pool:
         kernel: rows and columns of the window.
         stride: in both directions.
         padding: rows above and columns left of the image where the first window begins.
+        dilation: pixels between two neighbours of a window; 1 if the stride is not.
         maximum: whether it is the maximum, of the pixels inside the image.
         counts_padding: whether a mean counts pixels outside the image as zeros; otherwise it leaves them out.
     """
@@ -123,6 +126,7 @@ class Pool:
     kernel: int
     stride: int
     padding: int = 0
+    dilation: int = 1
     maximum: bool = False
     counts_padding: bool = False
 
@@ -179,13 +183,23 @@ class Lowered:
 
     Attributes:
         images: (N, in_chans, H, W).
-        logits: (N, classes).
-        sections: stem, stages, head.
+        outputs: the logits, whose reduction is None; or the feature maps, in the order in which they are returned.
+        sections: stem, stages, and with logits the head.
     """
 
     images: Value
-    logits: Value
+    outputs: tuple[Value, ...]
     sections: tuple[Section, ...]
+
+    @property
+    def has_head(self) -> bool:
+        """Whether it returns logits, which the last section computes."""
+        return self.outputs[0].reduction is None
+
+    @property
+    def body(self) -> tuple[Section, ...]:
+        """Stem and stages."""
+        return self.sections[:-1] if self.has_head else self.sections
 
     def operations(self) -> Iterator[Operation]:
         """Yield everything in order."""

@@ -5,6 +5,9 @@ A record that was damaged on disk is an error here, not a crash there.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
 from typing import Any, final
 
 import numpy as np
@@ -34,16 +37,26 @@ def check_bounds(record: ProgramRecord, numbers: NDArray[Any]) -> None:
     """
     _expect(len(numbers) == record.numbers, f"{record.numbers} numbers, found {len(numbers)}")
     _expect(all(0 < floats <= _LARGEST for floats in record.memories), "memories of at least one number")
-    for end in (record.images, record.logits):
-        _inside(end, record.memories)
+    _inside(record.images, record.memories)
     _expect(record.images.pixel == 1, "images of one channel per block")
-    _expect(record.logits.images == record.images.images, "as many logits as images")
-    _expect(0 < record.classes <= LANES * record.logits.blocks, "classes among the channels of the logits")
+    for shape in record.outputs:
+        right = len(shape) in (1, 3) and all(0 < size <= _LARGEST for size in shape)
+        _expect(right, f"outputs of (classes,) or (channels, height, width), found {shape}")
     for index, call in enumerate(record.calls):
         try:
-            _Call(call, record.memories, numbers).check()
+            _Call(call, record, numbers).check()
         except BoundsError as error:
             raise BoundsError(f"call {index}, {call.kind}: {error}") from None
+    written = Counter(image for call in record.calls if call.kind == "write" for image in _written(call))
+    everything = product(range(len(record.outputs)), range(record.images.images))
+    _expect(written == Counter(everything), "every image written once to every output")
+
+
+def _written(call: CallRecord) -> Iterator[tuple[int, int]]:
+    """Yield the number of the output and that of the image, for every image that a call writes."""
+    first = call.sizes["first"]
+    for image in range(first, first + call.tensors["in_"].images):
+        yield call.sizes["output"], image
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -73,10 +86,10 @@ def _reach(tensor: TensorRecord, first: int, last: int, memories: tuple[int, ...
 
 @final
 class _Call:
-    def __init__(self, call: CallRecord, memories: tuple[int, ...], numbers: NDArray[Any]) -> None:
-        self.call, self.memories, self.numbers = call, memories, numbers
+    def __init__(self, call: CallRecord, record: ProgramRecord, numbers: NDArray[Any]) -> None:
+        self.call, self.record, self.memories, self.numbers = call, record, record.memories, numbers
         for tensor in call.tensors.values():
-            _inside(tensor, memories)
+            _inside(tensor, self.memories)
 
     def check(self) -> None:
         """Check the call, by its kind."""
@@ -100,6 +113,8 @@ class _Call:
                 self._alike("residual", "out", "blocks", "images", "height", "width")
                 self._alike("gate", "out", "blocks", "images")
                 self._gate("gate")
+            case "write":
+                self._write()
 
     def _names(self, tensors: tuple[str, ...], numbers: tuple[str, ...], sizes: tuple[str, ...]) -> None:
         """Check that the call has these fields and no others."""
@@ -201,6 +216,15 @@ class _Call:
         self._numbers("weights", out.blocks * 9 * width * LANES)
         last = (x.blocks - 1) * x.block + x.row + x.pixel + LANES - 1
         self._window(x, out, stride, -x.row - x.pixel, last)
+
+    def _write(self) -> None:
+        self._names(("in_",), (), ("output", "first", "channels"))
+        x, first = self.call.tensors["in_"], self.call.sizes["first"]
+        channels, *size = self.record.outputs[self._size("output", *range(len(self.record.outputs)))]
+        self._size("channels", channels)
+        _expect(0 <= channels - LANES * (x.blocks - 1) <= LANES, "as many channels as the output has")
+        _expect([x.height, x.width] == (size or [1, 1]), "pixels as the output has them")
+        _expect(0 <= first <= self.record.images.images - x.images, "images of the batch")
 
     def _pool(self) -> None:
         self._names(("in_", "out"), (), ("kernel", "stride", "padding", "maximum", "counts_padding"))

@@ -14,7 +14,7 @@ from resnexus.acceleration.native import packing
 from resnexus.acceleration.native.layout import Activations
 from resnexus.acceleration.native.packing import LANES, Numbers
 
-Kind = Literal["convolution", "winograd", "strassen", "grouped", "pool", "mean", "gated"]
+Kind = Literal["convolution", "winograd", "strassen", "grouped", "pool", "mean", "gated", "write"]
 
 _ACTIVATIONS: dict[Activation, int] = {"none": 0, "relu": 1, "sigmoid": 2}
 
@@ -74,10 +74,12 @@ class KernelCalls:
         fast: whether convolutions may save multiplications (Winograd, Strassen), at the price of a larger rounding
             error.
         calls: so far.
+        outputs: number of each output -> the shape that an image has in it.
     """
 
     fast: bool = True
     calls: list[KernelCall] = field(default_factory=list)
+    outputs: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _packed: dict[Any, Numbers] = field(default_factory=dict)
 
     def convolve(
@@ -181,6 +183,18 @@ class KernelCalls:
     def gated(self, x: Activations, gate: Activations, residual: Activations, out: Activations) -> Activations:
         """Add relu(gate * x + residual)."""
         return self._add("gated", {"in_": x, "gate": gate.as_gate(), "residual": residual, "out": out}, out)
+
+    def write(self, x: Activations, output: int, shape: tuple[int, ...], *, first: int = 0) -> None:
+        """Add that an output gets its values, for some images.
+
+        Args:
+            x: the values.
+            output: its number.
+            shape: that an image has in it: (channels,) of one pixel, or (channels, height, width).
+            first: which image of the batch is the first of `x`.
+        """
+        self.outputs[output] = shape
+        self.calls.append(KernelCall("write", {"in_": x, "output": output, "first": first, "channels": x.channels}))
 
     def _pack(
         self,

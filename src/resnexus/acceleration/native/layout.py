@@ -75,6 +75,17 @@ class Activations:
         """Return some of the images."""
         return replace(self, start=self.start + first * self.image, images=count)
 
+    def apart(self, down: int, across: int, dilation: int) -> Activations:
+        """Return the pixels that are `dilation` apart in both directions, from a row and a column on."""
+        return replace(
+            self,
+            start=self.start + down * self.row + across * self.pixel,
+            height=-(-(self.height - down) // dilation),
+            width=-(-(self.width - across) // dilation),
+            pixel=self.pixel * dilation,
+            row=self.row * dilation,
+        )
+
     def as_gate(self) -> Activations:
         """Return one value per image and channel as if every pixel had it."""
         return replace(self, pixel=0, row=0)

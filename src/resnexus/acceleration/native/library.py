@@ -116,6 +116,12 @@ class Gated(Structure):
     _fields_ = (("in_", Tensor), ("gate", Tensor), ("residual", Tensor), ("out", Tensor))
 
 
+class Write(Structure):
+    """As in pool.hpp."""
+
+    _fields_ = (("in_", Tensor), *((name, c_int64) for name in ("output", "first", "channels")))
+
+
 STRUCTURES: MappingProxyType[str, type[Structure]] = MappingProxyType(
     {
         "convolution": Convolution,
@@ -125,6 +131,7 @@ STRUCTURES: MappingProxyType[str, type[Structure]] = MappingProxyType(
         "pool": Pool,
         "mean": Mean,
         "gated": Gated,
+        "write": Write,
     }
 )
 
@@ -164,9 +171,9 @@ def open_library(path: Path) -> ctypes.CDLL:
     found.program_destroy.argtypes = [c_void_p]
     found.program_part.restype = c_void_p
     found.program_part.argtypes = [c_void_p, c_int]
-    found.part_ends.argtypes = [c_void_p, POINTER(Tensor), POINTER(Tensor), c_int]
+    found.part_ends.argtypes = [c_void_p, POINTER(Tensor), POINTER(c_int64), c_int]
     found.program_run.restype = c_bool
-    found.program_run.argtypes = [c_void_p, c_void_p, c_void_p]
+    found.program_run.argtypes = [c_void_p, c_void_p, POINTER(c_void_p)]
     for name, structure in STRUCTURES.items():
         getattr(found, f"add_{name}").argtypes = [c_void_p, POINTER(structure)]
     return found

@@ -28,16 +28,15 @@ class Memories:
     of: dict[Buffer, int]
 
 
-def share(calls: Sequence[KernelCall], images: Activations, logits: Activations) -> Memories:
+def share(calls: Sequence[KernelCall], images: Activations) -> Memories:
     """Give every buffer a memory; buffers whose lives do not overlap share it if their borders lie alike.
 
     Args:
         calls: in the order of execution.
-        images: what the first call reads, which lives from the beginning.
-        logits: what the last call writes, which lives to the end.
+        images: what the first call reads, which lives from the beginning to the end.
     """
     last = {value.buffer: index for index, call in enumerate(calls) for value in call.activations()}
-    last[images.buffer] = last[logits.buffer] = len(calls)
+    last[images.buffer] = len(calls)
     sizes = [images.buffer.floats]
     memories = {images.buffer: 0}
     free: dict[tuple[int, ...] | None, list[int]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -31,11 +33,13 @@ _PASS_BYTES = 13 << 17
 Places = dict[Value, Activations]
 
 
-def place(program: Lowered, job: Job, calls: KernelCalls) -> tuple[Activations, Activations]:
+def place(program: Lowered, job: Job, calls: KernelCalls) -> Activations:
     """Add the calls that compute a program.
 
     Stem and stages run in passes of a few images where activations are large. The parts of a value lie in blocks of
-    their own, and a convolution with an addend reads what the one before has added to already.
+    their own, and a convolution with an addend reads what the one before has added to already. A dilated layer is
+    several that are not, each on the pixels that are so far apart: a convolution on a copy of them, a pool where they
+    lie.
 
     Args:
         program: with weights in float32, on the CPU.
@@ -43,34 +47,41 @@ def place(program: Lowered, job: Job, calls: KernelCalls) -> tuple[Activations, 
         calls: where to add them.
 
     Returns:
-        The images that the first call reads, one channel per block; the logits.
+        The images that the first call reads, one channel per block.
 
     Raises:
         BackendError: a convolution without a kernel.
     """
     placing = _Placing(program, job, calls)
-    *body, head = program.sections
-    features = placing.gathered(len(body) - 1, 0, job.batch_size)
-    return placing.images, placing.run(head, {head.source: features}, job.batch_size)
+    features = placing.gathered(len(program.body) - 1, 0, job.batch_size)
+    if program.has_head:
+        head = program.sections[-1]
+        placing.run(head, {head.source: features}, 0, job.batch_size)
+    return placing.images
 
 
 def passes(program: Lowered, job: Job) -> list[int]:
     """Return for the stem and every stage how many images run through it together; the stem goes with stage 0."""
+    stem, *stages = program.body
     found = []
-    for stage in program.sections[1:-1]:
-        height, width = stage.result.size(job.image_size)
-        found.append(min(job.batch_size, max(1, _PASS_BYTES // (4 * stage.result.channels * height * width))))
-    return [found[0], *found]
+    for section in stages or [stem]:
+        height, width = section.result.size(job.image_size)
+        found.append(min(job.batch_size, max(1, _PASS_BYTES // (4 * section.result.channels * height * width))))
+    return [found[0], *found] if stages else found
 
 
 class _Placing:
     def __init__(self, program: Lowered, job: Job, calls: KernelCalls) -> None:
         self.sections, self.calls, self.image_size = program.sections, calls, job.image_size
-        self.together = dict(zip(program.sections[:-1], passes(program, job), strict=True))
-        self.together[program.sections[-1]] = job.batch_size
+        self.outputs = {value: number for number, value in enumerate(program.outputs)}
+        self.together = dict(zip(program.body, passes(program, job), strict=True))
+        if program.has_head:
+            self.together[program.sections[-1]] = job.batch_size
         convs = [operation for operation in program.operations() if isinstance(operation, Conv)]
         self.padding: dict[Value, int] = {}
         for conv in convs:
+            if conv.dilation > 1:
+                continue  # it reads copies, which have borders of their own
             self.padding[conv.x.value] = max(self.padding.get(conv.x.value, 0), conv.padding)
         # Where the result of a convolution is added to what the next one reads.
         self.onward = {conv.addend: conv.x for conv in convs if conv.addend is not None}
@@ -98,14 +109,15 @@ class _Placing:
         places = {section.source: source}
         if out is not None:
             places[section.result] = out
-        return self.run(section, places, of)
+        return self.run(section, places, first, of)
 
-    def run(self, section: Section, places: Places, of: int) -> Activations:
+    def run(self, section: Section, places: Places, first: int, of: int) -> Activations:
         """Add the calls of one section.
 
         Args:
             section: which.
             places: where what it reads lies, and perhaps where its result goes.
+            first: which image of the batch is the first of them.
             of: images of its result if that gets a new place, of which these are the first.
         """
         images = places[section.source].images
@@ -115,7 +127,13 @@ class _Placing:
                 room = of if value is section.result else images
                 places[value] = self._new(value, room).some(0, images)
             self._call(operation, places, self.together[section])
+            if value in self.outputs:
+                self._write(value, places[value], first)
         return places[section.result]
+
+    def _write(self, value: Value, found: Activations, first: int) -> None:
+        size = () if value.reduction is None else value.size(self.image_size)
+        self.calls.write(found, self.outputs[value], (value.channels, *size), first=first)
 
     def _new(self, value: Value, images: int) -> Activations:
         cells = [count for part in value.parts for count in cells_of(part)]
@@ -130,15 +148,16 @@ class _Placing:
             case Conv():
                 self._convolve(operation, x, out, places, together)
             case Pool():
-                self.calls.pool(
-                    x,
-                    out,
-                    kernel=operation.kernel,
-                    stride=operation.stride,
-                    padding=operation.padding,
-                    maximum=operation.maximum,
-                    counts_padding=operation.counts_padding,
-                )
+                for down, across in _grids(x, operation.dilation):
+                    self.calls.pool(
+                        x.apart(down, across, operation.dilation),
+                        out.apart(down, across, operation.dilation),
+                        kernel=operation.kernel,
+                        stride=operation.stride,
+                        padding=operation.padding // operation.dilation,
+                        maximum=operation.maximum,
+                        counts_padding=operation.counts_padding,
+                    )
             case Move():
                 self.calls.pool(x, out, kernel=1, stride=1)
             case Mean():
@@ -148,22 +167,39 @@ class _Placing:
                 self.calls.gated(x, gate, residual, out)
 
     def _convolve(self, conv: Conv, x: Activations, out: Activations, places: Places, together: int) -> None:
+        residual, onward = _optional(conv.residual, places), _optional(self.onward.get(conv.out), places)
+        epilogue = Epilogue(conv.activation, residual, _optional(conv.gate, places), onward)
+        if conv.dilation == 1:
+            self._convolve_plainly(conv, x, out, epilogue, together)
+            return
+        for grid in _grids(x, conv.dilation):
+            ends = (residual, onward, out)
+            own_residual, own_onward, own = (end and end.apart(*grid, conv.dilation) for end in ends)
+            found = x.apart(*grid, conv.dilation)
+            copy = blocked(x.cells, x.images, found.height, found.width, border=conv.padding > 0)
+            self.calls.pool(found, copy, kernel=1, stride=1)
+            its = replace(epilogue, residual=own_residual, onward=own_onward)
+            self._convolve_plainly(conv, copy, own or out, its, together)
+
+    def _convolve_plainly(
+        self, conv: Conv, x: Activations, out: Activations, epilogue: Epilogue, together: int
+    ) -> None:
         self.calls.convolve(
             x,
             _array(conv.weight),
             None if conv.bias is None else _array(conv.bias),
             out,
             stride=conv.stride,
-            padding=conv.padding,
+            padding=conv.padding // conv.dilation,
             groups=conv.groups,
-            epilogue=Epilogue(
-                conv.activation,
-                residual=_optional(conv.residual, places),
-                gate=_optional(conv.gate, places),
-                onward=_optional(self.onward.get(conv.out), places),
-            ),
+            epilogue=epilogue,
             together=together,
         )
+
+
+def _grids(x: Activations, dilation: int) -> list[tuple[int, int]]:
+    """Return the row and column where each of the grids begins whose pixels are `dilation` apart."""
+    return list(product(range(min(dilation, x.height)), range(min(dilation, x.width))))
 
 
 def _viewed(view: View, places: Places) -> Activations:

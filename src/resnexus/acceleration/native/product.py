@@ -37,7 +37,8 @@ def chain(folder: Path, threads: int) -> Program:
     x = images
     for weight in weights:
         x = calls.convolve(x, weight, None, blocked(cells_of(CHANNELS), 1, SIDE, SIDE))
-    write_program(calls.calls, images, calls.mean(x, blocked(x.cells, 1, 1, 1)), folder)
+    calls.write(calls.mean(x, blocked(x.cells, 1, 1, 1)), 0, (CHANNELS,))
+    write_program(calls, images, folder)
     return Program(folder, library(), threads, parts=threads)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, final
 
@@ -12,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import BackendError
+from resnexus.acceleration.backends.contract import BackendError, Output, as_output
 from resnexus.acceleration.native import library
 from resnexus.acceleration.native.bounds import BoundsError, check_bounds
-from resnexus.acceleration.native.calls import KernelCall
+from resnexus.acceleration.native.calls import KernelCall, KernelCalls
 from resnexus.acceleration.native.layout import Activations
 from resnexus.acceleration.native.memory import Memories, allocate, share
 from resnexus.acceleration.native.packing import LANES, Numbers
@@ -25,16 +26,15 @@ from resnexus.records import RecordError, read_json, write_json
 _CALLS, _WEIGHTS = "calls.json", "weights.bin"
 
 
-def write_program(calls: Sequence[KernelCall], images: Activations, logits: Activations, folder: Path) -> None:
+def write_program(calls: KernelCalls, images: Activations, folder: Path) -> None:
     """Write a placed network: `calls.json`, and the weights and index lists as 4-byte numbers, `weights.bin`."""
-    memories = share(calls, images, logits)
+    memories = share(calls.calls, images)
     with (folder / _WEIGHTS).open("wb") as file:
         writer = _Writer(memories, file)
-        records = tuple(writer.call(call) for call in calls)
+        records = tuple(writer.call(call) for call in calls.calls)
     record = ProgramRecord(
         images=writer.tensor(images),
-        logits=writer.tensor(logits),
-        classes=logits.channels,
+        outputs=tuple(shape for _, shape in sorted(calls.outputs.items())),
         memories=memories.sizes,
         numbers=writer.end,
         calls=records,
@@ -99,29 +99,30 @@ class Program:
         self._memories = [[allocate(floats) for floats in record.memories] for _ in range(parts)]
         self._numbers = allocate(record.numbers)
         self._numbers[:] = numbers
-        self._images, self._classes = parts * record.images.images, record.classes
+        self._shapes = [(parts * record.images.images, *shape) for shape in record.outputs]
         self._process = os.getpid()
         self._handle = self._library.program_create(threads, parts)
         if self._handle is None:
             raise BackendError(f"the system has no {threads} threads for the kernels, or no memory for them")
+        floats = (ctypes.c_int64 * len(record.outputs))(*map(prod, record.outputs))
         for part, memories in enumerate(self._memories):
             handle = self._library.program_part(self._handle, part)
-            ends = [_tensor(end, memories) for end in (record.images, record.logits)]
-            self._library.part_ends(handle, *map(ctypes.byref, ends), self._classes)
+            self._library.part_ends(handle, ctypes.byref(_tensor(record.images, memories)), floats, len(floats))
             for call in record.calls:
                 structure = self._structure(call, memories)
                 getattr(self._library, f"add_{call.kind}")(handle, ctypes.byref(structure))
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32, contiguous -> (N, classes).
+    def __call__(self, images: Tensor) -> Output:
+        """(N, C, H, W) float32, contiguous -> (N, classes), or the list of feature maps.
 
         Raises:
             MemoryError: there is none for what the kernels compute on the way.
         """
-        logits = torch.empty(self._images, self._classes)
-        if not self._library.program_run(self._handle, images.data_ptr(), logits.data_ptr()):
+        outputs = [torch.empty(shape) for shape in self._shapes]
+        addresses = (ctypes.c_void_p * len(outputs))(*(output.data_ptr() for output in outputs))
+        if not self._library.program_run(self._handle, images.data_ptr(), addresses):
             raise MemoryError("the kernels get no memory for what they compute on the way")
-        return logits
+        return as_output(outputs)
 
     def __del__(self) -> None:
         handle = self.__dict__.pop("_handle", None)  # there is none if the library could not be loaded

@@ -66,16 +66,14 @@ class ProgramRecord:
 
     Attributes:
         images: what the first call reads.
-        logits: what the last call writes.
-        classes: channels of the logits that are in use.
+        outputs: the shape that an image has in each output: (classes,) of logits, (channels, height, width) of a map.
         memories: floats of each memory.
         numbers: how many 4-byte numbers weights and index lists are.
         calls: in the order of execution.
     """
 
     images: TensorRecord
-    logits: TensorRecord
-    classes: int
+    outputs: tuple[tuple[int, ...], ...]
     memories: tuple[int, ...]
     numbers: int
     calls: tuple[CallRecord, ...]

@@ -20,7 +20,7 @@ from resnexus.acceleration.backends.registry import backend, versions
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.digests import digest, images_digest, weights_digest
 from resnexus.acceleration.planning.space import space_errors
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.machine import processor
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import rewritten
@@ -38,22 +38,35 @@ class Builder:
     """
 
     def __init__(
-        self, network: Network, cache: Cache, calibration: Tensor | None, say: Callable[[str], object]
+        self,
+        network: Network | FeatureNetwork,
+        cache: Cache,
+        calibration: Tensor | None,
+        say: Callable[[str], object],
     ) -> None:
         self._original = network
         self.cache, self.calibration, self.say = cache, calibration, say
         self.row = network.architecture
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> Network | FeatureNetwork:
         """The network on the CPU, in float32 and in evaluation mode: a copy."""
         return cast(self._original, torch.float32).cpu()
 
+    @property
+    def function(self) -> dict[str, Any]:
+        """What the network computes, but for its weights: the row at an output stride, logits or feature maps."""
+        network = self._original
+        found = {"row": asdict(self.row), "output_stride": network.output_stride}
+        if isinstance(network, FeatureNetwork):
+            return found | {"maps": list(network.out_indices)}
+        return found | {"classes": network.num_classes}
+
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What tells this network's weights, and the images it is calibrated with, from others."""
+        """What tells this network, its weights, and the images it is calibrated with, from others."""
         images = None if self.calibration is None else images_digest(self.calibration)
-        return {"row": asdict(self.row), "weights": weights_digest(self._original), "calibration": images}
+        return {**self.function, "weights": weights_digest(self._original), "calibration": images}
 
     def key(self, candidate: Candidate, job: Job) -> dict[str, Any]:
         """Return everything that a built network depends on."""

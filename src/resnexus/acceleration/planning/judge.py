@@ -1,16 +1,20 @@
-"""Whether a faster form of a network may stand for it: the images it is asked, and how close it must come."""
+"""Whether a faster form of a network may stand for it: the images it is asked, and how close it must come.
+
+Feature maps are judged one by one, each by its own largest value: a form is refused if any of them is too far off.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import isnan
 
 import torch
 from torch import Tensor
 
-from resnexus.acceleration.backends.contract import DTYPES, Job, Precision, Runner
-from resnexus.architectures.network import Network
+from resnexus.acceleration.backends.contract import DTYPES, Job, Output, Precision, Runner, joined, mapped
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
-from resnexus.parity.agreement import FLOAT32_TOLERANCE, Agreement, agreement
+from resnexus.parity.agreement import FLOAT32_TOLERANCE, Agreement, MapAgreement, agreement, map_agreement
 from resnexus.parity.golden import golden_images
 from resnexus.rewrites.folding import cast
 
@@ -23,6 +27,8 @@ TF32_TOLERANCE = 1e-2
 INT8_COSINE = 0.9
 # With fewer calibration images than this in the network's own class, int8 is used with a warning.
 INT8_TOP1 = 0.95
+# Maps of all calibration images would take gigabytes.
+MOST_MAP_IMAGES = 16
 
 
 class DisagreementError(ResnexusError):
@@ -35,26 +41,38 @@ class Referee:
     Args:
         network: float32, in evaluation mode.
         job: what the runners are for.
-        calibration: images of the user's: int8 is judged on all of them, a batch at a time, and all else on the first
-            batch. Images from a formula if None.
+        calibration: images of the user's: int8 is judged on all of them, or the maps of the first 16, a batch at a
+            time, and all else on the first batch. Images from a formula if None.
 
     Attributes:
         images: (batch_size, C, H, W) float32, the first batch.
+        maps: numbers of the feature maps that the network returns; empty for logits.
+        tolerances: how far the logits, or each of the maps, may be off.
     """
 
-    def __init__(self, network: Network, job: Job, calibration: Tensor | None = None) -> None:
+    def __init__(self, network: Network | FeatureNetwork, job: Job, calibration: Tensor | None = None) -> None:
         self.job = job
+        self.maps = network.out_indices if isinstance(network, FeatureNetwork) else ()
         self.images = probe_images(job, calibration)
-        self._all = calibration if calibration is not None and job.precision == "int8" else self.images
+        self._all = self.images
+        if calibration is not None and job.precision == "int8":
+            self._all = calibration[:MOST_MAP_IMAGES] if self.maps else calibration
         with torch.inference_mode():
-            self.logits = self._logits(network, max(len(self._all), len(self.images)))
-            if job.precision in _HALF_PRECISIONS:
-                dtype = DTYPES[job.precision]
-                lower = cast(network, dtype)
-                own = lower(self.images.to(dtype))
-                self.tolerance = HALF_PRECISION_SLACK * agreement(self.logits, own).max_rel
-            else:
-                self.tolerance = FLOAT32_TOLERANCE if job.device == "cpu" else TF32_TOLERANCE
+            self._expected = self._outputs(network, max(len(self._all), len(self.images)))
+            self.tolerances = self._tolerances(network)
+
+    @property
+    def tolerance(self) -> float:
+        """How far the logits may be off, or the map that may be furthest."""
+        return max(self.tolerances)
+
+    def _tolerances(self, network: Network | FeatureNetwork) -> tuple[float, ...]:
+        if self.job.precision in _HALF_PRECISIONS:
+            dtype = DTYPES[self.job.precision]
+            own = self._agreement(cast(network, dtype)(self.images.to(dtype)), len(self.images))
+            return tuple(HALF_PRECISION_SLACK * part.max_rel for part in own.maps or (own,))
+        tolerance = FLOAT32_TOLERANCE if self.job.device == "cpu" else TF32_TOLERANCE
+        return (tolerance,) * max(1, len(self.maps))
 
     def count(self, precision: Precision) -> int:
         """Return how many images a runner in some precision is judged on."""
@@ -72,24 +90,57 @@ class Referee:
         """
         precision = self.job.precision if precision is None else precision
         count = self.count(precision)
-        found = agreement(self.logits[:count], self._logits(runner, count))
+        found = self._agreement(self._outputs(runner, count), count)
         if precision == "int8":
             if not found.cosine >= INT8_COSINE:
-                raise DisagreementError(
-                    f"the int8 logits of one of {count} images have a cosine of {found.cosine:.3f} with the "
-                    f"network's, at least {INT8_COSINE} is expected, and {found.top1:.1%} of the images get the same "
-                    "class: calibrate with images that are like those to come, prepared in the same way"
-                )
-        elif not found.within(self.tolerance):
-            raise DisagreementError(
-                f"the {precision} logits differ by {found.max_rel:.2e} of the largest, {self.tolerance:.2e} is allowed"
-            )
+                raise DisagreementError(_apart(found, count))
+            return found
+        compared: Sequence[Agreement | MapAgreement] = found.maps or (found,)
+        parts = tuple(zip(compared, self.tolerances, strict=True))
+        if not all(part.max_rel <= tolerance for part, tolerance in parts):
+            raise DisagreementError(_too_far(precision, *max(parts, key=_excess)))
         return found
 
-    def _logits(self, run: Callable[[Tensor], Tensor], count: int) -> Tensor:
-        """Return the logits of the first `count` images, in batches of the job's size: the last is filled up."""
+    def _agreement(self, output: Output, count: int) -> Agreement:
+        expected = mapped(lambda part: part[:count], self._expected)
+        if isinstance(expected, Tensor) and isinstance(output, Tensor):
+            return agreement(expected, output)
+        return map_agreement(self.maps, list(expected), list(output))
+
+    def _outputs(self, run: Callable[[Tensor], Output], count: int) -> Output:
+        """Return what the first `count` images give, in batches of the job's size: the last is filled up."""
         size = self.job.batch_size
-        return torch.cat([run(_batch(self._all, start, size)) for start in range(0, count, size)])[:count]
+        found = joined([run(_batch(self._all, start, size)) for start in range(0, count, size)])
+        return mapped(lambda part: part[:count], found)
+
+
+def _excess(part: tuple[Agreement | MapAgreement, float]) -> float:
+    found, tolerance = part
+    if isnan(found.max_rel):
+        return float("inf")
+    return found.max_rel / tolerance if tolerance else found.max_rel
+
+
+def _too_far(precision: str, found: Agreement | MapAgreement, tolerance: float) -> str:
+    what = (
+        f"map {found.index} in {precision} differs"
+        if isinstance(found, MapAgreement)
+        else f"the {precision} logits differ"
+    )
+    return f"{what} by {found.max_rel:.2e} of the largest, {tolerance:.2e} is allowed"
+
+
+def _apart(found: Agreement, count: int) -> str:
+    what, classes = "the int8 logits", ""
+    if found.maps:
+        what = f"the int8 values of map {min(found.maps, key=lambda part: part.cosine).index}"
+    if found.top1 is not None:
+        classes = f", and {found.top1:.1%} of the images get the same class"
+    return (
+        f"{what} of one of {count} images have a cosine of {found.cosine:.3f} with the network's, at least "
+        f"{INT8_COSINE} is expected{classes}: calibrate with images that are like those to come, prepared in the same "
+        "way"
+    )
 
 
 def _batch(images: Tensor, start: int, size: int) -> Tensor:

@@ -37,11 +37,11 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """How closely the logits of a form agree with the plain network's in float32.
+    """How closely the logits or maps of a form agree with the plain network's in float32.
 
     Attributes:
         agreement: over all images.
-        images: how many there were: a batch, or for int8 all calibration images.
+        images: how many there were: a batch, or for int8 all calibration images (of maps, the first 16).
     """
 
     agreement: Agreement
@@ -51,10 +51,13 @@ class Check:
         if self.images < 1:
             raise ResnexusError(f"images={self.images}: expected at least 1")
         for name in ("max_abs", "max_rel", "cosine", "top1"):
-            value = getattr(self.agreement, name)
-            lowest, highest = (0.0, inf) if name.startswith("max") else (-1.001, 1.001)  # a cosine is rounded
-            if not (isfinite(value) and lowest <= value <= highest):
-                raise ResnexusError(f"{name}={value}: expected from {lowest:g} to {highest:g}")
+            for part in (self.agreement, *self.agreement.maps):
+                value = getattr(part, name, None)
+                lowest, highest = (0.0, inf) if name.startswith("max") else (-1.001, 1.001)  # a cosine is rounded
+                if value is not None and not (isfinite(value) and lowest <= value <= highest):
+                    raise ResnexusError(f"{name}={value}: expected from {lowest:g} to {highest:g}")
+        if (self.agreement.top1 is None) != bool(self.agreement.maps):
+            raise ResnexusError("top1: expected a fraction for logits, and none for maps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class Plan:
         median_ms: milliseconds per batch when it was planned.
         plain_ms: the same of the network as it is, in PyTorch.
         ratio: median over the rounds of the one over the other; never above 1.
-        agreement: of its logits with the plain network's in float32.
+        agreement: of its logits or maps with the plain network's in float32.
         images: how many images the agreement is over.
         trials: everything that was tried.
     """

@@ -24,7 +24,7 @@ from resnexus.acceleration.planning.plan import Check, Plan
 from resnexus.acceleration.planning.search import Contender, Search
 from resnexus.acceleration.planning.space import NoSpaceError
 from resnexus.acceleration.planning.timing import SYSTEM_CLOCK, Clock
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
 from resnexus.machine import processor, usable_cores
 from resnexus.trust import TrustError
@@ -40,8 +40,9 @@ class PlanWarning(UserWarning):
 class Planner:
     """Opens one network for one job after another.
 
-    A plan is kept under the processor, the versions of everything that computes, the row of the network and the job;
-    not under its weights, so that a fine-tuned network needs no new search. What is built from the weights, and the
+    A plan is kept under the processor, the versions of everything that computes, the job, the row of the network, its
+    output stride, and what it returns: logits of so many classes, or which feature maps. It is not kept under the
+    weights, so that a fine-tuned network needs no new search. What is built from the weights, and the
     check of what is built, are kept under the digest of the weights.
 
     Args:
@@ -58,7 +59,7 @@ class Planner:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | FeatureNetwork,
         cache: Cache,
         *,
         backends: Sequence[str] | None = None,
@@ -70,7 +71,6 @@ class Planner:
     ) -> None:
         self.cache, self.backends, self.seconds, self.say = cache, backends, seconds, say
         self.scratch, self.clock = scratch, clock
-        self.classes = network.num_classes
         self.builder = Builder(network, cache, calibration, say)
 
     def open(self, jobs: Sequence[Job], *, replan: bool = False) -> dict[int, tuple[Job, Plan, Runner]]:
@@ -189,8 +189,7 @@ class Planner:
             "processor": processor(),
             "cores": usable_cores(),
             "versions": versions(usable, job.precision),
-            "row": asdict(self.builder.row),
-            "classes": self.classes,
+            **self.builder.function,
             "job": asdict(job),
         }
 
@@ -201,9 +200,10 @@ class Planner:
 
 def _warn_of_changed_classes(job: Job, plan: Plan) -> None:
     """Say where int8 changes the class of too many of the calibration images."""
-    if job.precision == "int8" and plan.agreement.top1 < INT8_TOP1:
+    top1 = plan.agreement.top1
+    if job.precision == "int8" and top1 is not None and top1 < INT8_TOP1:
         warnings.warn(
-            f"in int8 only {plan.agreement.top1:.1%} of the {plan.images} calibration images get the network's own "
+            f"in int8 only {top1:.1%} of the {plan.images} calibration images get the network's own "
             f"class at batch size {job.batch_size}: calibrate with more images that are like those to come, or use "
             "another precision",
             PlanWarning,

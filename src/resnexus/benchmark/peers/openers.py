@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from resnexus.acceleration import engine as accelerated
-from resnexus.acceleration.backends.contract import DTYPES, BackendError, Candidate, Job, Runner
+from resnexus.acceleration.backends.contract import DTYPES, BackendError, Candidate, Job, Output, Runner
 from resnexus.acceleration.backends.exporting import Prepared
 from resnexus.acceleration.backends.registry import backend
 from resnexus.acceleration.backends.torch import using_threads
@@ -46,12 +46,12 @@ _MOST_VERSIONS = 256
 
 
 class _TorchRunner:
-    """A module behind float32 images and logits."""
+    """A module behind float32 images, logits and feature maps."""
 
-    def __init__(self, module: Callable[[Tensor], Tensor], threads: int) -> None:
+    def __init__(self, module: Callable[[Tensor], Output], threads: int) -> None:
         self.module, self.threads = module, threads
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Output:
         with torch.inference_mode(), using_threads(self.threads):
             return self.module(images)
 
@@ -111,7 +111,7 @@ def onnxruntime_on_gpu(provider: onnxruntime_gpu.Provider, subject: Subject, job
     """Open the network in ONNX Runtime on a GPU: with its own kernels, or TensorRT behind it."""
     onnxruntime_gpu.check_provider(provider)
     name = f"onnx_{job.precision}_{job.batch_size}"  # the same file for every provider
-    folder = built_once(subject.scratch / name, partial(onnxruntime_gpu.build_onnx, subject.network, job))
+    folder = built_once(subject.scratch / name, partial(onnxruntime_gpu.build_onnx, subject.classifier, job))
     return onnxruntime_gpu.load_onnx(folder, job, provider)
 
 
@@ -121,12 +121,9 @@ def timm(options: Mapping[str, Any] | None, subject: Subject, job: Job) -> Runne
 
     from resnexus.weights.mapping import to_timm
 
-    network = timm.create_model(
-        TIMM[subject.network.architecture.name],
-        num_classes=subject.network.num_classes,
-        in_chans=subject.network.in_chans,
-    )
-    state = to_timm(subject.network.architecture, subject.network.state_dict())
+    own = subject.classifier
+    network = timm.create_model(TIMM[own.architecture.name], num_classes=own.num_classes, in_chans=own.in_chans)
+    state = to_timm(own.architecture, own.state_dict())
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     network.load_state_dict(state | counters)
     if options is not None:
@@ -139,7 +136,7 @@ def paddle(subject: Subject, job: Job) -> Runner:
     from resnexus.benchmark.peers.paddle_inference import build_paddle, load_paddle
 
     # The same files in every precision.
-    return load_paddle(built_once(subject.scratch / "paddle", partial(build_paddle, subject.network, job)), job)
+    return load_paddle(built_once(subject.scratch / "paddle", partial(build_paddle, subject.classifier, job)), job)
 
 
 def resnexus(subject: Subject, job: Job) -> Runner:
@@ -158,4 +155,4 @@ def resnexus(subject: Subject, job: Job) -> Runner:
         say=subject.progress,
         scratch=subject.planned,
     )
-    return accelerated.Engine(planner.open([job]), subject.network.num_classes)
+    return accelerated.engine_of(subject.network, planner.open([job]))

@@ -76,12 +76,18 @@ void read_images(const float* images, const Tensor& to, Threads& threads) {
     });
 }
 
-void write_rows(const Tensor& from, int channels, float* rows) {
-    for (int n = 0; n < from.images; ++n) {
-        for (int channel = 0; channel < channels; ++channel) {
-            *rows++ = from.at(channel / kLanes, n, 0, 0)[channel % kLanes];
+void run(const Write& write, float* const* outputs, Threads& threads) {
+    const Tensor& in = write.in;
+    const int64_t plane = int64_t(in.height) * in.width;
+    float* output = outputs[write.output] + write.first * write.channels * plane;
+    each_row(in, threads, [&](int block, int n, int y) {
+        const int lanes = std::min(kLanes, int(write.channels) - block * kLanes);
+        const float* from = in.at(block, n, y, 0);
+        float* to = output + (n * write.channels + block * kLanes) * plane + int64_t(y) * in.width;
+        for (int lane = 0; lane < lanes; ++lane, to += plane) {
+            for (int x = 0; x < in.width; ++x) to[x] = from[int64_t(x) * in.pixel + lane];
         }
-    }
+    });
 }
 
 }  // namespace native

@@ -17,6 +17,12 @@ struct Mean {
     Tensor in, out;  // out: one value per image and channel
 };
 
+// Copies to an output, (images, channels, height, width), from its image `first` on.
+struct Write {
+    Tensor in;
+    int64_t output, first, channels;
+};
+
 // relu(gate * in + residual)
 struct Gated {
     Tensor in, gate, residual, out;
@@ -28,7 +34,7 @@ void run(const Gated& gated, Threads& threads);
 
 // (images, channels, height, width) -> planes with a border; `to` has a block per channel and a pixel of one float.
 void read_images(const float* images, const Tensor& to, Threads& threads);
-// One value per image and channel -> (images, channels).
-void write_rows(const Tensor& from, int channels, float* rows);
+// Some images of one output.
+void run(const Write& write, float* const* outputs, Threads& threads);
 
 }  // namespace native

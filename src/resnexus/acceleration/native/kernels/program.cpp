@@ -3,6 +3,7 @@
 #include <memory>
 #include <new>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "convolution.hpp"
@@ -18,17 +19,18 @@ namespace {
 struct Part {
     Part(Threads& threads) : threads(threads), scratch(threads.count()) {}
 
-    void run(const float* from, float* to) {
+    // Images -> outputs, of which each begins at its own first image.
+    void run(const float* from, std::vector<float*> to) {
+        outputs = std::move(to);
         read_images(from, images, threads);
         for (const auto& layer : layers) layer();
-        write_rows(logits, classes, to);
     }
 
     Threads& threads;
     Scratch scratch;
     Tensor images{};
-    Tensor logits{};
-    int classes = 0;
+    std::vector<int64_t> sizes;  // of an image in each output, in floats
+    std::vector<float*> outputs;
     std::vector<std::function<void()>> layers;
 };
 
@@ -79,10 +81,9 @@ Program* program_create(int threads, int parts) {
 void program_destroy(Program* program) { delete program; }
 Part* program_part(Program* program, int part) { return program->parts[part].get(); }
 
-void part_ends(Part* part, const Tensor* images, const Tensor* logits, int classes) {
+void part_ends(Part* part, const Tensor* images, const int64_t* sizes, int outputs) {
     part->images = *images;
-    part->logits = *logits;
-    part->classes = classes;
+    part->sizes.assign(sizes, sizes + outputs);
 }
 
 void add_convolution(Part* part, const Convolution* layer) {
@@ -107,14 +108,20 @@ void add_gated(Part* part, const Gated* layer) {
     part->layers.push_back([part, layer = *layer] { run(layer, part->threads); });
 }
 
-// images (N, C, H, W) -> logits (N, classes). Returns false if there is no memory for what lies between.
-bool program_run(Program* program, const float* images, float* logits) {
+void add_write(Part* part, const Write* layer) {
+    part->layers.push_back([part, layer = *layer] { run(layer, part->outputs.data(), part->threads); });
+}
+
+// images (N, C, H, W) -> outputs (N, ...). Returns false if there is no memory for what lies between.
+bool program_run(Program* program, const float* images, float* const* outputs) {
     return succeeds([&] {
         program->threads.parallel(int(program->parts.size()), [&](int index, int) {
             Part& part = *program->parts[index];
             const int64_t image = int64_t(part.images.blocks) * part.images.height * part.images.width;
             const int64_t first = int64_t(index) * part.images.images;
-            part.run(images + first * image, logits + first * part.classes);
+            std::vector<float*> to(outputs, outputs + part.sizes.size());
+            for (size_t output = 0; output < to.size(); ++output) to[output] += first * part.sizes[output];
+            part.run(images + first * image, std::move(to));
         });
     });
 }
