@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +89,34 @@ def test_killed_20_times_it_ends_the_same_to_the_bit(data, tmp_path, kind, proce
     assert whole["checkpoints"] == ["batch000000045" if processes > 1 else "batch000000049", "batch000000050"]
     for folder, _ in found["folders"]:
         assert differences(whole, content(tmp_path / folder)) == []
+
+
+def launched(data, out):
+    """Start `resnexus train` under torchrun, in two processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
+    settings = ["epochs=30", "global_batch_size=8", "lr=2.0", "image_size=16", "eval_size=16", "resize_short=16"]
+    command = ["-m", "resnexus", "train", "--model", "ResNet_small", "--data", data, "--out", out, "--device", "cpu"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    log = out.with_suffix(".log").open("w")
+    with log:
+        return subprocess.Popen(
+            list(map(str, [sys.executable, *launcher, *command])),
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_torchrun_starts_again_ends_the_same_to_the_bit(data, tmp_path):
+    whole, killed = (launched(data / "shards", tmp_path / name) for name in ("whole", "killed"))
+    while not list((tmp_path / "killed" / "checkpoints").glob("batch*.ckpt")):
+        assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-3000:]
+        time.sleep(0.05)
+    children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    for process, name in ((whole, "whole"), (killed, "killed")):
+        assert process.wait() == 0, (tmp_path / f"{name}.log").read_text()[-3000:]
+    assert (tmp_path / "killed.log").read_text().count("exitcode: -9") == 1
+    assert differences(content(tmp_path / "whole"), content(tmp_path / "killed")) == []
