@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
@@ -90,15 +90,7 @@ def train(
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
     splits = open_data(data, wanted, progress, download=download)
-    torch.manual_seed(wanted.seed)
-    network = create_model(
-        row,
-        pretrained=False if weights is None else weights,
-        num_classes=len(splits.classes),
-        in_chans=splits.preprocess.in_chans,
-    )
-    if wanted.step.zero_init_residual and weights is None:
-        zero_init_residual(network)
+    network = _network(row, splits, wanted, weights)
     progress.say(
         f"learning rate {wanted.scaled_lr:g}: {wanted.optim.lr:g} x {wanted.global_batch_size} images per step / "
         f"{wanted.optim.lr_batch_size}"
@@ -115,11 +107,7 @@ def train(
         )
         write_checkpoint(state, out / f"{name}.safetensors", record)
 
-    # The first process of several that train together holds it for all.
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    with claimed(out, busy="another process trains in") if first else nullcontext():
-        if first and int(os.environ.get("RANK", "0")) == 0:
-            note_start(out)
+    with _held(out):
         outcome = train_network(
             network,
             splits.train,
@@ -167,6 +155,31 @@ def open_data(
         erasing=images.erasing,
     )
     return open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
+
+
+def _network(row: Architecture, splits: Splits, recipe: Recipe, weights: str | os.PathLike[str] | None) -> nn.Module:
+    torch.manual_seed(recipe.seed)
+    network = create_model(
+        row,
+        pretrained=False if weights is None else weights,
+        num_classes=len(splits.classes),
+        in_chans=splits.preprocess.in_chans,
+    )
+    if recipe.step.zero_init_residual and weights is None:
+        zero_init_residual(network)
+    return network
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Hold the folder of a training, and note that it starts; of several processes the first does so for all."""
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        yield
+        return
+    with claimed(out, busy="another process trains in"):
+        if int(os.environ.get("RANK", "0")) == 0:
+            note_start(out)
+        yield
 
 
 def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None) -> dict[str, Any]:
