@@ -30,7 +30,7 @@ def compare(
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
     image_size: Annotated[
-        int | None, typer.Option(help="Pixels on a side, for a folder's images; 224 if left out.")
+        int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if not given.")
     ] = None,
     train_batch: Annotated[int, typer.Option(help="Images per training step.")] = 128,
     learning_rate: Annotated[
