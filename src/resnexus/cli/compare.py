@@ -29,9 +29,7 @@ def compare(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
-    image_size: Annotated[
-        int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if not given.")
-    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels on a side of a folder's images; else 224.")] = None,
     train_batch: Annotated[int, typer.Option(help="Images per training step.")] = 128,
     learning_rate: Annotated[
         float | None, typer.Option(help="At the start; 0.1 x train batch / 256 if left out.")
