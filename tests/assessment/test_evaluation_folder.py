@@ -8,7 +8,7 @@ import pytest
 from resnexus import ResnexusError
 from resnexus.assessment.assess import assess
 from resnexus.assessment.folder import check_folder, read_evaluation
-from resnexus.comparison.folder import claimed
+from resnexus.comparison.folder import claimed_for_report
 from resnexus.progress import Silent
 from resnexus.report.document import is_report
 from resnexus.report.evaluation_page import GENERATOR
@@ -55,7 +55,10 @@ def test_a_record_of_another_kind_is_left_alone(tmp_path):
 
 
 def test_a_comparison_does_not_replace_an_evaluation(written):
-    with pytest.raises(ResnexusError, match=r"index\.html is no report of ours"), claimed(written[0], Silent()):
+    with (
+        pytest.raises(ResnexusError, match=r"index\.html is no report of ours"),
+        claimed_for_report(written[0], Silent()),
+    ):
         pass
 
 
