@@ -13,6 +13,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from resnexus import architecture, complexity
 from resnexus.cli import app
@@ -52,6 +55,40 @@ def test_links_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
+
+
+COMMAND = re.compile(r"^\$ (?:torchrun .*? -m )?resnexus ((?:.*\\\n)*.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_command_that_is_shown_has_its_options(page):
+    verbs = typer.main.get_command(app).commands
+    for line in COMMAND.findall(page.read_text()):
+        verb, *arguments = shlex.split(line.replace("\\\n", " "), comments=True)
+        verbs[verb].make_context(verb, arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_class_folders_become_a_network_that_is_evaluated(place, command, monkeypatch):
+    """The first commands of docs/training.md, on 12 pictures of two digits and drawn weights."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("RESNEXUS_HOME", "weights")
+    monkeypatch.setenv("RESNEXUS_MIRROR", f"file://{place}/mirror")
+    digits = load_digits()
+    for digit in (0, 1):
+        (place / "my-photos" / str(digit)).mkdir(parents=True)
+        for number, pixels in enumerate(digits.images[digits.target == digit][:6]):
+            picture = Image.fromarray((pixels * 15).astype("uint8")).convert("RGB").resize((48, 48))
+            picture.save(place / "my-photos" / str(digit) / f"{number}.png")
+    block = blocks(ROOT / "docs" / "training.md", "console")[0]
+    for line in COMMAND.findall(block):
+        done = command(*shlex.split(line))
+        assert done.returncode == 0, done.stderr
+    assert len((place / "run" / "metrics.csv").read_text().splitlines()) == 1 + 30
+    assert {"index.html", "evaluation.json"} <= {path.name for path in (place / "evaluation").iterdir()}
 
 
 @pytest.fixture
