@@ -1,7 +1,7 @@
 """Digits composed on canvases, with exact boxes and masks: dense prediction that can be learned in minutes.
 
 The glyphs are scikit-learn's digits; those to train on and those held out are apart. On a noisy ground lie fragments
-of other glyphs, which are nothing to be found, and over them 3 to 6 digits of any size, some of them overlapping.
+of other glyphs, which are nothing to be found, and over them 2 to 5 digits of any size, some of them overlapping.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ BACKGROUND = 0
 
 MEAN, STD = 0.2, 0.19  # of the pixels over 255, roughly
 
-_DIGITS = (3, 6)
-_DIGIT_SIZE = (14, 24)
+_DIGITS = (2, 5)
+_DIGIT_SIZE = (16, 29)
 _FRAGMENTS = (3, 6)
 _FRAGMENT_SIZE = (6, 11)
 _GROUND = 60  # grey levels of the noise

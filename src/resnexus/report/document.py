@@ -99,8 +99,8 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     """
     write_json(comparison, out / "results.json")
     tables = build_tables(comparison)
-    on_data = [_drawn(figure) for figure in data_figures(comparison)]
-    on_series = [_drawn(figure) for figure in series_figures(comparison)]
+    on_data = [drawn(figure) for figure in data_figures(comparison)]
+    on_series = [drawn(figure) for figure in series_figures(comparison)]
     text = render(comparison, tables, on_data, on_series)
     for table in tables.files:
         _write(to_markdown(table), out / "tables" / f"{table.name}.md")
@@ -125,7 +125,7 @@ def render(comparison: Comparison, tables: Tables, on_data: list[Drawing], on_se
         ResnexusError: jinja2 is missing, or the records contradict themselves.
     """
     folder = files("resnexus.report")
-    template = _template((folder / "page.html").read_text(encoding="utf-8"))
+    template = template_of("page.html")
     return str(
         template.render(
             comparison=comparison,
@@ -162,16 +162,28 @@ def _write(text: str, path: Path) -> None:
     write_bytes(text.encode("utf-8", "backslashreplace"), path)
 
 
-def _drawn(figure: Figure) -> Drawing:
+def drawn(figure: Figure) -> Drawing:
+    """Return a figure drawn in both sizes."""
     return Drawing(figure=figure, wide=draw(figure, wide(figure)), narrow=draw(figure, narrow(figure)))
 
 
-def _template(source: str) -> Any:
+def template_of(name: str) -> Any:
+    """Return a template of this room, e.g. `"page.html"`; what it is not given is an error.
+
+    Raises:
+        MissingPackageError: jinja2 is not installed.
+    """
     jinja2 = required("jinja2")
     import markupsafe
 
-    strict = jinja2.StrictUndefined
-    environment = jinja2.Environment(autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
+    folder = files("resnexus.report")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["breakable"] = lambda name: markupsafe.escape(name).replace("_", markupsafe.Markup("_<wbr>"))
     environment.filters["figure"] = lambda svg, title: markupsafe.Markup(for_page(svg, title))
-    return environment.from_string(source)
+    return environment.get_template(name)
