@@ -19,7 +19,7 @@ _Task = Annotated[
 ]
 _Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the training images; 20 if left out, 10 of segmentation, 8 of detection."),
+    typer.Option(help="Passes over the training images; 20 if left out, 9 of segmentation, 6 of detection."),
 ]
 _TrainBatch = Annotated[int | None, typer.Option(help="Images per training step; 128 if left out, 8 of canvases.")]
 _LearningRate = Annotated[

@@ -19,6 +19,7 @@ from resnexus.comparison.dense.networks import PYRAMID, Task
 from resnexus.comparison.dense.runs import examples, train, unfinished_path
 from resnexus.comparison.dense.settings import DEFAULTS, DenseSettings
 from resnexus.comparison.folder import claimed
+from resnexus.comparison.interruptions import goes_on_later
 from resnexus.data.canvases import SIZE
 from resnexus.errors import unknown
 from resnexus.packages import installed_version
@@ -26,7 +27,6 @@ from resnexus.progress import Progress, Silent
 from resnexus.report.dense.page import write_dense_report
 from resnexus.report.dense.record import DenseComparison, DenseRun, DenseTrained
 from resnexus.training.hardware import hardware
-from resnexus.training.stopping import Stopped
 
 HEADS = {
     "segmentation": "pyramid of strides 4 to 16, levels added up (Panoptic FPN's semantic branch)",
@@ -98,13 +98,8 @@ def _train_all(jobs: list[DenseTraining], out: Path, progress: Progress) -> list
     for number, job in enumerate(jobs, start=1):
         run = finished(job, out)
         if run is None:
-            try:
+            with goes_on_later(job.title):
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-            except Stopped:
-                raise
-            except BaseException as error:  # an interruption may surface as another one
-                error.add_note(f"the training of {job.title} goes on after its last whole epoch")
-                raise
         else:
             progress.say(f"{job.title}: finished before, kept")
             shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then

@@ -14,6 +14,7 @@ import torch
 from resnexus.architectures.spec import Architecture
 from resnexus.comparison.dense.networks import BACKBONES, NETWORKS, DenseNetwork, Task
 from resnexus.comparison.dense.settings import DenseSettings
+from resnexus.comparison.jobs import check_named_once
 from resnexus.data.canvases import Canvases
 from resnexus.errors import ResnexusError, unknown
 from resnexus.records import read_json, write_json
@@ -106,12 +107,7 @@ def dense_trainings(
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ResnexusError(f"seeds={seeds!r}: expected at least 1")
     rows = [_backbone(model) for model in (BACKBONES if models is None else models)]
-    names = [row.name for row in rows]
-    if not rows:
-        raise ResnexusError("no networks to compare: name at least one")
-    for name in names:
-        if names.count(name) > 1:
-            raise ResnexusError(f"network {name!r} is named {names.count(name)} times: name each once")
+    check_named_once(rows)
     return [DenseTraining(task=task, row=row, seed=seed, settings=settings) for seed in range(seeds) for row in rows]
 
 

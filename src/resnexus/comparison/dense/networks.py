@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
@@ -71,9 +72,7 @@ class Segmenter(DenseNetwork):
 
     def __init__(self, row: Architecture) -> None:
         super().__init__()
-        self.backbone = backbone_with_fpn(
-            row, maps=_maps(row), out_channels=PYRAMID, in_chans=1, extra_blocks=_NoMore()
-        )
+        self.backbone = _pyramid(row)
         self.levels = nn.ModuleList(_block(PYRAMID) for _ in _maps(row))
         self.head = nn.Conv2d(PYRAMID, NUM_CLASSES, 1)
 
@@ -104,7 +103,7 @@ class Detector(DenseNetwork):
 
     def __init__(self, row: Architecture) -> None:
         super().__init__()
-        backbone = backbone_with_fpn(row, maps=_maps(row), out_channels=PYRAMID, in_chans=1, extra_blocks=_NoMore())
+        backbone = _pyramid(row)
         levels = len(_maps(row))
         self.fcos = FCOS(
             backbone,
@@ -137,6 +136,17 @@ class _NoMore(ExtraFPNBlock):  # type: ignore[misc]  # torchvision has no types
 
     def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
         return results, names
+
+
+def _pyramid(row: Architecture) -> BackboneWithFPN:
+    return backbone_with_fpn(
+        row,
+        maps=_maps(row),
+        out_channels=PYRAMID,
+        in_chans=1,
+        extra_blocks=_NoMore(),
+        norm_layer=nn.BatchNorm2d,  # without it the pyramid learns several times as slowly
+    )
 
 
 def _maps(row: Architecture) -> tuple[int, ...]:
