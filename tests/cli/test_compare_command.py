@@ -147,7 +147,8 @@ def test_what_is_typed_for_a_task_arrives(command, dense):
         (["--task", "detection", "--train-batch", "1"], "batch_size=1: expected at least 2"),
     ],
 )
-def test_options_without_effect_on_a_task_are_refused(command, tmp_path, options, message):
+def test_options_without_effect_on_a_task_are_refused(command, monkeypatch, tmp_path, options, message):
+    monkeypatch.setattr(dense_module, "train", lambda *_: pytest.fail("trained"))
     done = command("compare", "--out", tmp_path / "out", *options)
     assert done.returncode == 2
     assert message in done.stderr

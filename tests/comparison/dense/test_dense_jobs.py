@@ -30,8 +30,9 @@ def test_jobs_of_other_conditions_have_other_names(jobs, short):
         replace(job, settings=replace(short, epochs=3)),
         replace(job, row=replace(job.row, stem_width=4)),
     ]
+    assert len({job.key, *(other.key for other in others)}) == 5
+    assert replace(job).key == job.key
     assert len({job.name, *(other.name for other in others)}) == 5
-    assert replace(job).name == job.name
 
 
 def test_seeds_train_on_other_canvases_and_are_evaluated_on_the_same(jobs):
