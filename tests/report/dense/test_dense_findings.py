@@ -15,7 +15,7 @@ def test_differences_are_paired_with_the_resnet(build):
 
 def test_the_finding_is_stated_whatever_it_is(build):
     better, *rest = findings(build())
-    assert better == "ResNeXt_small has the highest mean mIoU, 56.67 %."
+    assert better == "ResNeXt_small has the highest mean mIoU of 56.67 %."
     assert rest[0].startswith("Better than ResNet_small: ResNeXt_small (+5.67 points, ")
     assert rest[1].startswith("No difference from ResNet_small that 3 seeds can show: Res2Net_small (0.00 points, ")
     assert "highest mean mAP" in findings(build("detection"))[0]
@@ -23,6 +23,9 @@ def test_the_finding_is_stated_whatever_it_is(build):
     assert "Too few seeds, 2 instead of at least 3" in few
     assert "no difference in mIoU is claimed" in few
     alone = build(backbones=[("ResNeXt_small", "ResNeXt", 0.02, (0.5, 0.5, 0.5))])
+    assert findings(alone)[0] == "ResNeXt_small has a mean mIoU of 50.00 %."
+    assert "FLOPs" not in summary(alone)
+    assert summary(alone).startswith("ResNeXt_small, trained 3 times")
     assert findings(alone)[1] == "No ResNet was trained, so there is nothing to compare with."
 
 

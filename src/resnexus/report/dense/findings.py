@@ -36,7 +36,8 @@ def findings(comparison: DenseComparison) -> list[str]:
     metric, networks = TITLES[comparison.metric], comparison.networks
     best = max(networks, key=_mean)
     other = reference(comparison)
-    found = [f"{best.name} has the highest mean {metric}, {percent(_mean(best))} %."]
+    has = "has the highest" if len(networks) > 1 else "has a"
+    found = [f"{best.name} {has} mean {metric} of {percent(_mean(best))} %."]
     if other is None:
         return [*found, "No ResNet was trained, so there is nothing to compare with."]
     if len(networks) > 1:
@@ -145,11 +146,14 @@ def summary(comparison: DenseComparison) -> str:
     often = "once" if seeds == [1] else f"{seeds[-1]} times with other seeds"
     flops = [network.gflops for network in comparison.networks]
     apart = number(100 * (max(flops) / min(flops) - 1), 1)
+    each, cost = "", ""
+    if len(flops) > 1:
+        each = "each "
+        cost = f" The largest backbone has {apart} % more FLOPs than the smallest; pyramid and head are the same."
     return (
-        f"{listed(network.name for network in comparison.networks)}, each trained {often} on "
+        f"{listed(network.name for network in comparison.networks)}, {each}trained {often} on "
         f"{counted(comparison.train_images, 'canvas', 'canvases')} an epoch of {comparison.image_size}x"
-        f"{comparison.image_size} pixels and evaluated on {comparison.val_images:,} with other glyphs. The largest "
-        f"backbone has {apart} % more FLOPs than the smallest; pyramid and head are the same."
+        f"{comparison.image_size} pixels and evaluated on {comparison.val_images:,} with other glyphs.{cost}"
     )
 
 
