@@ -36,6 +36,7 @@ def _extra(extra: str, *names: str, **renamed: str) -> dict[str, Package]:
 
 PACKAGES = MappingProxyType(
     _extra("train", "lightning", "torchmetrics", "tensorboard")
+    | _extra("dense", "pycocotools")
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
     | _extra("export", "onnx", "onnxscript", "openvino", "nncf")
     | _extra("hub", "huggingface_hub")

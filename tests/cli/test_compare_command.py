@@ -1,5 +1,6 @@
 """What `resnexus compare` hands on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ from PIL import Image
 
 from resnexus import create_model
 from resnexus.comparison import compare as module
+from resnexus.comparison.dense import compare as dense_module
+from resnexus.comparison.dense.settings import DEFAULTS
+from resnexus.comparison.settings import Settings
 from resnexus.progress import Shown, Silent
 from resnexus.training.stopping import Stopped
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
@@ -96,3 +100,61 @@ def test_weights_of_another_network_are_refused_before_the_first_step(command, m
     done = command("compare", *options, "--seeds", 1)
     assert done.returncode == 2
     assert "learned.safetensors" in done.stderr
+
+
+@pytest.fixture
+def dense(monkeypatch):
+    """Gather what the command hands to `compare_dense`."""
+    seen = {}
+
+    def compare_dense(task, **options):
+        seen.update(options, task=task)
+        return {}
+
+    monkeypatch.setattr(dense_module, "compare_dense", compare_dense)
+    return seen
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_a_task_has_defaults_of_its_own(command, dense, tmp_path, task):
+    done = command("compare", "--task", task, "--out", tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"wrote {tmp_path / 'index.html'}\n")
+    assert (dense["task"], dense["out"], dense["models"], dense["seeds"]) == (task, tmp_path, None, 3)
+    assert dense["settings"] == DEFAULTS[task]
+    text = " ".join(command("compare", "--help").stdout.split())
+    for value in (DEFAULTS[task].epochs, DEFAULTS[task].learning_rate):
+        assert f"{value} of {task}" in text
+    assert f"{DEFAULTS[task].batch_size} of canvases" in text
+
+
+def test_what_is_typed_for_a_task_arrives(command, dense):
+    options = ["--models", "ResNet_small,Res2Net_small", "--epochs", 3, "--train-batch", 4, "--learning-rate", "0.5"]
+    done = command("compare", "--task", "detection", "--seeds", 1, "--json", *options)
+    assert done.stdout == "{}\n"
+    assert dense["models"] == ["ResNet_small", "Res2Net_small"]
+    assert dense["settings"] == replace(DEFAULTS["detection"], epochs=3, batch_size=4, learning_rate=0.5)
+    assert dense["seeds"] == 1
+    assert isinstance(dense["progress"], Silent)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--task", "detection", "--image-size", "5"], "--image-size has no effect with --task detection: leave it"),
+        (["--task", "segmentation", "--series", "none"], "--series has no effect with --task segmentation: leave it"),
+        (["--task", "detecton"], "unknown task 'detecton': did you mean 'detection'?"),
+        (["--task", "detection", "--models", "ResNet50_vd"], "unknown backbone for canvases of digits 'ResNet50_vd'"),
+        (["--task", "detection", "--train-batch", "1"], "batch_size=1: expected at least 2"),
+    ],
+)
+def test_options_without_effect_on_a_task_are_refused(command, monkeypatch, tmp_path, options, message):
+    monkeypatch.setattr(dense_module, "train", lambda *_: pytest.fail("trained"))
+    done = command("compare", "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_classification_keeps_its_defaults(command, handed):
+    command("compare", "--task", "classification")
+    assert handed["settings"] == Settings()

@@ -10,8 +10,27 @@ import typer
 _COMMA = "separated by commas"
 _WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
 
+_Task = Annotated[
+    str,
+    typer.Option(
+        help="classification, or detection or segmentation of digits on canvases, with the small siblings as "
+        "backbones; these two take --out, --models, --epochs, --seeds, --train-batch, --learning-rate and --json."
+    ),
+]
+_Epochs = Annotated[
+    int | None,
+    typer.Option(help="Passes over the training images; 20 if left out, 9 of segmentation, 6 of detection."),
+]
+_TrainBatch = Annotated[int | None, typer.Option(help="Images per training step; 128 if left out, 8 of canvases.")]
+_LearningRate = Annotated[
+    float | None,
+    typer.Option(help="At the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of detection."),
+]
+
 
 def compare(
+    context: typer.Context,
+    task: _Task = "classification",
     data: Annotated[
         str,
         typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
@@ -27,13 +46,11 @@ def compare(
         str | None,
         typer.Option(metavar="TAG|FILE", help=f"Weights to start from: {_WEIGHTS}; random if left out."),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 20,
+    epochs: _Epochs = None,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
     image_size: Annotated[int | None, typer.Option(help="Pixels on a side of a folder's images; else 224.")] = None,
-    train_batch: Annotated[int, typer.Option(help="Images per training step.")] = 128,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="At the start; 0.1 x train batch / 256 if left out.")
-    ] = None,
+    train_batch: _TrainBatch = None,
+    learning_rate: _LearningRate = None,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
     allow_bad_images: Annotated[
         bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
@@ -55,6 +72,11 @@ def compare(
     A training that OUT already holds, under the same conditions, is not done again; those under other conditions stay
     beside it.
     """
+    chosen = {"epochs": epochs, "batch_size": train_batch, "learning_rate": learning_rate}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if task != "classification":
+        _compare_dense(context, task, out, models, seeds, given, json_output)
+        return
     from resnexus.comparison import compare as job
     from resnexus.comparison.settings import Settings
     from resnexus.comparison.stopwatch import Timing
@@ -68,15 +90,46 @@ def compare(
         weights=weights,
         image_size=image_size,
         seeds=seeds,
-        settings=Settings(
-            epochs=epochs,
-            batch_size=train_batch,
-            learning_rate=learning_rate,
-            workers=workers,
-            allow_bad_images=allow_bad_images,
-        ),
+        settings=Settings(**given, workers=workers, allow_bad_images=allow_bad_images),  # type: ignore[arg-type]
         timing=Timing(precisions=tuple(names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
         series=Path(series) if series.endswith(".json") else series,  # type: ignore[arg-type]  # checked by compare
+        progress=Silent() if json_output else Shown(),
+    )
+    print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
+
+
+_DENSE_OPTIONS = {"task", "out", "models", "epochs", "seeds", "train_batch", "learning_rate", "json_output"}
+
+
+def _compare_dense(
+    context: typer.Context,
+    task: str,
+    out: Path,
+    models: str | None,
+    seeds: int,
+    chosen: dict[str, int | float],
+    json_output: bool,
+) -> None:
+    from dataclasses import replace
+
+    from resnexus.comparison.dense import compare as job
+    from resnexus.comparison.dense.settings import DEFAULTS
+    from resnexus.errors import ResnexusError, unknown
+    from resnexus.progress import Shown, Silent
+    from resnexus.records import to_json
+
+    if task not in DEFAULTS:
+        raise unknown("task", task, ["classification", *DEFAULTS])
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in _DENSE_OPTIONS and source is not None and source.name == "COMMANDLINE":
+            raise ResnexusError(f"{parameter.opts[0]} has no effect with --task {task}: leave it out")
+    result = job.compare_dense(
+        task,  # type: ignore[arg-type]  # one of DEFAULTS
+        out=out,
+        models=names(models) if models is not None else None,
+        seeds=seeds,
+        settings=replace(DEFAULTS[task], **chosen),  # type: ignore[arg-type]
         progress=Silent() if json_output else Shown(),
     )
     print(to_json(result) if json_output else f"wrote {out / 'index.html'}")

@@ -17,6 +17,7 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
 from resnexus.comparison.folder import claimed_for_report
+from resnexus.comparison.interruptions import goes_on_later
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train, unfinished_path
@@ -29,7 +30,6 @@ from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
 from resnexus.report.record import Comparison, Run, TrainedNetwork
 from resnexus.training.hardware import hardware
-from resnexus.training.stopping import Stopped
 
 SeriesMode = Literal["quick", "full", "none"]
 
@@ -125,13 +125,8 @@ def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tupl
     for number, job in enumerate(jobs, start=1):
         run = finished(job, out)
         if run is None:
-            try:
+            with goes_on_later(job.title):
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-            except Stopped:
-                raise
-            except BaseException as error:  # an interruption may surface as another one
-                error.add_note(f"the training of {job.title} goes on after its last whole epoch")
-                raise
         else:
             progress.say(f"{job.title}: finished before, kept")
             shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then

@@ -160,13 +160,22 @@ def _rows(data: str | os.PathLike[str], models: Sequence[str | Architecture] | N
     if models is None:
         models = list(SIBLINGS.values()) if data in EMBEDDED else DEFAULT_MODELS
     rows = [architecture(model) for model in models]
+    check_named_once(rows)
+    return rows
+
+
+def check_named_once(rows: Sequence[Architecture]) -> None:
+    """Check that there are networks to compare, and none twice.
+
+    Raises:
+        ResnexusError: none, or one twice.
+    """
     names = [row.name for row in rows]
     if not rows:
         raise ResnexusError("no networks to compare: name at least one")
     for name in names:
         if names.count(name) > 1:
             raise ResnexusError(f"network {name!r} is named {names.count(name)} times: name each once")
-    return rows
 
 
 def _check_size(row: Architecture, image_size: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from resnexus.benchmark.engines import ENGINES
+from resnexus.benchmark.environment import Environment
 from resnexus.report.printing import counted, listed, number, percent
 from resnexus.report.record import Comparison
 
 
 def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
     """Return heading -> (term, value) for data, machine, versions, settings, and what ran the networks."""
-    environment = comparison.environment
-    memory = "unknown" if environment.memory_gib is None else f"{number(environment.memory_gib, 1)} GiB"
     engines = dict.fromkeys(cell.engine for cell in (*comparison.latency, *comparison.series_latency))
     return {
         "Data": [
@@ -22,6 +23,16 @@ def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
             *([("Split", comparison.split)] if comparison.split else []),
             *([("Ignored files", number(len(comparison.ignored), 0))] if comparison.ignored else []),
         ],
+        **machine_facts(comparison.environment),
+        "Settings": settings_facts(comparison.settings),
+        "Engines": [(name, ENGINES[name].what) for name in engines if name in ENGINES],
+    }
+
+
+def machine_facts(environment: Environment) -> dict[str, list[tuple[str, str]]]:
+    """Return heading -> (term, value) for machine and versions."""
+    memory = "unknown" if environment.memory_gib is None else f"{number(environment.memory_gib, 1)} GiB"
+    return {
         "Machine": [
             ("Processor", environment.cpu),
             ("Cores", number(environment.cores, 0)),
@@ -31,29 +42,38 @@ def facts(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
             ("System", environment.system),
         ],
         "Versions": [("Python", environment.python), *sorted(environment.packages.items())],
-        "Settings": [(name.replace("_", " "), _setting(value)) for name, value in comparison.settings.items()],
-        "Engines": [(name, ENGINES[name].what) for name in engines if name in ENGINES],
     }
+
+
+def settings_facts(settings: Mapping[str, str | int | float | bool | None]) -> list[tuple[str, str]]:
+    """Return the settings of the trainings as terms and values."""
+    return [(name.replace("_", " "), _setting(value)) for name, value in settings.items()]
 
 
 def summary(comparison: Comparison) -> list[str]:
     """Return what was measured, on what, and when, in a few sentences."""
-    environment = comparison.environment
+    return [
+        f"Data: {comparison.data}, {number(comparison.classes, 0)} classes, {number(comparison.train_images, 0)} "
+        f"training and {number(comparison.val_images, 0)} validation images.",
+        *where_and_when(comparison.environment),
+    ]
+
+
+def where_and_when(environment: Environment) -> list[str]:
+    """Return on what and when it was measured, in two sentences."""
     gpu = f"GPU {environment.gpu}" if environment.gpu else "no GPU"
     packages = f"Python {environment.python}"
     if "torch" in environment.packages:
         packages += f", PyTorch {environment.packages['torch']}"
     return [
-        f"Data: {comparison.data}, {number(comparison.classes, 0)} classes, {number(comparison.train_images, 0)} "
-        f"training and {number(comparison.val_images, 0)} validation images.",
         f"Machine: {environment.cpu}, {counted(environment.cores, 'core')}, {gpu}; {packages}.",
-        f"Measured: {date(comparison)}.",
+        f"Measured: {date(environment)}.",
     ]
 
 
-def date(comparison: Comparison) -> str:
+def date(environment: Environment) -> str:
     """Return when it was measured, e.g. `2025-06-01 12:00:00 UTC`."""
-    return comparison.environment.date.replace("T", " ").replace("+00:00", " UTC")
+    return environment.date.replace("T", " ").replace("+00:00", " UTC")
 
 
 def quick_note(comparison: Comparison) -> str:

@@ -97,8 +97,8 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     """
     write_json(comparison, out / "results.json")
     tables = build_tables(comparison)
-    on_data = [_drawn(figure) for figure in data_figures(comparison)]
-    on_series = [_drawn(figure) for figure in series_figures(comparison)]
+    on_data = [drawn(figure) for figure in data_figures(comparison)]
+    on_series = [drawn(figure) for figure in series_figures(comparison)]
     text = render(comparison, tables, on_data, on_series)
     for table in tables.files:
         _write(to_markdown(table), out / "tables" / f"{table.name}.md")
@@ -158,5 +158,6 @@ def _write(text: str, path: Path) -> None:
     write_bytes(text.encode("utf-8", "backslashreplace"), path)
 
 
-def _drawn(figure: Figure) -> Drawing:
+def drawn(figure: Figure) -> Drawing:
+    """Return a figure drawn in both sizes."""
     return Drawing(figure=figure, wide=draw(figure, wide(figure)), narrow=draw(figure, narrow(figure)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -10,7 +10,7 @@ from resnexus.benchmark.cell import Cell, is_unsteady
 from resnexus.evaluation.metrics import PairedDifference, paired_interval
 from resnexus.report.latencies import Setting, latencies
 from resnexus.report.printing import counted, decimals_for, listed, number, percent, signed
-from resnexus.report.record import Comparison, Run, TrainedNetwork
+from resnexus.report.record import Comparison, TrainedNetwork
 
 BETTER, WORSE, NO_DIFFERENCE, UNKNOWN = "better", "worse", "no difference shown", "too few seeds"
 
@@ -23,7 +23,7 @@ _ONE_SIDED = 1.645
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A network's top-1 minus the reference's, paired by seed, fractions.
+    """A network's top-1, or another figure, minus the reference's, paired by seed, fractions.
 
     Attributes:
         mean: of the pairs.
@@ -62,8 +62,12 @@ def difference(network: TrainedNetwork, other: TrainedNetwork | None) -> Differe
     """Return the paired difference in top-1 from `other`; None for itself or without a common seed."""
     if other is None or other is network:
         return None
-    partners: dict[int, Run] = {run.seed: run for run in other.runs}
-    pairs = [(run.top1, partners[run.seed].top1) for run in network.runs if run.seed in partners]
+    return paired({run.seed: run.top1 for run in network.runs}, {run.seed: run.top1 for run in other.runs})
+
+
+def paired(values: Mapping[int, float], others: Mapping[int, float]) -> Difference | None:
+    """Return the difference of two networks in a figure, seed -> fraction; None without a common seed."""
+    pairs = [(value, others[seed]) for seed, value in values.items() if seed in others]
     if not pairs:
         return None
     first, second = zip(*pairs, strict=True)
@@ -170,30 +174,31 @@ def _training(comparison: Comparison, trained: list[TrainedNetwork]) -> str:
 
 
 def _against(trained: list[TrainedNetwork], other: TrainedNetwork) -> list[str]:
+    found = {network.name: difference(network, other) for network in trained}
+    return verdicts({name: one for name, one in found.items() if one is not None}, other.name, "accuracy")
+
+
+def verdicts(differences: Mapping[str, Difference], other: str, figure: str) -> list[str]:
+    """Return what the differences of networks from `other` in a figure support, a sentence for each finding."""
     groups: dict[str, list[str]] = {BETTER: [], WORSE: [], NO_DIFFERENCE: [], UNKNOWN: []}
-    pairs = set()
-    for network in trained:
-        found = difference(network, other)
-        if found is None:
-            continue
-        pairs.add(found.pairs)
+    for name, found in differences.items():
         interval = f", {found.range}" if found.range else ""
-        groups[found.finding].append(f"{network.name} ({signed(100 * found.mean, 2)} points{interval})")
-    if not pairs:
-        return [f"Nothing can be compared with {other.name}: no other network has the same seeds."]
-    seeds = counted(min(pairs), "seed")
+        groups[found.finding].append(f"{name} ({signed(100 * found.mean, 2)} points{interval})")
+    if not differences:
+        return [f"Nothing can be compared with {other}: no other network has the same seeds."]
+    fewest = min(found.pairs for found in differences.values())
     sentences = []
     if groups[UNKNOWN]:
         sentences.append(
-            f"Too few seeds, {min(pairs)} instead of at least {ENOUGH_SEEDS}: the spread is unknown, so no difference "
-            "in accuracy is claimed."
+            f"Too few seeds, {fewest} instead of at least {ENOUGH_SEEDS}: the spread is unknown, so no difference "
+            f"in {figure} is claimed."
         )
     for finding in (BETTER, WORSE):
         if groups[finding]:
-            sentences.append(f"{finding.capitalize()} than {other.name}: {listed(groups[finding])}.")
+            sentences.append(f"{finding.capitalize()} than {other}: {listed(groups[finding])}.")
     if groups[NO_DIFFERENCE]:
         names = listed(groups[NO_DIFFERENCE])
-        sentences.append(f"No difference from {other.name} that {seeds} can show: {names}.")
+        sentences.append(f"No difference from {other} that {counted(fewest, 'seed')} can show: {names}.")
     return sentences
 
 

@@ -77,13 +77,19 @@ class Classifier(lightning.LightningModule):
             return None
         draws = np.random.default_rng((recipe.seed, number, self.global_rank, _MIXING))
         torch.manual_seed(_seed(recipe.seed, number, self.global_rank))
-        targets = soft_targets(batch.labels, self.num_classes)
-        images, targets = mixed(batch.images, targets, recipe.target, draws)
-        if recipe.step.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        loss = loss_of(self._run[0](images), targets, recipe.target)
+        loss = self.loss(batch, draws)
         self._check(loss, batch, number)
         return loss
+
+    def loss(self, batch: Batch, draws: np.random.Generator) -> Tensor:
+        """Return the loss of one batch; all that is random follows from `draws` and PyTorch's seed."""
+        targets = soft_targets(batch.labels, self.num_classes)
+        images, targets = mixed(batch.images, targets, self.recipe.target, draws)
+        return loss_of(self._run[0](self.laid_out(images)), targets, self.recipe.target)
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """Return images in the memory format of the recipe."""
+        return images.contiguous(memory_format=torch.channels_last) if self.recipe.step.channels_last else images
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """Let the average follow the weights after every step, before anything is kept."""

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from resnexus.data.batches import collate
+from resnexus.data.canvases import Canvases
 from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import EpochOrder
 from resnexus.errors import ResnexusError
@@ -29,6 +30,7 @@ from resnexus.training.recipe import Recipe
 if TYPE_CHECKING:
     import lightning
 
+    from resnexus.training.module import Classifier
     from resnexus.training.validation import Keep
 
 # What Lightning and the PyTorch it calls say about settings that are meant.
@@ -64,7 +66,7 @@ class Outcome:
 
 def train(
     network: nn.Module,
-    train_images: LabelledImages,
+    train_images: LabelledImages | Canvases,
     val_images: LabelledImages | None,
     recipe: Recipe,
     out: Path,
@@ -78,6 +80,8 @@ def train(
     tensorboard: bool = False,
     progress: Progress | None = None,
     label: str = "training",
+    collated: Callable[[Any], Any] = collate,
+    module: type[Classifier] | None = None,
 ) -> Outcome:
     """Train `network` in place; afterwards it is in evaluation mode, on the CPU, with the weights of the last step.
 
@@ -99,6 +103,8 @@ def train(
         tensorboard: write the figures for TensorBoard too, to `tensorboard` in `out`.
         progress: where to report; nowhere if None.
         label: what the stage is called there.
+        collated: makes a batch of items of `train_images`.
+        module: what computes the loss of such a batch, `Classifier` if None; then the network is what it takes.
 
     Raises:
         ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, or lightning
@@ -128,17 +134,17 @@ def train(
             train_images,
             order,
             process=trainer.global_rank,
-            collate=collate,
+            collate=collated,
             workers=recipe.step.workers,
             pin=trainer.strategy.root_device.type == "cuda",
         )
-        module = Classifier(
+        learner = (module or Classifier)(
             network, len(train_images.classes), recipe, loader, allow_bad_images=allow_bad_images, out=out
         )
         shown = progress if progress is not None and trainer.is_global_zero else Silent()
         with shown.stage(label, recipe.epochs * order.batches) as advance:
             trainer.callbacks.append(_advancing(advance))  # type: ignore[attr-defined]
-            _fit(trainer, module, loader, resume)
+            _fit(trainer, learner, loader, resume)
     network.cpu().eval()
     return Outcome(rows=tuple(validation.rows), waiting=validation.waiting.share)
 

@@ -1,0 +1,161 @@
+"""A segmenter and a detector on any row: the same pyramid and the same head on every backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.fcos import FCOSHead
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+
+from resnexus.architectures.siblings import SIBLINGS
+from resnexus.architectures.spec import Architecture
+from resnexus.data.canvases import CLASSES, SIZE, DenseBatch
+from resnexus.detection import backbone_with_fpn
+
+Task = Literal["segmentation", "detection"]
+
+PYRAMID = 32
+"""Channels of every level of the pyramid and of the heads."""
+
+BACKBONES = {row.name: replace(row, stem="conv7") for row in SIBLINGS.values()}
+"""The small siblings with the series' strided stem: their stages have strides 4, 8, 16 on images of any size."""
+
+NUM_CLASSES = len(CLASSES) + 1
+"""The digits, and the background, which is class 0."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network finds in one image: the class of every pixel, or boxes, the most certain first.
+
+    Attributes:
+        classes: (H, W) int64, of a segmenter; else None.
+        boxes: (n, 4) float32 left, top, right, bottom in pixels, of a detector; else None.
+        labels: (n,) int64 class of each box.
+        scores: (n,) float32, of 0 to 1.
+    """
+
+    classes: Tensor | None = None
+    boxes: Tensor | None = None
+    labels: Tensor | None = None
+    scores: Tensor | None = None
+
+
+class DenseNetwork(nn.Module):
+    """A backbone with a pyramid and a head, which tells its loss and what it finds."""
+
+    def loss(self, batch: DenseBatch) -> Tensor:
+        """Return the loss of a batch, a scalar, in training mode."""
+        raise NotImplementedError
+
+    def predict(self, images: Tensor) -> list[Prediction]:
+        """Return what is found in (N, 1, H, W) images, in evaluation mode."""
+        raise NotImplementedError
+
+
+class Segmenter(DenseNetwork):
+    """The semantic branch of Panoptic FPN: all levels are brought to the finest, added up, and classified.
+
+    Kirillov et al. 2019, arXiv:1901.02446, section 3.1, with one convolution a level. The logits, at a stride of 4, are
+    brought to the image's size.
+
+    Args:
+        row: of the backbone.
+    """
+
+    def __init__(self, row: Architecture) -> None:
+        super().__init__()
+        self.backbone = _pyramid(row)
+        self.levels = nn.ModuleList(_block(PYRAMID) for _ in _maps(row))
+        self.head = nn.Conv2d(PYRAMID, NUM_CLASSES, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (N, classes, H, W) logits of (N, 1, H, W) images."""
+        pyramid = list(self.backbone(images).values())
+        size = pyramid[0].shape[2:]
+        maps = [_resized(level(x), size) for level, x in zip(self.levels, pyramid, strict=True)]
+        return _resized(self.head(torch.stack(maps).sum(0)), images.shape[2:])
+
+    def loss(self, batch: DenseBatch) -> Tensor:
+        """Return the cross-entropy, a mean over the pixels."""
+        return F.cross_entropy(self(batch.images), batch.labels)
+
+    def predict(self, images: Tensor) -> list[Prediction]:
+        """Return the likeliest class of every pixel."""
+        return [Prediction(classes=classes) for classes in self(images).argmax(1)]
+
+
+class Detector(DenseNetwork):
+    """torchvision's FCOS, which has no anchors, with two convolutions instead of four in each branch of the head.
+
+    Tian et al. 2019, arXiv:1904.01355.
+
+    Args:
+        row: of the backbone.
+    """
+
+    def __init__(self, row: Architecture) -> None:
+        super().__init__()
+        backbone = _pyramid(row)
+        levels = len(_maps(row))
+        self.fcos = FCOS(
+            backbone,
+            NUM_CLASSES,
+            min_size=SIZE,
+            max_size=SIZE,
+            image_mean=[0.0],
+            image_std=[1.0],
+            anchor_generator=AnchorGenerator(
+                sizes=tuple((float(4 << level),) for level in range(levels)), aspect_ratios=((1.0,),) * levels
+            ),
+            head=FCOSHead(PYRAMID, 1, NUM_CLASSES, num_convs=2),
+            detections_per_img=30,
+        )
+
+    def loss(self, batch: DenseBatch) -> Tensor:
+        """Return the sum of the losses of class, box and centre."""
+        return torch.stack(list(self.fcos(list(batch.images), list(batch.targets)).values())).sum()
+
+    def predict(self, images: Tensor) -> list[Prediction]:
+        """Return the boxes that are left after suppressing those of one class that overlap."""
+        return [Prediction(**found) for found in self.fcos(list(images))]
+
+
+NETWORKS: dict[str, type[DenseNetwork]] = {"segmentation": Segmenter, "detection": Detector}
+
+
+class _NoMore(ExtraFPNBlock):  # type: ignore[misc]  # torchvision has no types
+    """Leaves a pyramid as it is; torchvision would add a level."""
+
+    def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        return results, names
+
+
+def _pyramid(row: Architecture) -> BackboneWithFPN:
+    return backbone_with_fpn(
+        row,
+        maps=_maps(row),
+        out_channels=PYRAMID,
+        in_chans=1,
+        extra_blocks=_NoMore(),
+        norm_layer=nn.BatchNorm2d,  # without it the pyramid learns several times as slowly
+    )
+
+
+def _maps(row: Architecture) -> tuple[int, ...]:
+    return tuple(range(1, len(row.depths) + 1))
+
+
+def _block(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,117 @@
+"""Segmentation and detection from end to end on a few canvases: results, going on, interruptions."""
+
+import pytest
+
+pytest.importorskip("pycocotools", reason="COCO's own evaluation: pip install 'resnexus[dense]'")
+
+from resnexus import ResnexusError
+from resnexus.comparison.dense import compare as module
+from resnexus.comparison.dense import runs
+from resnexus.comparison.dense.compare import compare_dense
+from resnexus.packages import MissingPackageError
+from resnexus.records import read_json
+from resnexus.report.dense import page
+from resnexus.report.dense.record import DenseComparison
+from resnexus.report.document import Drawing, is_report
+
+
+@pytest.fixture
+def run(backbones, short, tmp_path):
+    """Compare the small backbones in `tmp_path / "out"`."""
+
+    def start(task="segmentation", **changes):
+        options = {"out": tmp_path / "out", "models": backbones, "seeds": 1, "settings": short} | changes
+        return compare_dense(task, **options)
+
+    return start
+
+
+@pytest.fixture
+def _undrawn(monkeypatch):
+    """Draw no charts: `tests/report` does."""
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="1"/>'
+    monkeypatch.setattr(page, "drawn", lambda figure: Drawing(figure=figure, wide=svg, narrow=svg))
+    monkeypatch.setattr(page, "rasterise", lambda svg: b"")
+
+
+@pytest.fixture
+def _unwritten(monkeypatch):
+    """Leave the page out."""
+    monkeypatch.setattr(module, "write_dense_report", lambda comparison, out: None)
+
+
+@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.parametrize(("task", "metrics"), [("segmentation", ["miou"]), ("detection", ["map", "map_50"])])
+def test_from_end_to_end(run, tmp_path, task, metrics, monkeypatch, recorded):
+    comparison = run(task)
+    assert is_report(tmp_path / "out" / "index.html")
+    assert read_json(DenseComparison, tmp_path / "out" / "results.json") == comparison
+    assert [network.name for network in comparison.networks] == ["plain", "split"]
+    for network in comparison.networks:
+        (trained,) = network.runs
+        assert list(trained.scores) == metrics
+        assert len(trained.losses) == 2
+        assert len(trained.found) == len(comparison.examples) == 3
+    for example in comparison.examples:
+        assert bool(example.truth.boxes) == (task == "detection")
+        assert bool(example.truth.classes) == (task == "segmentation")
+    assert not list((tmp_path / "out" / "unfinished").iterdir())
+    # All over again: nothing is trained, and the same comes out.
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
+    assert run(task, progress=recorded).networks == comparison.networks
+    assert "plain, seed 0: finished before, kept" in recorded.said
+
+
+@pytest.mark.usefixtures("_unwritten")
+def test_an_interrupted_comparison_goes_on_to_the_same_result(run, tmp_path, monkeypatch):
+    whole = run(out=tmp_path / "whole")
+
+    class Cut(Exception):
+        """Ends the second training after its first epoch."""
+
+    network = module.train
+
+    def cut(job, *arguments):
+        if job.row.name == "split":
+            learner = runs.collate_canvases
+            calls = []
+
+            def collate(canvases):
+                calls.append(1)
+                if len(calls) > 3:
+                    raise Cut
+                return learner(canvases)
+
+            monkeypatch.setattr(runs, "collate_canvases", collate)
+        return network(job, *arguments)
+
+    monkeypatch.setattr(module, "train", cut)
+    with pytest.raises(Cut) as caught:
+        run()
+    assert caught.value.__notes__ == ["the training of split, seed 0 goes on after its last whole epoch"]
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
+    assert (next((tmp_path / "out" / "unfinished").iterdir()) / "checkpoints").is_dir()
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "write_dense_report", lambda comparison, out: None)
+    again = run()
+    for one, other in zip(again.networks, whole.networks, strict=True):
+        assert [(r.scores, r.losses, r.found) for r in one.runs] == [(r.scores, r.losses, r.found) for r in other.runs]
+
+
+def test_mistakes_are_told_before_anything_is_done(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ResnexusError, match="unknown task 'segmentatoin': did you mean 'segmentation'"):
+        run("segmentatoin")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.html").write_text("mine")
+    with pytest.raises(ResnexusError, match="is no report of ours"):
+        run()
+
+    def absent(name):
+        if name == "pycocotools":
+            raise MissingPackageError("pycocotools is not installed")
+
+    monkeypatch.setattr(module, "installed_version", absent)
+    with pytest.raises(MissingPackageError, match="pycocotools is not installed"):
+        run("detection")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.html"]
