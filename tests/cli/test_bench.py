@@ -8,6 +8,7 @@ import pytest
 from resnexus.benchmark import run
 from resnexus.benchmark.cases import CASES
 from resnexus.benchmark.peaks import Peak
+from resnexus.claim import claimed
 from resnexus.cli.bench import _CASES
 from resnexus.errors import ResnexusError
 
@@ -111,7 +112,7 @@ def test_the_folder_is_looked_at_before_anything_is_measured(bench, tmp_path, mo
     (tmp_path / "file").write_text("")
     done = bench(out=tmp_path / "file" / "out")
     assert done.returncode == 2
-    assert f"error: cannot write {tmp_path / 'file' / 'out' / '.writable'}: Not a directory" in done.stderr
+    assert f"error: cannot write {tmp_path / 'file' / 'out'}: Not a directory" in done.stderr
     other = tmp_path / "other"
     other.mkdir()
     (other / "bench.md").write_text("My notes.")
@@ -124,6 +125,14 @@ def test_the_folder_is_looked_at_before_anything_is_measured(bench, tmp_path, mo
     assert f"error: {other / 'bench.json'}: unknown field of Bench 'mine'" in done.stderr
     assert sorted(os.listdir(other)) == ["bench.json", "bench.md"]
     assert (other / "bench.md").read_text() == "My notes."
+
+
+def test_two_do_not_measure_in_one_folder(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "peak", lambda *_: pytest.fail("measured"))
+    with claimed(tmp_path / "out", busy="another process measures in"):
+        done = bench()
+    assert done.returncode == 2
+    assert f"error: another process measures in {tmp_path / 'out'}: wait for it, or give another folder" in done.stderr
 
 
 def test_the_engines_are_listed(command):

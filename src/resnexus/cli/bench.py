@@ -137,11 +137,12 @@ def _engines(text: str) -> tuple[str, ...]:
 
 
 def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: bool) -> tuple[Bench, bool]:
-    """Return the record, and whether it was there before."""
+    """Return the record, and whether it was there before; two processes that measure disturb each other."""
     from resnexus.benchmark.bench import Bench
     from resnexus.benchmark.run import run
+    from resnexus.claim import claimed
     from resnexus.errors import ResnexusError
-    from resnexus.files import check_writable, write_text
+    from resnexus.files import write_text
     from resnexus.progress import Shown, Silent
     from resnexus.records import read_json, write_json
     from resnexus.report.speed import page
@@ -154,10 +155,11 @@ def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: b
     before = read_json(Bench, path) if path.exists() else None
     settings.check_here()
     settings.check_networks(models)
-    check_writable(out)
-    for record in run(models, settings, before=before, progress=Silent() if quiet else Shown(), title="bench"):
-        write_json(record, path)
-        write_text(page(record), page_path)
+    with claimed(out, busy="another process measures in"):
+        before = read_json(Bench, path) if path.exists() else before  # another may just have been done
+        for record in run(models, settings, before=before, progress=Silent() if quiet else Shown(), title="bench"):
+            write_json(record, path)
+            write_text(page(record), page_path)
     return record, record == before
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from resnexus.report.evaluation_record import EvaluationRecord
 
 _COMMA = "separated by commas"
-_DATA = "A folder of class folders, or with train/CLASS/ and val/CLASS/; or digits."
+_DATA = "Class folders, lists or shards, with or without a part to evaluate on, see docs/data.md; or digits."
 _IMAGES = (
     "val: what `train` keeps to evaluate on; all: every image. If left out, all for test sets that are known and for "
     "published weights without val/."
