@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,10 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
 from resnexus.comparison.folder import claimed_for_report
-from resnexus.comparison.interruptions import goes_on_later
+from resnexus.comparison.interruptions import each_run
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
-from resnexus.comparison.runs import train, unfinished_path
+from resnexus.comparison.runs import train
 from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
 from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing, timed
@@ -122,14 +121,7 @@ def compare(
 
 def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tuple[Training, Run]]:
     runs, said = [], set[str]()
-    for number, job in enumerate(jobs, start=1):
-        run = finished(job, out)
-        if run is None:
-            with goes_on_later(job.title):
-                run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-        else:
-            progress.say(f"{job.title}: finished before, kept")
-            shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then
+    for job, run in each_run(jobs, out, progress, finished=finished, train=train):
         skipped = [f"skipped in training: {entry}" for entry in run.skipped_in_training]
         skipped += [f"skipped in evaluation: {entry}" for entry in run.skipped]
         for sentence in skipped:

@@ -1,11 +1,61 @@
-"""What a comparison says of a training that was interrupted."""
+"""The trainings of a comparison, one after the other; what an interrupted one says, and what it goes on from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
 
+from resnexus.progress import Progress
 from resnexus.training.stopping import Stopped
+
+
+class _Job(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+
+J = TypeVar("J", bound=_Job)
+R = TypeVar("R")
+
+
+def each_run(
+    jobs: Iterable[J],
+    out: Path,
+    progress: Progress,
+    *,
+    finished: Callable[[J, Path], R | None],
+    train: Callable[[J, Path, Progress, str], R],
+) -> Iterator[tuple[J, R]]:
+    """Return every job with its run: the one that `out` holds, or else that of a training now.
+
+    Args:
+        jobs: in the order of their trainings.
+        out: folder of the comparison.
+        progress: where to report.
+        finished: returns the run that a folder holds of a job, if it does.
+        train: trains a job in a folder and keeps its run there; its last argument is what the job is called in print.
+    """
+    jobs = list(jobs)
+    for number, job in enumerate(jobs, start=1):
+        run = finished(job, out)
+        if run is None:
+            with goes_on_later(job.title):
+                run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
+        else:
+            progress.say(f"{job.title}: finished before, kept")
+            shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then
+        yield job, run
+
+
+def unfinished_path(job: _Job, out: Path) -> Path:
+    """Where a training keeps what it goes on from; nothing is there once the training is finished."""
+    return out / "unfinished" / job.name
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from resnexus.comparison.interruptions import unfinished_path
 from resnexus.comparison.jobs import Training
 from resnexus.comparison.kept import keep
 from resnexus.data.batches import BadImage
@@ -65,11 +66,6 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
     keep(job, network.cpu(), run, out)
     shutil.rmtree(unfinished, ignore_errors=True)
     return run
-
-
-def unfinished_path(job: Training, out: Path) -> Path:
-    """Where a training keeps what it goes on from; nothing is there once the training is finished."""
-    return out / "unfinished" / job.name
 
 
 def _sentences(images: Iterable[BadImage]) -> tuple[str, ...]:

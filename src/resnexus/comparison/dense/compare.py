@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -16,10 +15,10 @@ from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_packages
 from resnexus.comparison.dense.jobs import DenseTraining, dense_trainings, finished
 from resnexus.comparison.dense.networks import PYRAMID, Task
-from resnexus.comparison.dense.runs import examples, train, unfinished_path
+from resnexus.comparison.dense.runs import examples, train
 from resnexus.comparison.dense.settings import DEFAULTS, DenseSettings
 from resnexus.comparison.folder import claimed_for_report
-from resnexus.comparison.interruptions import goes_on_later
+from resnexus.comparison.interruptions import each_run
 from resnexus.data.canvases import SIZE
 from resnexus.errors import unknown
 from resnexus.packages import installed_version
@@ -75,7 +74,7 @@ def compare_dense(
     jobs = dense_trainings(task, models=models, seeds=seeds, settings=settings)
     out = Path(out)
     with claimed_for_report(out, progress):
-        runs = _train_all(jobs, out, progress)
+        runs = list(each_run(jobs, out, progress, finished=finished, train=train))
         first = [job for job in jobs if job.seed == jobs[0].seed]
         comparison = DenseComparison(
             task=task,
@@ -91,20 +90,6 @@ def compare_dense(
             write_dense_report(comparison, out)
             step()
     return comparison
-
-
-def _train_all(jobs: list[DenseTraining], out: Path, progress: Progress) -> list[tuple[DenseTraining, DenseRun]]:
-    runs = []
-    for number, job in enumerate(jobs, start=1):
-        run = finished(job, out)
-        if run is None:
-            with goes_on_later(job.title):
-                run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-        else:
-            progress.say(f"{job.title}: finished before, kept")
-            shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then
-        runs.append((job, run))
-    return runs
 
 
 def _trained(job: DenseTraining, runs: list[DenseRun]) -> DenseTrained:

@@ -11,6 +11,7 @@ import numpy as np
 from resnexus.comparison.dense.jobs import DenseTraining, keep
 from resnexus.comparison.dense.measure import measured, predictions
 from resnexus.comparison.dense.networks import DenseNetwork, Prediction
+from resnexus.comparison.interruptions import unfinished_path
 from resnexus.data.canvases import BACKGROUND, CLASSES, Canvas, Canvases, collate_canvases
 from resnexus.progress import Progress
 from resnexus.report.dense.record import Box, DenseRun, Example, Scene
@@ -67,11 +68,6 @@ def train(job: DenseTraining, out: Path, progress: Progress, label: str) -> Dens
     keep(job, run, out)
     shutil.rmtree(unfinished, ignore_errors=True)
     return run
-
-
-def unfinished_path(job: DenseTraining, out: Path) -> Path:
-    """Where a training keeps what it goes on from; nothing is there once the training is finished."""
-    return out / "unfinished" / job.name
 
 
 def examples(job: DenseTraining) -> tuple[Example, ...]:
