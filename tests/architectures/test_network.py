@@ -136,17 +136,27 @@ def test_frozen_normalisations_do_in_training_what_they_do_in_evaluation(row):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-@every_kind
-def test_compiles_to_one_graph(row):
+def _compiles_to_one_graph(row, backend):
     torch._dynamo.reset()
     network, x = build(row), torch.randn(2, 3, 32, 40)
     with torch.no_grad():
-        compiled = torch.compile(network, fullgraph=True, backend="aot_eager")(x)
+        compiled = torch.compile(network, fullgraph=True, backend=backend)(x)
     assert torch.allclose(compiled, network(x), atol=1e-5)
     network.train()
     reference = deepcopy(network)
-    assert torch.allclose(torch.compile(network, fullgraph=True, backend="aot_eager")(x), reference(x), atol=1e-5)
+    assert torch.allclose(torch.compile(network, fullgraph=True, backend=backend)(x), reference(x), atol=1e-5)
     assert torch.allclose(network.stem[0].norm.running_var, reference.stem[0].norm.running_var)
+
+
+@every_kind
+def test_compiles_to_one_graph(row):
+    _compiles_to_one_graph(row, "eager")
+
+
+@pytest.mark.slow
+@every_kind
+def test_compiles_to_one_graph_with_gradients_ahead_of_time(row):
+    _compiles_to_one_graph(row, "aot_eager")
 
 
 @every_kind

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from resnexus import ResnexusError, create_model
-from resnexus.benchmark.bench import Bench
+from resnexus.benchmark.bench import Bench, usual_precisions
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison import stopwatch as module
+from resnexus.comparison.compare import _say_what_is_not_timed
 from resnexus.comparison.stopwatch import TRIES, Timing, timed
 
 
@@ -94,6 +96,17 @@ def test_it_is_called_by_the_engine_that_ran_it(rows, recorded):
         (name, size, "eager", 8) for size in (1, 2) for name in ("plain", "split")
     ]
     assert recorded.stages[0][0] == "timing the trained networks"
+
+
+@pytest.mark.parametrize(("supported", "precisions"), [(True, ("fp32", "bf16")), (False, ("fp32",))])
+def test_bfloat16_is_timed_where_pytorch_has_kernels_for_it(supported, precisions, monkeypatch, recorded):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    assert Timing().settings(224, together=1).precisions == usual_precisions("cpu") == precisions
+    assert Timing(precisions=("bf16",)).settings(224, together=1).precisions == ("bf16",)
+    assert usual_precisions("cuda") == ("fp32", "bf16")
+    for timing in (Timing(), Timing(precisions=("fp32",))):
+        _say_what_is_not_timed(timing, recorded)
+    assert [said[:32] for said in recorded.said] == ["latency is timed in fp32 alone: "] * (not supported)
 
 
 @pytest.mark.parametrize(

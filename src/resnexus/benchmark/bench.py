@@ -26,6 +26,20 @@ SETTLE_S = 0.25
 """Seconds of untimed calls before the timed one of a turn: longer than any neighbour's threads wait for work."""
 
 
+def usual_precisions(device: str) -> tuple[str, ...]:
+    """Return what is timed where nothing else is said: float32, and bfloat16 where PyTorch has kernels for it.
+
+    On a processor without AVX-512 its convolutions in bfloat16 take tens of times as long as in float32, which says
+    nothing of any network.
+
+    Args:
+        device: `"cpu"` or `"cuda"`.
+    """
+    if device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ("fp32",)
+    return ("fp32", "bf16")
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchSettings:
     """What is timed, and how.

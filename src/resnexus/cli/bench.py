@@ -40,7 +40,10 @@ def bench(
     output_stride: OutputStride = None,
     devices: Annotated[str, typer.Option(help=f"Devices, {_COMMA}: cpu, cuda.")] = "cpu",
     precisions: Annotated[
-        str | None, typer.Option(help=f"Precisions, {_COMMA}: fp32, bf16, fp16, int8.  [default: fp32,bf16]")
+        str | None,
+        typer.Option(
+            help=f"Precisions, {_COMMA}: fp32, bf16, fp16, int8; fp32, and bf16 where the device has it, if left out."
+        ),
     ] = None,
     batch_sizes: Annotated[str | None, typer.Option(help=f"Batch sizes, {_COMMA}.  [default: 1,8]")] = None,
     engines: _Engines = None,
@@ -71,7 +74,7 @@ def bench(
     from resnexus.records import to_json
 
     given = {"models": models, "features": features, "output-stride": output_stride, "image-size": image_size}
-    named = _case(case, given)
+    named = _case(case, given, names(devices))
     settings = BenchSettings(
         devices=tuple(names(devices)),
         precisions=named.precisions if precisions is None else tuple(names(precisions)),
@@ -99,8 +102,9 @@ def bench(
         print(f"wrote {out / 'bench.json'} and {out / 'bench.md'}")
 
 
-def _case(name: str | None, given: Mapping[str, object]) -> Case:
+def _case(name: str | None, given: Mapping[str, object], devices: list[str]) -> Case:
     """Return what is timed where nothing else is said: that of a name, or the usual."""
+    from resnexus.benchmark.bench import usual_precisions
     from resnexus.benchmark.cases import Case, case
     from resnexus.errors import ResnexusError
 
@@ -111,7 +115,7 @@ def _case(name: str | None, given: Mapping[str, object]) -> Case:
             models=tuple(_models("quick")),
             out_indices=(),
             image_size=224,
-            precisions=("fp32", "bf16"),
+            precisions=max(map(usual_precisions, devices), key=len, default=()),
             batch_sizes=(1, 8),
             engines=_engines("quick"),
         )

@@ -56,7 +56,12 @@ def compare(
         bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
     ] = False,
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
-    precisions: Annotated[str, typer.Option(help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16.")] = "fp32,bf16",
+    precisions: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16; fp32, and bf16 where the device has it, if left out."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
     series: Annotated[
         str,
@@ -91,7 +96,9 @@ def compare(
         image_size=image_size,
         seeds=seeds,
         settings=Settings(**given, workers=workers, allow_bad_images=allow_bad_images),  # type: ignore[arg-type]
-        timing=Timing(precisions=tuple(names(precisions)), batch_sizes=tuple(numbers(batch_sizes)), device=device),
+        timing=Timing(
+            precisions=tuple(names(precisions or "")), batch_sizes=tuple(numbers(batch_sizes)), device=device
+        ),
         series=Path(series) if series.endswith(".json") else series,  # type: ignore[arg-type]  # checked by compare
         progress=Silent() if json_output else Shown(),
     )

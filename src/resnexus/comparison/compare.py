@@ -12,6 +12,7 @@ import torch
 
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.spec import Architecture
+from resnexus.benchmark.bench import usual_precisions
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
@@ -95,6 +96,7 @@ def compare(
         for sentence in (splits.split, ignored_note(splits.ignored) if splits.ignored else ""):
             if sentence:
                 progress.say(sentence)
+        _say_what_is_not_timed(timing, progress)
         runs = _train_all(jobs, out, progress)
         first = [job for job in jobs if job.seed == jobs[0].seed]
         comparison = Comparison(
@@ -130,6 +132,14 @@ def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tupl
         said.update(skipped)
         runs.append((job, run))
     return runs
+
+
+def _say_what_is_not_timed(timing: Timing, progress: Progress) -> None:
+    if not timing.precisions and usual_precisions(timing.device) == ("fp32",):
+        progress.say(
+            "latency is timed in fp32 alone: PyTorch has no kernels in bf16 for this processor; name both precisions "
+            "to time it all the same"
+        )
 
 
 def _time_trained(jobs: list[Training], out: Path, timing: Timing, progress: Progress) -> tuple[Cell, ...]:

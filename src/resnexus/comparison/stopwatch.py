@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from resnexus.architectures.network import Network
-from resnexus.benchmark.bench import BenchSettings
+from resnexus.benchmark.bench import BenchSettings, usual_precisions
 from resnexus.benchmark.cell import Cell, is_unsteady
 from resnexus.benchmark.engines import engine
 from resnexus.benchmark.run import run
@@ -27,7 +27,7 @@ class Timing:
     """How latency is measured.
 
     Attributes:
-        precisions: of `"fp32"`, `"bf16"`, `"fp16"`.
+        precisions: of `"fp32"`, `"bf16"`, `"fp16"`; empty for the usual ones of the device here.
         batch_sizes: images per call.
         device: `"cpu"` or `"cuda"`.
         rounds: in how many rounds the networks take turns; each has one timed call in a round.
@@ -36,14 +36,15 @@ class Timing:
         ResnexusError: a value that is not accepted, or that this machine does not have.
     """
 
-    precisions: tuple[str, ...] = ("fp32", "bf16")
+    precisions: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = (1, 4, 8)
     device: str = "cpu"
     rounds: int = 15
 
     def __post_init__(self) -> None:
-        self.settings(image_size=1, together=1).check_here()
-        for precision in self.precisions:
+        settings = self.settings(image_size=1, together=1)
+        settings.check_here()
+        for precision in settings.precisions:
             obstacle = engine(ENGINE).obstacle("", self.device, precision)
             if obstacle:
                 raise ResnexusError(f"cannot time in {precision}: engine {ENGINE!r} {obstacle}")
@@ -52,7 +53,7 @@ class Timing:
         """Return what `benchmark.run` is asked for, for images of some pixels on a side and networks in turns."""
         return BenchSettings(
             devices=(self.device,),
-            precisions=self.precisions,
+            precisions=self.precisions or usual_precisions(self.device),
             batch_sizes=self.batch_sizes,
             engines=(ENGINE,),
             image_size=image_size,

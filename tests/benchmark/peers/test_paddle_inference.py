@@ -52,7 +52,10 @@ def plain(tiny_network) -> Network:
     return tiny_network("plain")
 
 
-@pytest.mark.parametrize("kind", ROWS)
+QUICK = ("basic, small stem", "grouped, vd", "res2, gated, vd")  # every operation is in one of them
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in ROWS])
 def test_it_computes_what_the_network_computes(kind, tiny_network, tmp_path, capfd):
     network = tiny_network(kind)
     build_paddle(network, Job(batch_size=1, image_size=(67, 45)), tmp_path)
