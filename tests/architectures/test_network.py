@@ -148,14 +148,14 @@ def _compiles_to_one_graph(row, backend):
     assert torch.allclose(network.stem[0].norm.running_var, reference.stem[0].norm.running_var)
 
 
-@every_kind
-def test_compiles_to_one_graph(row):
-    _compiles_to_one_graph(row, "eager")
+@pytest.mark.parametrize("kind", ["gated", "res2"])
+def test_compiles_to_one_graph(kind):
+    _compiles_to_one_graph(TINY[kind], "eager")
 
 
 @pytest.mark.slow
 @every_kind
-def test_compiles_to_one_graph_with_gradients_ahead_of_time(row):
+def test_every_kind_compiles_to_one_graph_with_gradients_ahead_of_time(row):
     _compiles_to_one_graph(row, "aot_eager")
 
 

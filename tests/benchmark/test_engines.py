@@ -56,6 +56,7 @@ def test_autotuning_is_not_reported_into_the_progress_bar(subject, capfd):
     assert "AUTOTUNE" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler, of itself
 def test_frozen_weights_are_frozen_whatever_was_compiled_before(subject):
     images = torch.randn(JOB.shape, generator=torch.Generator().manual_seed(2))

@@ -124,6 +124,7 @@ def test_logits_of_another_shape():
         verify("SE_ResNet18_vd", lambda x: torch.zeros(2, 10), image_sizes=SMALL)
 
 
+@pytest.mark.slow
 def test_a_compiled_network_and_an_engine_pass(tmp_path):
     network = golden_copy("SE_ResNet18_vd", torch.float32)
     torch._dynamo.reset()

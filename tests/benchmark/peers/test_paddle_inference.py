@@ -48,8 +48,10 @@ def _images(*shape: int) -> torch.Tensor:
 
 
 @pytest.fixture
-def plain(tiny_network) -> Network:
-    return tiny_network("plain")
+def plain(random_network) -> Network:
+    """One block: to export more takes seconds."""
+    row = resnexus.Architecture(name="tiny", **(_SHAPE | ROWS["plain"] | {"depths": (1,)}))
+    return random_network(row, dtype=torch.float32)
 
 
 QUICK = ("basic, small stem", "grouped, vd", "res2, gated, vd")  # every operation is in one of them
