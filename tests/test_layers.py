@@ -1,6 +1,7 @@
 """Imports go one way only, and importing the package loads nothing heavy."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ def room(module: str) -> str:
     return next((name for name in names if name in RANK), parts[0])
 
 
-def imports(path: Path) -> set[str]:
+def imported(path: Path) -> set[str]:
+    """What a file imports of the package, without the package's own name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = set()
     for node in ast.walk(tree):
@@ -56,7 +58,11 @@ def imports(path: Path) -> set[str]:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {room(name.removeprefix("resnexus.")) for name in found if name.startswith("resnexus.")}
+    return {name.removeprefix("resnexus.") for name in found if name.startswith("resnexus.")}
+
+
+def imports(path: Path) -> set[str]:
+    return {room(name) for name in imported(path)}
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
@@ -71,6 +77,49 @@ def test_imports_go_one_way(path):
 def test_every_package_has_a_rank():
     names = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert names - {"__init__", "__pycache__", "py.typed"} <= set(RANK)
+
+
+CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
+
+
+def mapped() -> dict[str, int]:
+    """The rooms that CONTRIBUTING's map names, each with the number of its row."""
+    found = {}
+    rows = re.findall(r"^\| (`.+?) \| (.+) \|$", CONTRIBUTING.read_text(encoding="utf-8"), re.MULTILINE)
+    for number, (names, what) in enumerate(rows):
+        rooms = [name.removesuffix(".py").rstrip("/").replace("/", ".") for name in re.findall(r"`([^`]+)`", names)]
+        found |= dict.fromkeys(rooms, number)
+        found |= dict.fromkeys((f"{rooms[-1]}.{below}" for below in re.findall(r"`(\w+)/`", what)), number)
+    return found
+
+
+def test_the_map_names_every_room():
+    rooms = {".".join(path.parent.relative_to(SOURCE).parts) for path in SOURCE.glob("*/**/__init__.py")}
+    modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__"}
+    assert sorted((rooms | modules) - mapped().keys()) == []
+    for name in mapped():
+        path = SOURCE.joinpath(*name.split("."))
+        assert path.is_dir() or path.with_suffix(".py").is_file(), f"CONTRIBUTING's map names {name}"
+
+
+def test_imports_go_up_the_map():
+    rows = mapped()
+
+    def row(module: str) -> str:
+        parts = module.split(".")
+        return next(name for length in range(len(parts), 0, -1) if (name := ".".join(parts[:length])) in rows)
+
+    wrong = []
+    for path in SOURCE.rglob("*.py"):
+        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        if module == "__init__":
+            continue
+        own = row(module)
+        for name in imported(path):
+            other = row(name)
+            if rows[other] > rows[own] and not other.startswith(f"{own}."):
+                wrong.append(f"{module} imports {name}")
+    assert wrong == []
 
 
 def test_files_and_functions_stay_short():

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from resnexus import packages
 from resnexus.packages import PACKAGES, MissingPackageError, how_to_install, required
@@ -63,3 +64,17 @@ def test_a_package_counts_under_every_name_that_it_comes_under(monkeypatch):
     assert not packages.is_installed("openvino")
     with pytest.raises(MissingPackageError, match="openvino is not installed"):
         packages.installed_version("openvino")
+
+
+@pytest.mark.parametrize(
+    ("package", "refused", "extra"),
+    [("lightning", ("2.6.2", "2.6.3"), "train"), ("tensorboard", ("2.20.0",), "train")],  # malware, and broken
+)
+def test_versions_that_must_not_be_installed(package, refused, extra):
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (wanted,) = (found for line in extras[extra] if (found := Requirement(line)).name == package)
+    assert not any(map(wanted.specifier.contains, refused))
+    pins = (root / "constraints.txt").read_text().splitlines()
+    (pinned,) = (line.partition("==")[2] for line in pins if line.startswith(f"{package}=="))
+    assert wanted.specifier.contains(pinned)

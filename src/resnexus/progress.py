@@ -67,7 +67,7 @@ class Shown:
 
     def say(self, message: str) -> None:
         """Print one line."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def _lines(self, description: str, total: int) -> Iterator[Advance]:

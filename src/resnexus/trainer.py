@@ -130,7 +130,9 @@ def train(
 def open_data(
     data: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None, *, download: bool = False
 ) -> Splits:
-    """Open a data set as a recipe prepares its images; an embedded one has a preparation of its own.
+    """Open a data set as a recipe prepares its images, and say what there is to say of it.
+
+    An embedded one has a preparation of its own.
 
     Raises:
         ResnexusError: as `open_dataset` does.
@@ -154,7 +156,10 @@ def open_data(
         policy_operations=images.policy_operations,
         erasing=images.erasing,
     )
-    return open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
+    splits = open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
+    for remark in splits.remarks:
+        (progress or Silent()).say(remark)
+    return splits
 
 
 def _network(row: Architecture, splits: Splits, recipe: Recipe, weights: str | os.PathLike[str] | None) -> nn.Module:

@@ -207,3 +207,13 @@ def test_maps_of_ones_own_are_timed(quick_peaks):
     assert [(entry.engine, entry.reason) for entry in record.left_out] == [
         ("timm", "returns no feature maps on cpu here")
     ]
+
+
+def test_maps_of_our_own_engine_say_what_was_chosen(quick_peaks, monkeypatch, tmp_path):
+    monkeypatch.setattr("resnexus.acceleration.planning.search.first_round", lambda row, backends: [])
+    settings = replace(SETTINGS, out_indices=(1, 0), precisions=("fp32",), batch_sizes=(1,), engines=("resnexus",))
+    settings = replace(settings, plan_backends=("torch",), plan_seconds=0.0, rounds=1)
+    network = create_model(ROW, features_only=True, out_indices=(1, 0)).eval()
+    *_, record = run.run({"mine": network}, settings, cache_dir=tmp_path)
+    (cell,) = record.cells
+    assert cell.plan == "torch(mode=plain) on the network as it is"

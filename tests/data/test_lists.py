@@ -205,11 +205,20 @@ def test_classes_are_numbered_anew_where_the_configuration_says_so(configured, l
         ({'","': "7"}, "delimiter=7: expected text"),
         ({"false": "1"}, "relabel=1: expected true or false"),
         ({"Infer: {": "Infer: ["}, r"config\.yaml is not YAML: "),
+        ({"class_num: 2": "class_num: 2020-13-45"}, r"config\.yaml is not YAML: month must be in 1..12"),
     ],
 )
 def test_configurations_that_cannot_be_used(configured, changes, message):
     with pytest.raises(ResnexusError, match=message):
         open_dataset(configured(**changes), SMALL)
+
+
+def test_aliases_that_stand_for_more_than_fits_in_memory(configured):
+    bomb = ", ".join(f"&b{level} [{', '.join([f'*b{level - 1}'] * 10)}]" for level in range(1, 12))
+    config = configured(**{'","': f"[&b0 [x], {bomb}]"})
+    with pytest.raises(ResnexusError, match=r"delimiter=.*: expected text, such as a space") as caught:
+        open_dataset(config, SMALL)
+    assert len(str(caught.value)) < 1000
 
 
 def test_lists_are_augmented_to_train_only(listed):

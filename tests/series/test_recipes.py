@@ -97,6 +97,9 @@ def test_a_recipe_of_your_own(tmp_path):
         ("optim: {lr: fast}", r'mine: optim: lr: expected a number, found "fast"'),
         ("!!python/object/apply:os.system [ls]", "mine is not YAML"),
         ("[" * 800, "mine is not YAML"),
+        ("1: 2", "mine: unknown setting of a recipe '1'"),
+        ("epochs: 2020-13-45", "mine is not YAML: month must be in 1..12"),
+        ("epochs: " + "9" * 5000, "mine is not YAML: Exceeds the limit"),
     ],
 )
 def test_what_is_no_recipe(text, message):
@@ -113,6 +116,9 @@ def test_names_and_changes_are_checked(tmp_path):
         parse_changes(["lr"])
     with pytest.raises(ResnexusError, match=r"unknown setting of a recipe 'lrr': did you mean 'lr'\?"):
         parse_changes(["lrr=1"])
+    for value in ("[" * 800, "2020-13-45", "9" * 5000):
+        with pytest.raises(ResnexusError, match="is no value"):
+            parse_changes([f"lr={value}"])
 
 
 def test_a_recipe_prints_and_reads_again():

@@ -172,6 +172,9 @@ def test_a_file_cannot_have_a_huge_network_built():
         detect(state_of(ROW), huge)
     with pytest.raises(ResnexusError, match="far from the size"):
         detect(state_of(ROW), replace(ROW, stem_width=10**12))
+    split = SIBLINGS["Res2Net_small"]
+    with pytest.raises(ResnexusError, match="far from the size"):
+        detect(state_of(split), replace(split, scale=3_000_000))
 
 
 @pytest.mark.parametrize("row", SMALL, ids=lambda row: row.name)
@@ -468,6 +471,11 @@ def test_names_from_a_file_cannot_steer_a_terminal(tmp_path):
             assert "\x07" not in str(caught.value)
         if len(state) == 1:
             assert r"\x1b[31mred\x07" in str(caught.value) or "entry" in str(caught.value)
+    theirs = replace(AUTHORS, name=ESCAPE)
+    entries = {key: torch.tensor(array) for key, array in to_paddle(SMALL[1], state_of(SMALL[1])).items()}
+    save_file(entries, tmp_path / "a.safetensors", {"resnexus": to_json(CheckpointRecord(architecture=theirs))})
+    with pytest.raises(ResnexusError, match=r"\\x1b\[31mred\\x07 with cascade='authors' computes another function"):
+        ours(load_state(tmp_path / "a.safetensors"))
     named = replace(ROW, name=ESCAPE)
     write_checkpoint(state_of(ROW), tmp_path / f"{ESCAPE}.safetensors", CheckpointRecord(architecture=named))
     assert "\x1b" not in str(convert(tmp_path / f"{ESCAPE}.safetensors", tmp_path / "b.pth"))

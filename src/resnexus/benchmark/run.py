@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
-from resnexus.acceleration.engine import Engine
+from resnexus.acceleration.engine import AnyEngine
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.judge import Referee, probe_images
 from resnexus.acceleration.planning.timing import interleaved
@@ -278,6 +278,6 @@ class _Timed:
             out_indices=self.settings.out_indices,
             output_stride=self.settings.output_stride,
             worst_map=entry.agreement.worst_map,
-            plan=str(entry.runner.plans[size].candidate) if isinstance(entry.runner, Engine) else None,
+            plan=str(entry.runner.plans[size].candidate) if isinstance(entry.runner, AnyEngine) else None,
             rounds_ms=tuple(milliseconds),
         )

@@ -6,11 +6,12 @@ the verbs, so that Ctrl-C is heard before that.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
 from resnexus.cli.interrupt import Interrupt, end_process
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
 
@@ -19,6 +20,8 @@ def main() -> None:
 
     A mistake of the user ends in one sentence and exit code 2, Ctrl-C in 130, a training that SIGTERM stopped in 143.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may be no Unicode
     interrupt = Interrupt()
     try:
         with interrupt:
@@ -30,7 +33,8 @@ def main() -> None:
         if interrupt.received or isinstance(error, KeyboardInterrupt):
             end_process(error)
         if isinstance(error, ResnexusError):
-            print(f"error: {error}", file=sys.stderr)
+            # What a message quotes may come from a hostile file; its lines are ours.
+            print("error:", "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
             sys.exit(2)
         if isinstance(error, Stopped):
             print(f"stopped and kept; the same command goes on from here: {error}", file=sys.stderr)

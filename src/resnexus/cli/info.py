@@ -31,7 +31,7 @@ def info(
     from resnexus.series.published import checkpoint_entries, published
 
     row = resnexus.architecture(name)
-    cost = resnexus.complexity(row.name, image_size)
+    cost = resnexus.complexity(row, image_size)
     maps = feature_info(row, row.reductions[-1])
     ours = row in SIBLINGS.values()
     figures, wrong = None if ours else published(row.name), [] if ours else errata(row.name)

@@ -82,11 +82,11 @@ def _cleared() -> str:
 
 
 def _explanations(name: str | None) -> list[str]:
-    from resnexus.architectures.catalog import CATALOG, architecture
+    from resnexus.architectures.catalog import NETWORKS, architecture
     from resnexus.rewrites.table import REWRITES, applicable, explain
 
     if name is None:
         return [explain(rewrite) for rewrite in REWRITES]
-    if name.lower() in {known.lower() for known in CATALOG}:
+    if name.lower() in {known.lower() for known in NETWORKS}:
         return [explain(rewrite) for rewrite in applicable(architecture(name))]
     return [explain(name)]

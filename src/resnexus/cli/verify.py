@@ -12,7 +12,7 @@ from resnexus.cli.features import Features, OutputStride
 if TYPE_CHECKING:
     from resnexus.architectures.network import FeatureNetwork, Network
     from resnexus.architectures.spec import Architecture
-    from resnexus.parity.verify import Check
+    from resnexus.parity.verify import GoldenCheck
 
 _FAILED = 1
 
@@ -156,7 +156,7 @@ def _outcome(difference: float, tolerance: float, of: str = "logit") -> str:
     return f"largest difference {difference:.1e} of the largest {of}, tolerance {tolerance:.0e}: {verdict}"
 
 
-def _explain(check: Check) -> None:
+def _explain(check: GoldenCheck) -> None:
     if check.first_difference is not None:
         print(f"    the first difference is in {check.first_difference}")
     if check.trap is not None:

@@ -24,7 +24,6 @@ from resnexus.comparison.runs import train
 from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
 from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing, timed
-from resnexus.data.folders import ignored_note
 from resnexus.errors import printable, unknown
 from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
@@ -93,9 +92,8 @@ def compare(
     splits = jobs[0].data.splits
     with claimed_for_report(out, progress):
         check_weights(jobs, out)
-        for sentence in (splits.split, ignored_note(splits.ignored) if splits.ignored else ""):
-            if sentence:
-                progress.say(sentence)
+        for remark in splits.remarks:
+            progress.say(remark)
         _say_what_is_not_timed(timing, progress)
         runs = _train_all(jobs, out, progress)
         first = [job for job in jobs if job.seed == jobs[0].seed]

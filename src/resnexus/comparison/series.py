@@ -66,13 +66,14 @@ def benched_series(path: Path) -> tuple[Cell, ...]:
 
 
 def _series_network(name: str, row_name: str, figures: Published) -> SeriesNetwork:
-    cost = complexity(row_name)
+    row = architecture(row_name)
+    cost = complexity(row)
     # The latencies of a distilled checkpoint were not published.
     printed = {figures.gflops, figures.mparams, figures.v100_ms, *figures.t4_ms.values()}
     return SeriesNetwork(
         name=name,
         architecture=row_name,
-        family=architecture(row_name).family,
+        family=row.family,
         line=line_name(name),
         top1=figures.top1,
         top5=figures.top5,

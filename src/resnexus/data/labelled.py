@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from resnexus.data.augment import Augment, shifted
 from resnexus.data.batches import BadImage, Item
+from resnexus.data.folders import ignored_note
 from resnexus.data.order import Draw, drawn
 from resnexus.data.preprocess import AnyImage, Preprocess
 from resnexus.data.sources import ImageError
@@ -228,6 +229,11 @@ class Splits:
     preprocess: Preprocess
     ignored: tuple[str, ...] = ()
     split: str = ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever uses the data is to be told, in sentences: how they were divided, and what is ignored."""
+        return tuple(filter(None, (self.split, ignored_note(self.ignored) if self.ignored else "")))
 
 
 def _shared(dtype: torch.dtype, *shape: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ MAX_CLASSES = 1_000_000
 """Largest number of classes believed."""
 _SHOWN = 5
 """Bad lines that an error shows; it counts the others."""
+_SHORT = reprlib.Repr()  # a few aliases in YAML may stand for more than fits in memory
+_SHORT.maxlevel = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,9 @@ def open_configured(path: Path, transforms: Transforms) -> Splits:
     lists = {part: _list(content, part, path) for part in ("Train", "Eval")}
     count = _at(content, "Arch", "class_num")
     if count is not None and (type(count) is not int or not 2 <= count <= MAX_CLASSES):
-        raise ResnexusError(f"{printable(path)}: class_num={count!r}: expected a number from 2 to {MAX_CLASSES:,}")
+        raise ResnexusError(
+            f"{printable(path)}: class_num={_SHORT.repr(count)}: expected a number from 2 to {MAX_CLASSES:,}"
+        )
     names_file = _at(content, "Infer", "PostProcess", "class_id_map_file")
     names = class_names(Path(names_file)) if isinstance(names_file, str) else None
     if names is None and count is not None:
@@ -214,7 +219,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _configuration(path: Path) -> Any:
     try:
         return yaml.safe_load("".join(_lines(path)))
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of 2020-13-45, or of 5000 digits
         reason = str(getattr(error, "problem", None) or error).partition("\n")[0]
         raise ResnexusError(f"{printable(path)} is not YAML: {reason}") from error
 
@@ -229,9 +234,9 @@ def _list(content: Any, part: str, path: Path) -> ImageList:
             raise ResnexusError(f"{where}.{key} is missing; expected a path")
     delimiter, relabel = values.get("delimiter"), values.get("relabel", False)
     if not (delimiter is None or (isinstance(delimiter, str) and delimiter)):
-        raise ResnexusError(f"{where}.delimiter={delimiter!r}: expected text, such as a space")
+        raise ResnexusError(f"{where}.delimiter={_SHORT.repr(delimiter)}: expected text, such as a space")
     if not isinstance(relabel, bool):
-        raise ResnexusError(f"{where}.relabel={relabel!r}: expected true or false")
+        raise ResnexusError(f"{where}.relabel={_SHORT.repr(relabel)}: expected true or false")
     return ImageList(
         cls_label_path=Path(values["cls_label_path"]),
         image_root=Path(values["image_root"]),

@@ -23,7 +23,7 @@ Candidate = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class GoldenCheck:
     """One comparison with the original's output at one image size.
 
     Attributes:
@@ -92,7 +92,7 @@ def verify(
     dtype: torch.dtype = torch.float64,
     tolerance: float | None = None,
     image_sizes: Sequence[tuple[int, int]] = IMAGE_SIZES,
-) -> list[Check]:
+) -> list[GoldenCheck]:
     """Compare a network, or any form of it, with the recorded output of the original implementation.
 
     Args:
@@ -118,13 +118,13 @@ def verify(
 @torch.inference_mode()
 def _check(
     row: Architecture, subject: Candidate, image_size: tuple[int, int], dtype: torch.dtype, tolerance: float
-) -> Check:
+) -> GoldenCheck:
     expected = golden(row.name, image_size)
     images = torch.from_numpy(golden_images(image_size)).to(dtype)
     logits = subject(images)
     found = agreement(torch.from_numpy(expected.logits), logits)
     passed = found.within(tolerance)
-    return Check(
+    return GoldenCheck(
         image_size=image_size,
         dtype=str(dtype).removeprefix("torch."),
         agreement=found,

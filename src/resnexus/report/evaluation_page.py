@@ -35,7 +35,7 @@ _WORST = 15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class MatrixCell:
     """A cell of the confusion matrix: images, and their part of the row, a fraction."""
 
     images: int
@@ -201,10 +201,10 @@ def _every_answer(predictions: Predictions) -> Table:
     )
 
 
-def _matrix(predictions: Predictions) -> tuple[list[str], list[list[Cell]]] | None:
+def _matrix(predictions: Predictions) -> tuple[list[str], list[list[MatrixCell]]] | None:
     """Return the names and the rows of the confusion matrix; None if there are too many classes to show."""
     if len(predictions.competing) > _MATRIX_CLASSES:
         return None
     counts = confusion_matrix(*predictions.answers).tolist()
     names = [printable(predictions.classes[number]) for number in predictions.competing.tolist()]
-    return names, [[Cell(images=count, part=count / max(1, sum(row))) for count in row] for row in counts]
+    return names, [[MatrixCell(images=count, part=count / max(1, sum(row))) for count in row] for row in counts]

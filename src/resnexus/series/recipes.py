@@ -50,13 +50,13 @@ def parse_recipe(text: str, where: str) -> Recipe:
     """Return the recipe that YAML text describes; `where` is what the text is, for messages; errors as above."""
     try:
         content = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of 2020-13-45, or of 5000 digits
         reason = str(getattr(error, "problem", None) or error).partition("\n")[0]
         raise ResnexusError(f"{where} is not YAML: {reason}") from error
     if not isinstance(content, dict):
         raise ResnexusError(f"{where}: expected settings and their values, found {type(content).__name__}")
     try:
-        return Recipe().changed(content)
+        return Recipe().changed({str(name): value for name, value in content.items()})
     except ResnexusError as error:
         raise ResnexusError(f"{where}: {error}") from error
 
@@ -76,7 +76,7 @@ def parse_changes(texts: list[str]) -> dict[str, Any]:
             raise unknown("setting of a recipe", name, SETTINGS)
         try:
             changes[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ResnexusError(f"{text!r}: {value!r} is no value") from error
     return changes
 

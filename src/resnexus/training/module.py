@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from resnexus.data.batches import Batch
 from resnexus.errors import ResnexusError
+from resnexus.files import write_bytes
 from resnexus.training.averaging import MovingAverage
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.losses import loss_of, soft_targets
@@ -121,16 +123,24 @@ class Classifier(lightning.LightningModule):
     def _check(self, loss: Tensor, batch: Batch, number: int) -> None:
         if torch.isfinite(loss):
             return
-        kept = ""
-        if self.out is not None:
-            path = self.out / f"batch{number:09d}-not-finite.pt"
-            torch.save({"images": batch.images.cpu(), "labels": batch.labels.cpu()}, path)
-            kept = f"; the batch is kept in {path}"
+        path = None if self.out is None else self.out / f"batch{number:09d}-not-finite.pt"
+        kept = "" if path is None else f"; {_kept(batch, path)}"
         epoch, place = divmod(number, len(self.loader))
         raise ResnexusError(
             f"the loss became {loss.detach().item()} in epoch {epoch + 1}, batch {place + 1}: lower the learning rate"
             f"{kept}"
         )
+
+
+def _kept(batch: Batch, path: Path) -> str:
+    """Write a batch, and return where it is or why it is not."""
+    archive = io.BytesIO()  # PyTorch's own writer of files ends the process where the disk is full
+    torch.save({"images": batch.images.cpu(), "labels": batch.labels.cpu()}, archive)
+    try:
+        write_bytes(archive.getvalue(), path)
+    except ResnexusError as error:
+        return f"the batch is not kept: {error}"
+    return f"the batch is kept in {path}"
 
 
 def _seed(*numbers: int) -> int:

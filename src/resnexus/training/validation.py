@@ -141,7 +141,7 @@ def _accuracy(
     if world == 1:
         found = evaluate(network, dataset, device=device, workers=workers)
         return found.top1, found.top5, found.images
-    share = Share(dataset, trainer.global_rank, world)
+    share = EveryNth(dataset, trainer.global_rank, world)
     own = evaluate(network, share, device=device, workers=workers) if len(share) else None
     counts = (round(own.top1 * own.images), round(own.top5 * own.images), own.images) if own else (0, 0, 0)
     total = torch.tensor(counts, device=device)
@@ -150,7 +150,7 @@ def _accuracy(
     return right / images, among / images, images
 
 
-class Share(LabelledImages):
+class EveryNth(LabelledImages):
     """Every `of`-th image of a data set, from number `part` on."""
 
     def __init__(self, dataset: LabelledImages, part: int, of: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnexus.architectures.spec import Architecture
+from resnexus.errors import printable
 
 Storage = Literal["same", "transposed", "conv1x1"]
 
@@ -111,8 +112,8 @@ def _paddle_refusal(row: Architecture) -> str | None:
     if row.cascade == "paddle":
         return None
     return (
-        f"{row.name} with cascade='authors' computes another function than Paddle's Res2Net of the same shapes: leave "
-        "cascade='authors' out to exchange weights with Paddle"
+        f"{printable(row.name)} with cascade='authors' computes another function than Paddle's Res2Net of the same "
+        "shapes: leave cascade='authors' out to exchange weights with Paddle"
     )
 
 
@@ -168,9 +169,9 @@ def _timm_refusal(row: Architecture) -> str | None:
     if row.block != "res2" or row.cascade == "authors":
         return None
     return (
-        f"{row.name} computes another function than timm's Res2Net of the same shapes: it chains the splits of stage "
-        "0's first block and its pools do not count padding. Build it with cascade='authors' to exchange weights with "
-        "timm"
+        f"{printable(row.name)} computes another function than timm's Res2Net of the same shapes: it chains the splits "
+        "of stage 0's first block and its pools do not count padding. Build it with cascade='authors' to exchange "
+        "weights with timm"
     )
 
 

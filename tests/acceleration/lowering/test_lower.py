@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from interpreter import interpret
 
 import resnexus
 from resnexus.acceleration.backends.contract import BackendError
-from resnexus.acceleration.lowering.interpreter import interpret
 from resnexus.acceleration.lowering.lower import lower
 from resnexus.acceleration.lowering.operations import Conv, Lowered, Move, Pool, Value, reads
 from resnexus.parity.agreement import map_agreement

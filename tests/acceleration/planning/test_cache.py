@@ -72,14 +72,16 @@ def test_interruptions_leave_nothing_behind(cache):
 
 
 def test_what_killed_processes_left_is_removed_after_a_day(cache):
-    cache.folder.mkdir()
-    for name, age in (("old", 90_000), ("young", 80_000)):
-        left = cache.folder / f".being-written-{name}"
-        left.mkdir()
-        os.utime(left, (time.time() - age,) * 2)
+    places = [cache.folder, cache.folder / "plans", cache.folder / "checks"]
+    for place in places:
+        for name, age in (("old", 90_000), ("young", 80_000)):
+            left = place / f".being-written-{name}"
+            left.mkdir(parents=True)
+            (left / "half.json").write_text("{")
+            os.utime(left, (time.time() - age,) * 2)
     with cache.scratch():
         pass
-    assert [path.name for path in cache.folder.iterdir()] == [".being-written-young"]
+    assert [[path.name for path in place.glob(".*")] for place in places] == [[".being-written-young"]] * 3
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

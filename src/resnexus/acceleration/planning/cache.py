@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar, final
 
@@ -213,8 +214,9 @@ class Cache:
 
     def _sweep(self) -> None:
         """Remove what processes that were killed left behind, after a day."""
-        for prefix in (_UNFINISHED, REMOVED):
-            for left in self.folder.glob(f"{prefix}*"):
+        places = (self.folder, self.folder / "plans", self.folder / "checks")
+        for place, prefix in product(places, (_UNFINISHED, REMOVED)):
+            for left in place.glob(f"{prefix}*"):
                 with suppress(OSError):  # another process may be doing the same
                     if time.time() - left.stat().st_mtime > _A_DAY:
                         shutil.rmtree(left, ignore_errors=True)
