@@ -135,7 +135,6 @@ def _trained(
     network.record = weights.record
     if isinstance(network, Network) and num_classes not in (None, weights.num_classes):
         network.reset_classifier(num_classes)
-        network.record = weights.record.with_fresh_head()
         _log.warning("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
     return network
 
