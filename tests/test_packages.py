@@ -1,5 +1,7 @@
 """Optional packages: found under any of their names, and missed with the extra that brings them."""
 
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -78,3 +80,27 @@ def test_versions_that_must_not_be_installed(package, refused, extra):
     pins = (root / "constraints.txt").read_text().splitlines()
     (pinned,) = (line.partition("==")[2] for line in pins if line.startswith(f"{package}=="))
     assert wanted.specifier.contains(pinned)
+
+
+def test_openvino_does_without_what_reports_its_use():
+    """In a process of its own: here another test may have imported it."""
+    code = (
+        "from resnexus.packages import required; required('openvino'); "
+        "from openvino.tools.ovc import telemetry_utils; import sys; "
+        "print(telemetry_utils.tm.__name__, sys.modules['openvino_telemetry'])"
+    )
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "None"]
+
+
+def test_a_reporter_that_is_in_use_already_stays(monkeypatch):
+    monkeypatch.setattr(packages, "import_module", lambda name: name)
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", packages)
+    assert required("openvino") == "openvino"
+    assert sys.modules["openvino_telemetry"] is packages
+    monkeypatch.delitem(sys.modules, "openvino_telemetry")
+    assert required("timm") == "timm"
+    assert "openvino_telemetry" not in sys.modules
+    required("nncf")
+    assert sys.modules["openvino_telemetry"] is None

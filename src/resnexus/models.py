@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
@@ -13,7 +14,8 @@ import torch
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.architectures.spec import Architecture
-from resnexus.errors import ResnexusError, unknown
+from resnexus.errors import ResnexusError, printable, unknown
+from resnexus.progress import Progress
 
 _log = logging.getLogger("resnexus")
 
@@ -106,6 +108,41 @@ def create_model(
     return _trained(row, pretrained, num_classes, in_chans, build)
 
 
+def open_trained(
+    model: str | os.PathLike[str], architecture: str | None = None, progress: Progress | None = None
+) -> tuple[Network, Path]:
+    """Return a network with trained weights, in evaluation mode, and the file that they are in.
+
+    Args:
+        model: a published network, `NETWORK`, `NETWORK:TAG` or a checkpoint's name; or a file of weights: a path
+            object, or a string with a folder or the suffix of such a file.
+        architecture: the network of a file, where names and shapes cannot tell.
+        progress: told of a download.
+
+    Raises:
+        ResnexusError: no such network or file, weights that fit no network, or no last layer.
+    """
+    from resnexus.weights.convert import load_state, ours
+    from resnexus.weights.pretrained import is_file_name
+    from resnexus.weights.store import fetch, find_checkpoint
+
+    if isinstance(model, os.PathLike) or is_file_name(model):
+        path = Path(model)
+        found, _ = ours(load_state(path), architecture)
+        network = create_model(found.architecture, pretrained=path)
+    else:
+        if architecture is not None:
+            raise ResnexusError(
+                f"architecture={architecture!r} has no effect on {model!r}: it is for a file of weights"
+            )
+        checkpoint = find_checkpoint(model)
+        path = fetch(checkpoint, progress=progress)
+        network = create_model(checkpoint.architecture, pretrained=checkpoint.tag)
+    if not network.num_classes:
+        raise ResnexusError(f"{printable(model)}: the network has no last layer, so that it names no class")
+    return network.eval(), path
+
+
 def _trained(
     row: Architecture,
     source: bool | str | os.PathLike[str],
@@ -135,7 +172,6 @@ def _trained(
     network.record = weights.record
     if isinstance(network, Network) and num_classes not in (None, weights.num_classes):
         network.reset_classifier(num_classes)
-        network.record = weights.record.with_fresh_head()
         _log.warning("%s: head of %d classes replaced by a fresh one of %d", row.name, weights.num_classes, num_classes)
     return network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,10 +24,13 @@ class Package:
     Attributes:
         extra: of Resnexus; None if no extra brings it.
         distributions: the names that it is installed under; the first that is there counts.
+        reporter: the package that tells its maker of its use, which it does without where that is missing; None if
+            there is none.
     """
 
     extra: str | None
     distributions: tuple[str, ...]
+    reporter: str | None = None
 
 
 def _extra(extra: str, *names: str, **renamed: str) -> dict[str, Package]:
@@ -38,11 +42,16 @@ PACKAGES = MappingProxyType(
     _extra("train", "lightning", "torchmetrics", "tensorboard")
     | _extra("dense", "pycocotools")
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
-    | _extra("export", "onnx", "onnxscript", "openvino", "nncf")
+    | _extra("export", "onnx", "onnxscript")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
+    | {"cv2": Package(extra="images", distributions=("opencv-python-headless", "opencv-python"))}
     | _extra("demo", sklearn="scikit-learn")
     | _extra("peers", "timm", paddle="paddlepaddle")
+    | {
+        name: Package(extra="export", distributions=(name,), reporter="openvino_telemetry")
+        for name in ("openvino", "nncf")
+    }
     | {
         "onnxruntime": Package(extra="export", distributions=("onnxruntime-gpu", "onnxruntime")),
         "tensorrt": Package(extra=None, distributions=("tensorrt", "tensorrt-cu13", "tensorrt-cu12")),
@@ -52,7 +61,7 @@ PACKAGES = MappingProxyType(
 
 
 def required(package: str) -> Any:
-    """Import an optional package.
+    """Import an optional package; what would report its use to its maker is left out.
 
     Args:
         package: the name that it is imported under, one of `PACKAGES`.
@@ -60,6 +69,10 @@ def required(package: str) -> Any:
     Raises:
         MissingPackageError: it is not installed.
     """
+    row = PACKAGES.get(package)
+    if row is not None and row.reporter is not None:
+        # As if it were not installed, which both users of it provide for; one that was imported before is left alone.
+        sys.modules.setdefault(row.reporter, None)  # type: ignore[arg-type]
     try:
         return import_module(package)
     except ModuleNotFoundError as error:

@@ -22,15 +22,17 @@ from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
 from resnexus.data.labelled import Splits
 from resnexus.data.preprocess import Preprocess
-from resnexus.models import create_model
+from resnexus.errors import ResnexusError, printable
+from resnexus.models import create_model, open_trained
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
 from resnexus.training.recipe import Recipe
 from resnexus.training.starts import note_start
+from resnexus.training.teacher import check_teacher
 from resnexus.training.train import Outcome
 from resnexus.training.train import train as train_network
 from resnexus.training.zero_init import zero_init_residual
-from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
+from resnexus.weights.checkpoint_file import CheckpointRecord, sha256, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ def train(
     out: str | os.PathLike[str],
     recipe: str | os.PathLike[str] | Recipe = "finetune-small",
     weights: str | os.PathLike[str] | None = None,
+    teacher: str | os.PathLike[str] | None = None,
     changes: Mapping[str, Any] | None = None,
     accelerator: str = "auto",
     devices: int = 1,
@@ -74,6 +77,8 @@ def train(
         out: folder of the training, of one training alone.
         recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
         weights: to start from: a tag of the published ones, or a file; None for random ones.
+        teacher: for a recipe that learns from one (`_ssld`, `usi`): a published network, `NETWORK`, `NETWORK:TAG` or a
+            checkpoint's name, or a file of weights.
         changes: settings of the recipe to change, such as `{"lr": 0.05}`.
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
         devices: how many of them; under torchrun as many as it started.
@@ -83,14 +88,17 @@ def train(
         progress: where to report; nowhere if None.
 
     Raises:
-        ResnexusError: a name, a setting, the data, the weights or the folder cannot be used; the message says what can.
+        ResnexusError: a name, a setting, the data, the weights, the teacher or the folder cannot be used, or a teacher
+            is missing or has no effect; the message says what can.
         Stopped: SIGTERM came, and the training was kept.
     """
     progress, out = progress or Silent(), Path(out)
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
+    check_teacher(wanted, given=teacher is not None)
     splits = open_data(data, wanted, progress, download=download)
     network = _network(row, splits, wanted, weights)
+    taught = _teacher(teacher, splits, progress)
     progress.say(
         f"learning rate {wanted.scaled_lr:g}: {wanted.optim.lr:g} x {wanted.global_batch_size} images per step / "
         f"{wanted.optim.lr_batch_size}"
@@ -103,6 +111,8 @@ def train(
             preprocess=splits.preprocess,
             recipe=wanted.flat(),
             metrics={"top1": figures["top1"], "top5": figures["top5"], "epoch": figures["epoch"]},
+            teacher=taught.name,
+            teacher_sha256=taught.sha256,
             source=None if weights is None else f"trained from {os.fspath(weights)}",
         )
         write_checkpoint(state, out / f"{name}.safetensors", record)
@@ -115,7 +125,8 @@ def train(
             wanted,
             out,
             keep=keep,
-            conditions=_conditions(row, splits, weights),
+            teacher=taught.network,
+            conditions=_conditions(row, splits, weights, taught),
             accelerator=accelerator,
             devices=devices,
             save_every_s=save_every_s,
@@ -175,6 +186,42 @@ def _network(row: Architecture, splits: Splits, recipe: Recipe, weights: str | o
     return network
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Teacher:
+    """A teacher as it was named, its network, and the SHA-256 of its file; None where there is none."""
+
+    name: str | None = None
+    network: nn.Module | None = None
+    sha256: str | None = None
+
+
+def _teacher(model: str | os.PathLike[str] | None, splits: Splits, progress: Progress) -> _Teacher:
+    """Open a teacher, and see that it answers the question: these classes, these images."""
+    if model is None:
+        return _Teacher()
+    network, path = open_trained(model, progress=progress)
+    name, record, preprocess = printable(model), network.record, splits.preprocess
+    if network.num_classes != len(splits.classes):
+        raise ResnexusError(
+            f"teacher {name} tells {network.num_classes:,} classes apart, and the data have {len(splits.classes):,}: "
+            "give one that was trained on these classes"
+        )
+    known = record.classes
+    if known is not None and known != splits.classes and set(known) == set(splits.classes):
+        raise ResnexusError(f"teacher {name} has the same classes in another order: its answers would be mistaken")
+    if network.in_chans != preprocess.in_chans:
+        raise ResnexusError(
+            f"teacher {name} takes images of {network.in_chans} channels, and the data have {preprocess.in_chans}"
+        )
+    seen = record.preprocess
+    if seen is not None and (seen.mean, seen.std) != (preprocess.mean, preprocess.std):
+        raise ResnexusError(
+            f"teacher {name} was trained on images normalised by mean={seen.mean}, std={seen.std}, and the data are by "
+            f"mean={preprocess.mean}, std={preprocess.std}: give one that sees images alike"
+        )
+    return _Teacher(name=name, network=network, sha256=sha256(path))
+
+
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
     """Hold the folder of a training, and note that it starts; of several processes the first does so for all."""
@@ -187,7 +234,9 @@ def _held(out: Path) -> Iterator[None]:
         yield
 
 
-def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None) -> dict[str, Any]:
+def _conditions(
+    row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None, taught: _Teacher
+) -> dict[str, Any]:
     """Return what else must be the same for a training to go on."""
     start = None
     if weights is not None:
@@ -196,6 +245,7 @@ def _conditions(row: Architecture, splits: Splits, weights: str | os.PathLike[st
     return {
         "architecture": repr(row),
         "weights": start,
+        "teacher": taught.sha256,
         "train_images": fingerprint(splits.train),
         "val_images": fingerprint(splits.val),
     }

@@ -123,6 +123,23 @@ def test_the_same_images_are_compared(found, weights, pictures, tmp_path):
     assert paired.difference == pytest.approx(-size.paired.difference)
 
 
+def test_errors_under_the_same_corruptions_are_set_against_each_other(weights, network, pictures, tmp_path):
+    worse = tmp_path / "worse.safetensors"
+    state = network.state_dict()
+    state["head.bias"] = torch.tensor([0.0, 0.0, 5.0])
+    write_checkpoint(
+        state, worse, CheckpointRecord(architecture=network.architecture, classes=CLASSES, preprocess=PREPROCESS)
+    )
+    asked = {"corruptions": ("fog",), "severities": (1, 5)}
+    first = assess(worse, pictures, out=tmp_path / "first", settings=AssessmentSettings(**asked)).record
+    second = assess(weights, pictures, settings=AssessmentSettings(**asked, against=tmp_path / "first")).record
+    errors = [sum(1 - one.top1.value for one in record.corruptions) for record in (first, second)]
+    assert second.against.corruption_errors == pytest.approx({"fog": errors[1] / errors[0]})
+    for change in ({"seed": 1}, {"image_size": 24}):
+        other = AssessmentSettings(**asked | {"severities": (5,)} | change, against=tmp_path / "first")
+        assert assess(weights, pictures, settings=other).record.against.corruption_errors == {}
+
+
 def test_other_images_are_not_compared(weights, pictures, tmp_path):
     assess(weights, pictures, out=tmp_path / "first")
     with pytest.raises(ResnexusError, match=r"the two evaluations are of other images: 30 .* and 24 .*, 24 of them"):

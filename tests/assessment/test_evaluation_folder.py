@@ -8,6 +8,7 @@ import pytest
 from resnexus import ResnexusError
 from resnexus.assessment.assess import assess
 from resnexus.assessment.folder import check_folder, read_evaluation
+from resnexus.claim import claimed
 from resnexus.comparison.folder import claimed_for_report
 from resnexus.progress import Silent
 from resnexus.report.document import is_report
@@ -27,7 +28,13 @@ def test_record_and_logits_are_read_again(written):
     assert predictions.digest == found.record.predictions_sha256
     assert read_evaluation(out / "evaluation.json")[0] == record
     assert is_report(out / "index.html", GENERATOR)
-    assert {path.name for path in out.iterdir()} == {"evaluation.json", "index.html", "predictions.npz", "tables"}
+    assert {path.name for path in out.iterdir()} == {
+        ".lock",
+        "evaluation.json",
+        "index.html",
+        "predictions.npz",
+        "tables",
+    }
 
 
 def test_the_same_evaluation_is_written_again(written, weights, pictures):
@@ -77,3 +84,12 @@ def test_logits_of_another_evaluation_are_not_believed(written, weights, picture
     shutil.copy(tmp_path / "other" / "predictions.npz", tmp_path / "copy" / "predictions.npz")
     with pytest.raises(ResnexusError, match="was changed after its evaluation, or its record is another's"):
         read_evaluation(tmp_path / "copy")
+
+
+def test_one_process_evaluates_in_a_folder(weights, pictures, tmp_path):
+    with (
+        claimed(tmp_path, busy="another process evaluates in"),
+        pytest.raises(ResnexusError, match=f"another process evaluates in {tmp_path}: wait for it"),
+    ):
+        assess(weights, pictures, out=tmp_path)
+    assert not (tmp_path / "index.html").exists()

@@ -70,7 +70,7 @@ def test_corruptions_and_preparations(here, command):
         *("--corruptions", "all", "--severities", "5", "--json"),
     )
     record = json.loads(done.stdout)
-    assert len(record["corruptions"]) == 14
+    assert len(record["corruptions"]) == 15
     assert {found["severity"] for found in record["corruptions"]} == {5}
     assert len(record["variations"]) == 3
 

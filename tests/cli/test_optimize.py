@@ -4,11 +4,14 @@ import pytest
 from typer.testing import CliRunner
 
 from resnexus.acceleration import accelerate as module
+from resnexus.acceleration.native import compiler
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.digests import weights_digest
 from resnexus.cli.application import app
 from resnexus.errors import ResnexusError
+from resnexus.parity import golden
 from resnexus.progress import Shown
+from resnexus.trust import TrustError
 
 
 @pytest.fixture
@@ -64,7 +67,8 @@ def test_maps_in_place_of_logits(home, monkeypatch):
         CliRunner().invoke(app, ["optimize", "SE_ResNet18_vd", "--features", "5"], catch_exceptions=False)
 
 
-def test_clearing_says_how_much_is_gone(home):
+def test_clearing_says_how_much_is_gone(home, monkeypatch):
+    monkeypatch.setattr(compiler, "home", lambda: home)  # not the kernels that all tests share
     assert _optimize("--clear") == f"removed 0 MB of built networks, and all plans, from {home}/engines\n"
     cache = Cache()
     with cache.scratch() as scratch:
@@ -74,6 +78,48 @@ def test_clearing_says_how_much_is_gone(home):
     del cache
     assert _optimize("--clear") == f"removed 3 MB of built networks, and all plans, from {home}/engines\n"
     assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+@pytest.fixture
+def _kernels(home, monkeypatch):
+    """Compiled kernels of 2 MB, below the same home as the plans."""
+    monkeypatch.setattr(compiler, "home", lambda: home)
+    compiler.libraries().mkdir(mode=0o700, parents=True)
+    (compiler.libraries() / "0123456789abcdef-00.so").write_bytes(bytes(2_000_000))
+
+
+@pytest.mark.usefixtures("_kernels")
+def test_clearing_says_what_it_leaves_and_takes_it_when_asked(home):
+    engines = home / "engines"
+    plans = f"removed 0 MB of built networks, and all plans, from {engines}\n"
+    assert _optimize("--clear") == (
+        f"{plans}kept 2 MB of compiled kernels in {engines}/kernels: --clear --kernels removes them too\n"
+    )
+    assert _optimize("--clear", "--kernels") == f"{plans}removed 2 MB of compiled kernels from {engines}/kernels\n"
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    assert _optimize("--clear") == plans
+
+
+@pytest.mark.usefixtures("_kernels")
+def test_kernels_in_a_folder_that_others_may_write_are_left_alone(home):
+    compiler.libraries().chmod(0o777)
+    with pytest.raises(TrustError, match="kernels"):
+        CliRunner().invoke(app, ["optimize", "--clear", "--kernels"], catch_exceptions=False)
+    assert compiler.libraries_bytes() == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision", "fp8"], "unknown precision 'fp8': accepted are bf16, fp32"),
+        (["--precision", "int8"], "unknown precision 'int8'"),
+        (["--kernels"], "--kernels has no effect without --clear"),
+    ],
+)
+def test_a_mistake_is_told_before_a_network_is_built(home, monkeypatch, arguments, message):
+    monkeypatch.setattr(golden, "golden_network", lambda *_, **__: pytest.fail("built"))
+    with pytest.raises(ResnexusError, match=message):
+        CliRunner().invoke(app, ["optimize", "SE_ResNet18_vd", *arguments], catch_exceptions=False)
 
 
 def test_one_thing_at_a_time():

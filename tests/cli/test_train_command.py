@@ -35,6 +35,12 @@ def test_recipes_are_listed_and_printed_whole(command):
         (["--set", "epochs", "--model", "ResNet_small"], "error: "),
         ([], "error: recipe 'finetune-small' is for any network: say which with --model"),
         (["--model", "ResNet_smal"], "did you mean 'ResNet_small'"),
+        (
+            ["--recipe", "usi", "--model", "ResNet_small"],
+            "error: this recipe learns from a teacher (distillation='kl'): name",
+        ),
+        (["--model", "ResNet_small", "--teacher", "SENet154_vd"], "error: a teacher has no effect on this recipe"),
+        (["--recipe", "usi", "--model", "ResNet_small", "--teacher", "gone.safetensors"], "gone.safetensors"),
         (["--model", "ResNet_small", "--data", "nowhere"], "error: data 'nowhere': no folder"),
         (["--model", "ResNet_small", "--weights", "gone.safetensors"], "gone.safetensors"),
     ],

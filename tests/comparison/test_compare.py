@@ -19,12 +19,15 @@ from typer.testing import CliRunner
 from resnexus import ResnexusError, compare, complexity
 from resnexus.cli.application import app
 from resnexus.comparison import compare as module
+from resnexus.comparison import runs
 from resnexus.comparison.kept import Finished
 from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing
 from resnexus.records import read_json
 from resnexus.report.document import is_report
 from resnexus.report.record import Comparison
+from resnexus.training import module as module_of_training
+from resnexus.training.stopping import Stopped
 from resnexus.weights.checkpoint_file import read_checkpoint, sha256
 
 TIMING = Timing(batch_sizes=(1, 2), precisions=("fp32",), rounds=1)
@@ -228,7 +231,20 @@ def test_killed_at_any_moment_it_goes_on(folder, rows, tmp_path):
     assert last.exitcode == 0
     assert top1(out) == top1(tmp_path / "whole")
     assert kept(out) == sorted(EVERYTHING)
-    assert list((out / "unfinished").iterdir()) == []
+    assert not (out / "unfinished").exists()
+
+
+def test_sigterm_in_an_evaluation_ends_it_and_the_next_run_trains_no_more(run, unwritten, monkeypatch, tmp_path):
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "evaluate", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Stopped, match=str(tmp_path / "out")):
+            run(seeds=1)
+    loss = module_of_training.Classifier.loss
+    monkeypatch.setattr(module_of_training.Classifier, "loss", lambda self, *a: steps.append(self) or loss(self, *a))
+    run(seeds=1)
+    assert kept(tmp_path / "out") == [("plain", 0), ("split", 0)]
+    assert len(set(steps)) == 1  # the second network alone: the first was trained when the signal came
 
 
 def test_what_a_killed_process_went_on_from_is_removed(run, unwritten, trained, tmp_path):
@@ -237,7 +253,7 @@ def test_what_a_killed_process_went_on_from_is_removed(run, unwritten, trained, 
     left = tmp_path / "out" / "unfinished" / job
     left.mkdir(parents=True)
     run()
-    assert not left.exists()
+    assert not left.parent.exists()
     assert trained == EVERYTHING
 
 

@@ -15,6 +15,8 @@ def test_the_verdict_in_sentences():
         *(one for one in findings(build()) if one.startswith("Expected calibration error ")),
         "Against other.safetensors on the same images: −16.67 ± 40.00 points of top-1, 1 images won and 2 lost, "
         "p < 0.001 (McNemar): a difference.",
+        "other.safetensors was not evaluated under these corruptions with the same seed, severities and preparation: "
+        "no errors are set against its.",
         "3 classes compete, and 2 of them have images.",
     ]
     network = build().network

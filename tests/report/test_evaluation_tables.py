@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import pytest
 
+from resnexus.evaluation.corruptions.table import CORRUPTIONS
+from resnexus.evaluation.intervals import share
+from resnexus.report.evaluation_record import Corrupted
 from resnexus.report.evaluation_tables import (
     accuracy_table,
     calibration_table,
     class_table,
     confusion_table,
+    corruption_errors_against,
     corruption_table,
     p_value,
     variation_table,
@@ -66,6 +72,38 @@ def test_corruptions_by_severity_and_their_means():
     assert "The mean top-1 over all of these is 41.7 %, the mean error 58.3 %" in table.remarks[0]
     assert len(table.data) == 4
     assert corruption_table(build(corruptions=())) is None
+
+
+def test_errors_under_corruptions_against_another_network():
+    other = replace(build().against, corruption_errors={"gaussian_noise": 0.8, "fog": 1.1})
+    table = corruption_table(build(against=other))
+    assert table.columns[-1].title == "Error over other.safetensors's"
+    assert [row[-1] for row in texts(table)] == ["80.0", "110.0"]
+    assert corruption_errors_against(build(), other) == [
+        "Mean corruption error 95.0 % of that of other.safetensors (over 2 corruptions, not the benchmark's fifteen at "
+        "five severities)."
+    ]
+    one = replace(other, corruption_errors={"fog": 1.1})
+    assert [row[-1] for row in texts(corruption_table(build(against=one)))] == ["–", "110.0"]
+    assert (
+        "was not evaluated under these corruptions with the same seed"
+        in corruption_errors_against(build(), build().against)[0]
+    )
+    assert corruption_errors_against(build(corruptions=()), other) == []
+
+
+def test_the_mean_over_the_whole_benchmark_is_its_mce():
+    names = [row.name for row in CORRUPTIONS.values() if not row.extra]
+    corruptions = tuple(
+        Corrupted(name=name, family="noise", severity=severity, top1=share(1, 2), top5=share(2, 2))
+        for name in names
+        for severity in range(1, 6)
+    )
+    other = replace(build().against, corruption_errors=dict.fromkeys(names, 0.9))
+    assert (
+        "Mean corruption error 90.0 % of that of other.safetensors (the benchmark's mCE, but with this baseline"
+        in (corruption_errors_against(build(corruptions=corruptions), other)[0])
+    )
 
 
 def test_bins_without_images_have_no_figures():

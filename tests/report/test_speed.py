@@ -168,3 +168,13 @@ def test_the_page_says_where_how_and_what_is_missing(bench):
         "cpu, bf16, batch 1: resnexus takes 0.450 of the time of the best fp32 engine and 0.900 of the best in bf16 "
         "(geometric mean, 2 networks)"
     )
+
+
+def test_a_row_of_ones_own_is_shown_without_what_needs_its_cost(bench):
+    own = tuple(replace(found, model="mine") for found in bench.cells if found.model == "ResNeXt50_32x4d")
+    mixed = replace(bench, cells=(*bench.cells, *own))
+    row = latency_table(mixed, ("cpu", "fp32", 1)).rows[2]
+    assert [entry.text for entry in row] == ["mine", "120.0", "60.0", "54.0", "0.90", "–"]
+    assert {model for model, _ in penalties(at(mixed.cells, ("cpu", "fp32", 1)))} == set(MILLISECONDS)
+    assert "| mine |" in page(mixed)
+    assert "per GFLOP" not in page(replace(bench, cells=own, left_out=()))

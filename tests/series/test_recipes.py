@@ -8,6 +8,7 @@ from resnexus import ResnexusError
 from resnexus.series.checkpoints import checkpoints
 from resnexus.series.recipes import find_recipe, parse_changes, parse_recipe, recipes
 from resnexus.training.recipe import Recipe
+from resnexus.training.sections import Distil
 
 STEP_DECAY = {
     "ResNeXt50_32x4d": 1e-4,
@@ -58,6 +59,14 @@ def test_the_first_stage_of_distillation():
     recipe = find_recipe("Res2Net200_vd_26w_4s_ssld")
     assert (recipe.epochs, recipe.global_batch_size, recipe.scaled_lr) == (360, 1024, 0.4)
     assert recipe.optim.weight_decay == 4e-5
+
+
+def test_who_learns_from_a_teacher():
+    learning = {name: find_recipe(name).distil for name in recipes() if find_recipe(name).distil != Distil()}
+    as_published = Distil(distillation="symmetric_kl", label_weight=0, teacher_statistics="batch")
+    assert learning == {name: as_published for name in checkpoints() if name.endswith("_ssld")} | {
+        "usi": Distil(distillation="kl", distillation_weight=5)
+    }
 
 
 def test_a_file_shows_little_but_what_is_its_own():

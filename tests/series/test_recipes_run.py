@@ -12,6 +12,7 @@ import resnexus
 from resnexus.series.recipes import find_recipe, recipes
 from resnexus.training.saving import Saving
 from resnexus.training.stopping import Stopped
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 
 ROW = resnexus.Architecture(
     name="t", block="bottleneck", depths=(1, 1), width=4, out_width=8, stem="small", stem_width=8, se_reduction=2
@@ -32,12 +33,29 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    network = resnexus.create_model(ROW, num_classes=2)
+    write_checkpoint(network.state_dict(), path, CheckpointRecord(architecture=ROW))
+    return path
+
+
 @pytest.mark.slow  # half a second each
 @pytest.mark.parametrize("name", recipes())
-def test_two_steps(name, pictures, tmp_path, monkeypatch):
+def test_two_steps(name, pictures, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(Saving, "_stops", lambda self, trainer, _: trainer.lightning_module.batches == 2)
     with pytest.raises(Stopped):
-        resnexus.train(ROW, pictures, out=tmp_path, recipe=name, changes=SMALL, accelerator="cpu")
+        resnexus.train(
+            ROW,
+            pictures,
+            out=tmp_path,
+            recipe=name,
+            teacher=None if find_recipe(name).distil.distillation == "none" else teacher,
+            changes=SMALL,
+            accelerator="cpu",
+        )
     (row,) = csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines())
     assert row["batches"] == "2"
     assert 0 < float(row["train_loss"]) < math.inf

@@ -57,6 +57,9 @@ def test_the_rate_follows_the_global_batch():
         ({"weight_decay": float("nan")}, r"optim: weight_decay=nan: expected at least 0"),
         ({"lr": float("inf")}, r"optim: lr=inf: expected at least 0"),
         ({"betas": [0.9]}, r"betas=\(0.9,\): expected two numbers"),
+        ({"distillation": "js"}, r"distil: .*js"),
+        ({"temperature": 0}, r"distil: temperature=0.0: expected at least 0.01"),
+        ({"distillation_weight": 0}, r"distillation_weight=0: the teacher is then not learned from"),
     ],
 )
 def test_what_a_recipe_does_not_take(changes, message):

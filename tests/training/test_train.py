@@ -90,6 +90,19 @@ def test_it_ends_the_same_with_other_settings(digits, tmp_path, monkeypatch, cha
     assert again.rows == outcome.rows
 
 
+def test_with_a_teacher_it_ends_the_same_to_the_bit(digits, tmp_path, monkeypatch):
+    recipe = RECIPE.changed({"distillation": "symmetric_kl", "label_weight": 0, "teacher_statistics": "batch"})
+
+    def teacher():
+        torch.manual_seed(1)
+        return resnexus.create_model(ROW, num_classes=10, in_chans=1)
+
+    weights, outcome = run(digits, tmp_path / "whole", [], monkeypatch, recipe, teacher=teacher())
+    found, again = run(digits, tmp_path / "parts", [3, 4], monkeypatch, recipe, teacher=teacher())
+    assert [name for name in weights if not torch.equal(weights[name], found[name])] == []
+    assert again.rows == outcome.rows
+
+
 def test_accumulated_batches_are_one_step(digits, tmp_path):
     # Without normalisation over the batch, mixup and a smaller last batch, two halves make exactly the whole.
     class Linear(torch.nn.Module):

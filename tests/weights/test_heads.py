@@ -262,3 +262,14 @@ def test_a_file_must_fit_the_network(file, tmp_path):
     create_model(row, pretrained=tmp_path / "theirs.pth", cascade="authors")
     with pytest.raises(ResnexusError, match=r"cannot read .*nothing.pth: No such file"):
         create_model(row, pretrained="nothing.pth")
+
+
+def test_a_network_whose_last_layer_is_replaced_forgets_what_the_old_one_knew(tmp_path):
+    known = {"architecture": ROW, "preprocess": Preprocess(), "licence": "MIT"}
+    record = CheckpointRecord(**known, classes=("a", "b"), metrics={"top1": 0.5})
+    write_checkpoint(create_model(ROW, num_classes=2).state_dict(), tmp_path / "a.safetensors", record)
+    network = create_model(ROW, pretrained=tmp_path / "a.safetensors")
+    network.reset_classifier(2)
+    assert network.record == CheckpointRecord(**known)
+    network.reset_classifier(0)
+    assert network.record == CheckpointRecord(**known)

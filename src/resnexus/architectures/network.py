@@ -146,10 +146,14 @@ class Network(NotScriptable):
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a freshly initialised one, on the same device and in the same dtype.
 
+        What the `record` says of the old one, classes and accuracy, is forgotten.
+
         Raises:
             ResnexusError: `num_classes` is not a whole number of at least 0.
         """
         _check_count("num_classes", num_classes, least=0)
+        if self.record is not None:
+            self.record = self.record.with_fresh_head()
         self.num_classes = num_classes
         if num_classes == 0:
             self.head: nn.Module = nn.Identity()

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from resnexus.assessment.counting import (
     classes_part,
@@ -15,22 +16,26 @@ from resnexus.assessment.counting import (
     notes_part,
     share_of,
 )
-from resnexus.assessment.folder import check_folder, read_evaluation, write_evaluation
+from resnexus.assessment.folder import held, read_evaluation, write_evaluation
 from resnexus.assessment.images import Questions, open_questions
 from resnexus.assessment.passes import Passes
 from resnexus.assessment.settings import AssessmentSettings
 from resnexus.assessment.subject import open_subject
 from resnexus.benchmark.environment import environment
 from resnexus.data.folders import ignored_note
+from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.calibration import calibration
+from resnexus.evaluation.corruptions.errors import corruption_errors
 from resnexus.evaluation.evaluate import device_named
 from resnexus.evaluation.predictions import Predictions, paired
 from resnexus.evaluation.real_labels import read_real, real_accuracy
 from resnexus.evaluation.significance import mcnemar
 from resnexus.progress import Progress, Silent
-from resnexus.report.evaluation_record import EvaluationRecord, Opponent
+from resnexus.report.evaluation_record import Corrupted, EvaluationRecord, Opponent
 from resnexus.report.thumbnails import thumbnail
+
+Evaluated: TypeAlias = tuple[EvaluationRecord, Predictions]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,9 +78,24 @@ def assess(
         ResnexusError: the network, the images, a setting or the folder cannot be used; the message says what can.
     """
     settings, progress = settings or AssessmentSettings(), progress or Silent()
+    device_named(settings.device)
+    if out is None:
+        return _assessed(model, data, settings, architecture, command, progress)
+    with held(Path(out)):
+        found = _assessed(model, data, settings, architecture, command, progress)
+        write_evaluation(found.record, found.predictions, found.thumbnails, Path(out))
+    return found
+
+
+def _assessed(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    settings: AssessmentSettings,
+    architecture: str | None,
+    command: str,
+    progress: Progress,
+) -> Assessment:
     device = device_named(settings.device)
-    if out is not None:
-        check_folder(Path(out))
     real = None if settings.real is None else read_real(settings.real)
     opponent = None if settings.against is None else read_evaluation(Path(settings.against))
     subject = open_subject(model, architecture, progress)
@@ -88,6 +108,8 @@ def assess(
     start = time.perf_counter()
     predictions, skipped = passes.run(questions.preprocess, "evaluating")
     seconds = time.perf_counter() - start
+    variations, corruptions = tuple(passes.variations(predictions)), tuple(passes.corruptions())
+    like = (settings.seed, questions.preprocess)
     record = EvaluationRecord(
         network=network_part(subject, questions),
         images=images_part(questions, predictions, skipped),
@@ -104,24 +126,31 @@ def assess(
         calibration=calibration(*predictions.answers),
         classes=classes_part(predictions),
         confusions=confusions_part(predictions, settings),
-        variations=tuple(passes.variations(predictions)),
-        corruptions=tuple(passes.corruptions()),
+        variations=variations,
+        corruptions=corruptions,
         corruption_seed=settings.seed,
-        against=None if opponent is None else _against(predictions, *opponent),
+        against=None if opponent is None else _against(predictions, corruptions, like, opponent),
         notes=(*questions.notes, *notes_part(subject, questions, predictions)),
     )
-    thumbnails = _thumbnails(record, questions)
-    if out is not None:
-        write_evaluation(record, predictions, thumbnails, Path(out))
-    return Assessment(record=record, predictions=predictions, thumbnails=thumbnails)
+    return Assessment(record=record, predictions=predictions, thumbnails=_thumbnails(record, questions))
 
 
-def _against(predictions: Predictions, other: EvaluationRecord, theirs: Predictions) -> Opponent:
+def _against(
+    predictions: Predictions, corruptions: tuple[Corrupted, ...], like: tuple[int, Preprocess], other: Evaluated
+) -> Opponent:
+    """Compare with another evaluation; its pictures are corrupted alike if seed and preparation are the same."""
+    record, theirs = other
+    alike = like == (record.corruption_seed, record.preprocess)
     return Opponent(
-        name=other.network.name,
-        predictions_sha256=other.predictions_sha256,
+        name=record.network.name,
+        predictions_sha256=record.predictions_sha256,
         paired=mcnemar(*paired(predictions, theirs)),
+        corruption_errors=corruption_errors(_errors(corruptions), _errors(record.corruptions)) if alike else {},
     )
+
+
+def _errors(found: tuple[Corrupted, ...]) -> dict[tuple[str, int], float]:
+    return {(one.name, one.severity): 1 - one.top1.value for one in found}
 
 
 def _thumbnails(record: EvaluationRecord, questions: Questions) -> dict[str, str]:

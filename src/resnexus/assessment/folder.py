@@ -1,9 +1,12 @@
-"""The folder of an evaluation: whether it may be written, what is written, and how it is read again."""
+"""The folder of an evaluation: whether it may be written, by one process at a time, and how it is read again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from resnexus.claim import claimed
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.predictions import Predictions, read_predictions, write_predictions
 from resnexus.files import check_writable
@@ -40,6 +43,19 @@ def check_folder(out: Path) -> None:
                 "folder, or move it away"
             )
     check_writable(out)
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold a folder for one evaluation, checked as `check_folder` does.
+
+    Raises:
+        ResnexusError: as `check_folder`, or another process evaluates in it.
+    """
+    check_folder(out)
+    with claimed(out, busy="another process evaluates in"):
+        check_folder(out)
+        yield
 
 
 def write_evaluation(record: EvaluationRecord, predictions: Predictions, thumbnails: dict[str, str], out: Path) -> None:

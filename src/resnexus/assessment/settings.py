@@ -9,6 +9,7 @@ from typing import get_args
 from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.corruptions.table import SEVERITIES, check_severity, find_corruption
 from resnexus.evaluation.evaluate import Precision
+from resnexus.packages import installed_version
 from resnexus.series.imagenet_sets import NAMINGS
 
 PARTS = ("val", "all")
@@ -38,7 +39,7 @@ class AssessmentSettings:
         precision: of the network.
 
     Raises:
-        ResnexusError: a value that is not accepted.
+        ResnexusError: a value that is not accepted, or a package that a corruption needs is not installed.
     """
 
     labels: str | None = None
@@ -65,8 +66,8 @@ class AssessmentSettings:
             raise unknown("part of the images", self.part, PARTS)
         if self.precision not in get_args(Precision):
             raise unknown("precision", self.precision, get_args(Precision))
-        for name in self.corruptions:
-            find_corruption(name)
+        for package in {row.package for row in map(find_corruption, self.corruptions) if row.package is not None}:
+            installed_version(package)
         for severity in self.severities:
             check_severity(severity)
         for what in ("sizes", "corruptions", "severities"):

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from resnexus.architectures.network import Network
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError, printable
-from resnexus.models import create_model
+from resnexus.errors import printable
+from resnexus.models import open_trained
 from resnexus.progress import Progress
 from resnexus.series.checkpoints import Checkpoint, checkpoints
 from resnexus.series.imagenet import imagenet_classes
 from resnexus.weights.checkpoint_file import sha256
-from resnexus.weights.convert import SUFFIXES, load_state, ours
-from resnexus.weights.store import fetch, find_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,20 +52,7 @@ def open_subject(
     Raises:
         ResnexusError: no such network or file, weights that fit no network, or no last layer.
     """
-    if isinstance(model, os.PathLike) or Path(model).suffix in SUFFIXES or os.sep in model:
-        path = Path(model)
-        found, _ = ours(load_state(path), architecture)
-        network = create_model(found.architecture, pretrained=path)
-    else:
-        if architecture is not None:
-            raise ResnexusError(
-                f"architecture={architecture!r} has no effect on {model!r}: it is for a file of weights"
-            )
-        checkpoint = find_checkpoint(model)
-        path = fetch(checkpoint, progress=progress)
-        network = create_model(checkpoint.architecture, pretrained=checkpoint.tag)
-    if not network.num_classes:
-        raise ResnexusError(f"{printable(model)}: the network has no last layer, so that it names no class")
+    network, path = open_trained(model, architecture, progress)
     record = network.record
     classes = record.classes
     if classes is None and network.num_classes == len(imagenet_classes()):
@@ -76,7 +60,7 @@ def open_subject(
     return Subject(
         name=printable(model),
         architecture=network.architecture.name,
-        network=network.eval(),
+        network=network,
         weights_sha256=sha256(path),
         classes=classes,
         preprocess=record.preprocess,

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from resnexus.acceleration.backends.contract import Precision
     from resnexus.architectures.network import FeatureNetwork, Network
 
+_PRECISIONS = ("fp32", "bf16")
+"""That can be planned without images to calibrate with."""
+
 
 def optimize(
     network: Annotated[
@@ -31,6 +34,9 @@ def optimize(
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove all plans and built networks of this machine.")
     ] = False,
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="With --clear: our compiled kernels too, which all networks share.")
+    ] = False,
 ) -> None:
     """Find the fastest form of a network on this machine, check that it computes the same, and keep the plan.
 
@@ -38,14 +44,18 @@ def optimize(
     below RESNEXUS_HOME or the system's place for caches; RESNEXUS_ENGINES_BYTES says how much they may take, 4 GiB if
     it is not set.
     """
-    from resnexus.errors import ResnexusError
+    from resnexus.errors import ResnexusError, unknown
 
     if network is None and (features is not None or output_stride is not None):
         raise ResnexusError("--features and --output-stride have no effect without a network")
     if (network is not None) + (explain is not None) + list_rewrites + clear != 1:
         raise ResnexusError("give one of: a network, --explain REWRITE, --list, --clear")
+    if kernels and not clear:
+        raise ResnexusError("--kernels has no effect without --clear")
+    if precision not in _PRECISIONS:
+        raise unknown("precision", precision, _PRECISIONS)
     if clear:
-        print(_cleared())
+        print(_cleared(kernels=kernels))
         return
     if network is None:
         print("\n\n".join(_explanations(explain)))
@@ -64,7 +74,7 @@ def optimize(
         model = golden_features(row, numbers(features), output_stride)
     engine = accelerate(
         model,
-        precision=cast("Precision", precision),  # checked by accelerate
+        precision=cast("Precision", precision),
         batch_sizes=numbers(batch_sizes),
         image_size=image_size,
         threads=threads,
@@ -74,11 +84,23 @@ def optimize(
     print(engine.explain())
 
 
-def _cleared() -> str:
+def _cleared(*, kernels: bool) -> str:
+    from resnexus.acceleration.native.compiler import libraries, libraries_bytes, remove_libraries
     from resnexus.acceleration.planning.cache import Cache
 
     cache = Cache()
-    return f"removed {cache.clear() / 1e6:,.0f} MB of built networks, and all plans, from {cache.folder}"
+    built = f"removed {_megabytes(cache.clear())} of built networks, and all plans, from {cache.folder}"
+    if kernels:
+        return f"{built}\nremoved {_megabytes(remove_libraries())} of compiled kernels from {libraries()}"
+    if kept := libraries_bytes():
+        return (
+            f"{built}\nkept {_megabytes(kept)} of compiled kernels in {libraries()}: --clear --kernels removes them too"
+        )
+    return built
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
 
 
 def _explanations(name: str | None) -> list[str]:

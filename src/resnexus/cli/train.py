@@ -28,6 +28,10 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="To start from: imagenet, ssld, or a file; random if left out.")
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Whose answers _ssld and usi learn: a published network NAME[:TAG], or a file of weights."),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; give it as often as needed."),
@@ -66,6 +70,7 @@ def train(
         out=out,
         recipe=wanted,
         weights=weights,
+        teacher=teacher,
         accelerator=device,
         devices=devices,
         allow_bad_images=allow_bad_images,

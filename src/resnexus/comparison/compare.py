@@ -17,7 +17,7 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
 from resnexus.comparison.folder import claimed_for_report
-from resnexus.comparison.interruptions import each_run
+from resnexus.comparison.interruptions import each_run, stoppable
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
 from resnexus.comparison.runs import train
@@ -69,6 +69,7 @@ def compare(
     Raises:
         ResnexusError: a name, a value, the data or the folder cannot be used; the message says what can.
         KeyboardInterrupt: with a note that says which training goes on later, and from where.
+        Stopped: SIGTERM came; the same call goes on.
     """
     settings, timing = settings or Settings(), timing or Timing()
     progress = Silent() if progress is None else progress
@@ -90,7 +91,7 @@ def compare(
         cost(job)
     check_images(jobs[0])
     splits = jobs[0].data.splits
-    with claimed_for_report(out, progress):
+    with claimed_for_report(out, progress), stoppable(out):
         check_weights(jobs, out)
         for remark in splits.remarks:
             progress.say(remark)

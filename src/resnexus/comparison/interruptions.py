@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Protocol, TypeVar
 
 from resnexus.progress import Progress
@@ -49,13 +52,44 @@ def each_run(
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
         else:
             progress.say(f"{job.title}: finished before, kept")
-            shutil.rmtree(unfinished_path(job, out), ignore_errors=True)  # of a process that was killed just then
+            remove_unfinished(job, out)  # of a process that was killed just then
         yield job, run
 
 
 def unfinished_path(job: _Job, out: Path) -> Path:
     """Where a training keeps what it goes on from; nothing is there once the training is finished."""
     return out / "unfinished" / job.name
+
+
+def remove_unfinished(job: _Job, out: Path) -> None:
+    """Remove what a training would go on from, and the folder of all such if it is then empty."""
+    path = unfinished_path(job, out)
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # others go on from there, or there is none
+        path.parent.rmdir()
+
+
+@contextmanager
+def stoppable(out: Path) -> Iterator[None]:
+    """Let SIGTERM end the block as `Stopped`, whatever runs in it; a training hears it itself and is kept first.
+
+    Outside the main thread, to which alone Python delivers signals, the block runs as it is.
+
+    Args:
+        out: the folder from which the same call goes on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(out)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

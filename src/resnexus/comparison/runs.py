@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from resnexus.comparison.interruptions import unfinished_path
+from resnexus.comparison.interruptions import remove_unfinished, unfinished_path
 from resnexus.comparison.jobs import Training
 from resnexus.comparison.kept import keep
 from resnexus.data.batches import BadImage
@@ -64,7 +63,7 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
         seconds=seconds,
     )
     keep(job, network.cpu(), run, out)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    remove_unfinished(job, out)
     return run
 
 

@@ -17,6 +17,7 @@ from resnexus.report.evaluation_tables import (
     calibration_table,
     class_table,
     confusion_table,
+    corruption_errors_against,
     corruption_table,
     p_value,
     variation_table,
@@ -126,6 +127,7 @@ def findings(record: EvaluationRecord) -> list[str]:
             f"{number(100 * paired.half_width, 2)} points of top-1, {paired.first_only:,} images won and "
             f"{paired.second_only:,} lost, p {p_value(paired.p_value)} (McNemar): {verdict}."
         )
+        sentences += corruption_errors_against(record, record.against)
     return [*sentences, *record.notes]
 
 

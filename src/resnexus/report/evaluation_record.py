@@ -146,11 +146,14 @@ class Opponent:
         name: of its network.
         predictions_sha256: of its predictions.
         paired: this network first, the other second.
+        corruption_errors: corruption -> this network's errors, summed over severities, over those of the other; empty
+            unless both were evaluated under the same corruptions of the same seed.
     """
 
     name: str
     predictions_sha256: str
     paired: PairedAnswers
+    corruption_errors: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from resnexus.evaluation.corruptions.errors import is_benchmark
 from resnexus.evaluation.intervals import Share
-from resnexus.report.evaluation_record import Corrupted, EvaluatedClass, EvaluationRecord, Variation
+from resnexus.report.evaluation_record import Corrupted, EvaluatedClass, EvaluationRecord, Opponent, Variation
 from resnexus.report.printing import counted, number, percent, signed
 from resnexus.report.table import Column, Entry, Table, missing
 
@@ -146,24 +147,28 @@ def variation_table(record: EvaluationRecord, kind: str, caption: str) -> Table 
 
 
 def corruption_table(record: EvaluationRecord) -> Table | None:
-    """Top-1 under every corruption and severity, and the mean of each; None if there are none."""
+    """Top-1 under every corruption and severity, the mean of each, and the errors against another network's."""
     if not record.corruptions:
         return None
     names = list(dict.fromkeys(found.name for found in record.corruptions))
     severities = sorted({found.severity for found in record.corruptions})
     by_place = {(found.name, found.severity): found for found in record.corruptions}
     families = {found.name: found.family for found in record.corruptions}
+    relative = record.against.corruption_errors if record.against else {}
 
     def row(name: str) -> tuple[Entry, ...]:
         found = [by_place[name, severity] for severity in severities]
         values = [Entry(text=percent(one.top1.value, 1)) for one in found]
+        against = Entry(text=percent(relative[name], 1)) if name in relative else missing()
         return (
             Entry(text=name.replace("_", " ")),
             Entry(text=families[name]),
             *values,
             Entry(text=percent(mean_top1(found), 1)),
+            *([against] if relative else []),
         )
 
+    last = [Column(title=f"Error over {record.against.name}'s", unit="%")] if record.against and relative else []
     return Table(
         name="corruptions",
         caption=f"Top-1 under corruptions, by severity; {percent(record.top1.value, 1)} % without",
@@ -172,18 +177,37 @@ def corruption_table(record: EvaluationRecord) -> Table | None:
             Column(title="Family", text=True),
             *(Column(title=str(severity), unit="%", group="Severity") for severity in severities),
             Column(title="Mean", unit="%"),
+            *last,
         ),
         rows=tuple(map(row, names)),
         remarks=(
             f"The mean top-1 over all of these is {percent(mean_top1(record.corruptions), 1)} %, the mean error "
             f"{percent(1 - mean_top1(record.corruptions), 1)} %, not divided by AlexNet's. The pictures are computed "
-            "here, after the crop; published ImageNet-C figures are of the authors' files.",
+            "here, after the crop; published ImageNet-C figures are of the authors' files, with photographs of frost.",
         ),
         data=tuple(
             {"corruption": found.name, "family": found.family, "severity": found.severity, **_data(found.top1)}
             for found in record.corruptions
         ),
     )
+
+
+def corruption_errors_against(record: EvaluationRecord, other: Opponent) -> list[str]:
+    """Return in a sentence the mean of the errors under corruptions over those of another network."""
+    if not record.corruptions:
+        return []
+    relative = other.corruption_errors
+    if not relative:
+        return [
+            f"{other.name} was not evaluated under these corruptions with the same seed, severities and preparation: "
+            "no errors are set against its."
+        ]
+    severities = {found.severity for found in record.corruptions}
+    which = "the benchmark's mCE, but with this baseline, on pictures computed here"
+    if not is_benchmark(relative, severities):
+        which = f"over {counted(len(relative), 'corruption')}, not the benchmark's fifteen at five severities"
+    mean = sum(relative.values()) / len(relative)
+    return [f"Mean corruption error {percent(mean, 1)} % of that of {other.name} ({which})."]
 
 
 def calibration_table(record: EvaluationRecord) -> Table:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from resnexus.architectures.catalog import NETWORKS
 from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.bench import SETTLE_S, Bench, BenchSettings
 from resnexus.benchmark.cell import Cell
@@ -29,7 +30,10 @@ Place = tuple[str, str, int]
 
 
 def page(bench: Bench) -> str:
-    """Return everything a benchmark says, as Markdown."""
+    """Return everything a benchmark says, as Markdown.
+
+    What needs the cost of a network, floor and penalty, is left out for a row of your own: a record has names alone.
+    """
     parts = ["# Latency", machine(bench.environment), how(bench)]
     against = against_peers(bench.cells)
     parts += [to_markdown(against)] if against else []
@@ -155,6 +159,8 @@ def _against(cells: Sequence[Cell], ours: Cell | None, precision: str) -> Entry:
 
 def _over_floor(bench: Bench, cells: Sequence[Cell]) -> Entry:
     fastest = min(cells, key=lambda cell: cell.median_ms)
+    if fastest.model not in NETWORKS:
+        return missing()
     peaks = [peak for peak in bench.peaks if (peak.device, peak.precision) == (fastest.device, fastest.precision)]
     size = (fastest.batch_size, fastest.image_size)
     floors = [floor_ms(fastest.model, peak, *size, **_returned(fastest)) for peak in peaks]
@@ -242,7 +248,7 @@ def _mean_and_worst(found: dict[str, Ratio]) -> list[Entry]:
 
 
 def penalties(cells: Iterable[Cell], *, against: str | None = None) -> dict[tuple[str, str], float]:
-    """Return (network, engine) -> milliseconds per GFLOP over those of the baseline.
+    """Return (network, engine) -> milliseconds per GFLOP over those of the baseline; none for a row of your own.
 
     Args:
         cells: of one device, precision and batch size.
@@ -252,6 +258,7 @@ def penalties(cells: Iterable[Cell], *, against: str | None = None) -> dict[tupl
         (cell.model, cell.engine): cell.median_ms
         / complexity(cell.model, image_size=cell.image_size, **_returned(cell)).gflops
         for cell in cells
+        if cell.model in NETWORKS
     }
     return {
         (model, engine): value / per_gflop[BASELINE, against or engine]

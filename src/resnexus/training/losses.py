@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnexus.training.sections import Target
+from resnexus.training.sections import Distil, Target
 
 
 def soft_targets(labels: Tensor, num_classes: int) -> Tensor:
@@ -18,6 +18,45 @@ def loss_of(logits: Tensor, targets: Tensor, target: Target) -> Tensor:
     if target.loss == "binary_cross_entropy":
         return binary_cross_entropy(logits, targets, target.label_smoothing)
     return soft_cross_entropy(logits, targets, target.label_smoothing)
+
+
+def distilled_loss(logits: Tensor, targets: Tensor, answers: Tensor, target: Target, distil: Distil) -> Tensor:
+    """Return a recipe's loss with a teacher, a scalar: `label_weight` labels + `distillation_weight` distance.
+
+    Args:
+        logits: (N, classes).
+        targets: (N, classes), each row summing to 1.
+        answers: (N, classes), the teacher's logits.
+        target: of the recipe.
+        distil: of the recipe.
+    """
+    loss = distil.distillation_weight * distance(logits, answers, distil)
+    if distil.label_weight:
+        loss = loss + distil.label_weight * loss_of(logits, targets, target)
+    return loss
+
+
+def distance(logits: Tensor, answers: Tensor, distil: Distil) -> Tensor:
+    """Return how far a network's answers are from a teacher's: T^2 x the mean over the batch of a divergence.
+
+    p and q are the teacher's and the network's softmax of logits / T. The divergence is KL(p || q) = sum p log(p / q)
+    over the classes; or (KL(p || q) + KL(q || p)) / 2, which PaddleClas's `DMLLoss` computes and SSLD's description
+    calls the Jensen-Shannon divergence.
+
+    Args:
+        logits: (N, classes).
+        answers: (N, classes), the teacher's logits.
+        distil: the kind of divergence, and T, the temperature.
+
+    Returns:
+        A scalar, float32 or wider.
+    """
+    network = F.log_softmax(_wide(logits) / distil.temperature, dim=1)
+    teacher = F.log_softmax(_wide(answers) / distil.temperature, dim=1)
+    found = F.kl_div(network, teacher, reduction="batchmean", log_target=True)
+    if distil.distillation == "symmetric_kl":
+        found = (found + F.kl_div(teacher, network, reduction="batchmean", log_target=True)) / 2
+    return distil.temperature**2 * found
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:

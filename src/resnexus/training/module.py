@@ -17,11 +17,12 @@ from resnexus.errors import ResnexusError
 from resnexus.files import write_bytes
 from resnexus.training.averaging import MovingAverage
 from resnexus.training.loader import TrainingLoader
-from resnexus.training.losses import loss_of, soft_targets
+from resnexus.training.losses import distilled_loss, loss_of, soft_targets
 from resnexus.training.mixing import mixed
 from resnexus.training.optimizers import freeze, optimizer
 from resnexus.training.recipe import Recipe
 from resnexus.training.schedules import rate_factor
+from resnexus.training.teacher import Teacher
 
 _MIXING, _DROPPING = 1, 2  # what tells the draws of one step from each other
 
@@ -37,6 +38,7 @@ class Classifier(lightning.LightningModule):
         num_classes: of the logits.
         recipe: of the training.
         loader: of the batches; a training that goes on tells it where.
+        teacher: whose answers are learned, if the recipe says so; None for none.
         allow_bad_images: train past images that cannot be read.
         out: folder in which a batch whose loss is not finite is kept; None to keep none.
 
@@ -52,18 +54,24 @@ class Classifier(lightning.LightningModule):
         recipe: Recipe,
         loader: TrainingLoader,
         *,
+        teacher: Teacher | None = None,
         allow_bad_images: bool = False,
         out: Path | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.num_classes, self.recipe, self.loader = num_classes, recipe, loader
-        self.allow_bad_images, self.out = allow_bad_images, out
+        self.teacher, self.allow_bad_images, self.out = teacher, allow_bad_images, out
         self.batches = 0
         decay = recipe.step.ema_decay
         self.average = MovingAverage(network, decay) if decay else None
         # Not a part of this module's own state: compiled or not, the weights are the network's.
         self._run = [torch.compile(network) if recipe.step.compile else network]
+
+    def on_fit_start(self) -> None:
+        """Have the teacher where the images will be."""
+        if self.teacher is not None:
+            self.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Keep the frozen part of the network as it is."""
@@ -87,7 +95,11 @@ class Classifier(lightning.LightningModule):
         """Return the loss of one batch; all that is random follows from `draws` and PyTorch's seed."""
         targets = soft_targets(batch.labels, self.num_classes)
         images, targets = mixed(batch.images, targets, self.recipe.target, draws)
-        return loss_of(self._run[0](self.laid_out(images)), targets, self.recipe.target)
+        images = self.laid_out(images)
+        logits = self._run[0](images)
+        if self.teacher is None:
+            return loss_of(logits, targets, self.recipe.target)
+        return distilled_loss(logits, targets, self.teacher(images), self.recipe.target, self.recipe.distil)
 
     def laid_out(self, images: Tensor) -> Tensor:
         """Return images in the memory format of the recipe."""

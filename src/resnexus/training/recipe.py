@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from resnexus.errors import ResnexusError, unknown
 from resnexus.records import from_plain
-from resnexus.training.sections import Images, Optim, Rate, Step, Target, check_within
+from resnexus.training.sections import Distil, Images, Optim, Rate, Step, Target, check_within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class Recipe:
         optim: how weights follow their gradients.
         rate: how the learning rate goes.
         target: what is asked of the logits.
+        distil: what is learned from a teacher.
         images: how images are prepared.
         step: how a step is computed.
 
@@ -40,6 +41,7 @@ class Recipe:
     optim: Optim = field(default_factory=Optim)
     rate: Rate = field(default_factory=Rate)
     target: Target = field(default_factory=Target)
+    distil: Distil = field(default_factory=Distil)
     images: Images = field(default_factory=Images)
     step: Step = field(default_factory=Step)
 
@@ -100,7 +102,7 @@ class Recipe:
         return replace(self, **asdict(checked), **{name: own[name] for name in own if name in SECTIONS})
 
 
-SECTIONS = ("optim", "rate", "target", "images", "step")
+SECTIONS = ("optim", "rate", "target", "distil", "images", "step")
 _OWN = ("source", "epochs", "global_batch_size", "seed")
 
 

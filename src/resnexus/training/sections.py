@@ -1,4 +1,4 @@
-"""The sections of a recipe: optimiser, schedule, targets, images, and how a step is computed."""
+"""The sections of a recipe: optimiser, schedule, targets, teacher, images, and how a step is computed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ Loss = Literal["cross_entropy", "binary_cross_entropy"]
 Interpolation = Literal["bilinear", "bicubic"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Unscaled = Literal["none", "vectors"]
+Distillation = Literal["none", "kl", "symmetric_kl"]
+Statistics = Literal["running", "batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,35 @@ class Target:
     def __post_init__(self) -> None:
         check_known(self, loss=Loss)
         check_within(self, label_smoothing=(0, 1), mixup_alpha=(0, math.inf), cutmix_alpha=(0, math.inf))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distil:
+    """What is learned from a teacher, a trained network whose answers to the same images are aimed at.
+
+    Without a teacher, `distillation="none"`, the rest of this section has no effect.
+
+    Attributes:
+        distillation: how far the network is from its teacher: `"kl"`, KL(teacher || network), or `"symmetric_kl"`, the
+            mean of that and KL(network || teacher), as SSLD's code computes.
+        distillation_weight: of that in the loss.
+        label_weight: of the labels' loss in it; 0 leaves the labels out.
+        temperature: by which both sides' logits are divided; the distance is multiplied by its square, so that
+            gradients stay as large (Hinton et al. 2015, arXiv:1503.02531).
+        teacher_statistics: `"running"`, or `"batch"` for a teacher whose normalisations go by the batch, as SSLD's.
+    """
+
+    distillation: Distillation = "none"
+    distillation_weight: float = 1.0
+    label_weight: float = 1.0
+    temperature: float = 1.0
+    teacher_statistics: Statistics = "running"
+
+    def __post_init__(self) -> None:
+        check_known(self, distillation=Distillation, teacher_statistics=Statistics)
+        check_within(self, distillation_weight=(0, math.inf), label_weight=(0, math.inf), temperature=(0.01, 1000))
+        if not self.distillation_weight:
+            raise ResnexusError("distillation_weight=0: the teacher is then not learned from; set distillation=none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.recipe import Recipe
+from resnexus.training.teacher import Teacher, check_teacher
 
 if TYPE_CHECKING:
     import lightning
@@ -72,6 +73,7 @@ def train(
     out: Path,
     *,
     keep: Keep | None = None,
+    teacher: nn.Module | None = None,
     conditions: dict[str, Any] | None = None,
     accelerator: str = "auto",
     devices: int = 1,
@@ -95,6 +97,7 @@ def train(
         recipe: of the training.
         out: folder of the training: `metrics.csv`, `recipe.json`, and the checkpoints that it goes on from.
         keep: called after every epoch with weights, figures and `"last"`, and with `"best"` if they are.
+        teacher: (N, C, H, W) -> (N, classes) logits, for a recipe that learns from one; set up in place, not trained.
         conditions: what else must be the same for a training to go on, such as the digest of the data; plain values.
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
         devices: how many of them; under torchrun as many as it started, on every node.
@@ -107,8 +110,8 @@ def train(
         module: what computes the loss of such a batch, `Classifier` if None; then the network is what it takes.
 
     Raises:
-        ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, or lightning
-            is not installed.
+        ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, a teacher is
+            missing or has no effect, or lightning is not installed.
         Stopped: SIGTERM came, and the training was kept.
     """
     required("lightning")
@@ -117,6 +120,7 @@ def train(
     from resnexus.training.saving import Saving, resume_path
     from resnexus.training.validation import Validation
 
+    check_teacher(recipe, given=teacher is not None)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out)
@@ -139,7 +143,13 @@ def train(
             pin=trainer.strategy.root_device.type == "cuda",
         )
         learner = (module or Classifier)(
-            network, len(train_images.classes), recipe, loader, allow_bad_images=allow_bad_images, out=out
+            network,
+            len(train_images.classes),
+            recipe,
+            loader,
+            teacher=None if teacher is None else Teacher(teacher, recipe),
+            allow_bad_images=allow_bad_images,
+            out=out,
         )
         shown = progress if progress is not None and trainer.is_global_zero else Silent()
         with shown.stage(label, recipe.epochs * order.batches) as advance:

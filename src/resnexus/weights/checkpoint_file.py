@@ -41,6 +41,8 @@ class CheckpointRecord:
         preprocess: how images are to be prepared.
         recipe: how the weights were trained; plain values of JSON.
         metrics: what was measured of them, by name, e.g. `"top1"`, a fraction.
+        teacher: whose answers they learned, as it was named in training.
+        teacher_sha256: of its file, in hexadecimal.
         source: address or name of the file they were converted from.
         source_sha256: of that file, in hexadecimal.
         checkpoint: published name, e.g. `"Res2Net50_vd_26w_4s_ssld"`.
@@ -57,6 +59,8 @@ class CheckpointRecord:
     preprocess: Preprocess | None = None
     recipe: Mapping[str, Any] | None = None
     metrics: Mapping[str, float] | None = None
+    teacher: str | None = None
+    teacher_sha256: str | None = None
     source: str | None = None
     source_sha256: str | None = None
     checkpoint: str | None = None
@@ -71,8 +75,10 @@ class CheckpointRecord:
                 raise ResnexusError("classes=(): give the name of at least one class, or None")
         for field in ("recipe", "metrics"):
             object.__setattr__(self, field, _plain(field, getattr(self, field)))
-        if self.source_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.source_sha256):
-            raise ResnexusError(f"source_sha256={printable(self.source_sha256)!r}: expected 64 hexadecimal digits")
+        for field in ("teacher_sha256", "source_sha256"):
+            digest = getattr(self, field)
+            if digest is not None and not re.fullmatch("[0-9a-f]{64}", digest):
+                raise ResnexusError(f"{field}={printable(digest)!r}: expected 64 hexadecimal digits")
 
     def check_head(self, num_classes: int) -> None:
         """Refuse a last layer of other classes than are named here; 0 outputs, no last layer, fit any.

@@ -67,7 +67,7 @@ def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained
     Raises:
         ResnexusError: no such weights, or they are another network's.
     """
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_file_name(source)):
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
         loaded = load_state(source)
         state = ours(loaded, row)[1]
         record = loaded.record
@@ -122,5 +122,6 @@ def fold_channels(weight: Tensor, in_chans: int) -> Tensor:
     return weight[:, [channel % 3 for channel in range(in_chans)]] * (3 / in_chans)
 
 
-def _is_file_name(text: str) -> bool:
+def is_file_name(text: str) -> bool:
+    """Whether a text names a file of weights: it has a folder or the suffix of one."""
     return Path(text).suffix in SUFFIXES or os.sep in text or (os.altsep is not None and os.altsep in text)

@@ -9,9 +9,12 @@ from PIL import Image
 from resnexus.errors import ResnexusError
 from resnexus.evaluation.corruptions.blur import defocus_blur, glass_blur, motion_blur, zoom_blur
 from resnexus.evaluation.corruptions.digital import contrast, elastic_transform, jpeg_compression, pixelate, saturate
+from resnexus.evaluation.corruptions.errors import corruption_errors, is_benchmark
+from resnexus.evaluation.corruptions.ice import COLOUR, _crystals, ice
 from resnexus.evaluation.corruptions.noise import gaussian_noise, impulse_noise, shot_noise, speckle_noise
+from resnexus.evaluation.corruptions.plasma import plasma
 from resnexus.evaluation.corruptions.table import CORRUPTIONS, find_corruption
-from resnexus.evaluation.corruptions.weather import brightness, fog, plasma, snow
+from resnexus.evaluation.corruptions.weather import brightness, fog, frost, snow, spatter
 
 
 @pytest.fixture
@@ -58,9 +61,9 @@ def test_each_severity_is_worse(name):
     assert harm == sorted(harm)
 
 
-def test_the_fifteen_but_frost():
+def test_the_fifteen_and_the_four_beside_them():
     plain = [row for row in CORRUPTIONS.values() if not row.extra]
-    assert len(plain) == 14
+    assert (len(plain), len(CORRUPTIONS)) == (15, 19)
     assert {row.family for row in plain} == {"noise", "blur", "weather", "digital"}
     assert all(len(row.strengths) == 5 for row in CORRUPTIONS.values())
 
@@ -171,3 +174,67 @@ def test_weather(random):
     assert foggy.max() <= pixels.max()
     assert foggy.std(axis=(0, 1)).max() < pixels.std(axis=(0, 1)).max()
     assert snow(pixels, 0.1, 0.3, 3, 0.5, 10, 4, 0.8, random).mean() > pixels.mean()
+
+
+def test_frost_is_ice_over_what_is_kept():
+    pixels = picture()
+    pane = ice(33, 47, np.random.default_rng(5))
+    assert frost(pixels, 0.7, 0.6, np.random.default_rng(5)) == pytest.approx(0.7 * pixels + 0.6 * pane)
+    grey = frost(pixels[..., :1], 0.7, 0.6, np.random.default_rng(5)) - 0.7 * pixels[..., :1]
+    assert grey[..., 0] == pytest.approx(0.6 * pane @ [0.299, 0.587, 0.114])
+
+
+def test_ice_is_lines_at_60_degrees_on_a_film(random):
+    panes = [ice(120, 160, random) for _ in range(3)]
+    for pane in panes:
+        assert pane.shape == (120, 160, 3)
+        assert (pane.min() >= 0, pane.max() <= 1) == (True, True)
+        assert pane[..., 0] == pytest.approx(COLOUR[0] * pane[..., 2])
+        assert 0.2 < pane.mean() < 0.7
+    assert not np.allclose(panes[0], panes[1])
+    stems, branches, twigs = _crystals(100, 100, random)
+    assert [len(lines.angles) for lines in (stems, branches, twigs)] == [8, 8 * 24, 8 * 24 * 10]
+    turns = np.degrees(branches.angles.reshape(24, 8) - stems.angles)
+    assert sorted(set(np.rint(turns.ravel()).astype(int))) == [-60, 60]
+    # Every branch begins on its stem, and the first is 0.45 times as long as what is left there.
+    assert branches.starts[:8] == pytest.approx(stems.at(1 / 13))
+    assert branches.lengths[:8] == pytest.approx(0.45 * 12 / 13 * stems.lengths)
+    assert twigs.starts[: 8 * 24] == pytest.approx(branches.at(1 / 6))
+
+
+def test_spatter_is_the_authors_program(random):
+    """Their steps, one after the other, with OpenCV and SciPy, on the same normal field."""
+    cv2, ndimage = pytest.importorskip("cv2"), pytest.importorskip("scipy.ndimage")
+    pixels = picture(96, 96)
+    for mean, spread, sigma, threshold, strength, mud in CORRUPTIONS["spatter"].strengths:
+        field = np.random.default_rng(3).normal(mean, spread, (96, 96))
+        liquid = ndimage.gaussian_filter(field, sigma, mode="nearest")
+        liquid[liquid < threshold] = 0
+        if mud:
+            cover = ndimage.gaussian_filter((liquid > threshold).astype(float), strength, mode="nearest")
+            cover[cover < 0.8] = 0
+            colour = np.array([63, 42, 20]) / 255
+            expected = pixels * (1 - cover[..., None]) + cover[..., None] * colour
+        else:
+            drops = (liquid * 255).astype(np.uint8)
+            far = cv2.distanceTransform(255 - cv2.Canny(drops, 50, 150), cv2.DIST_L2, 5)
+            far = cv2.threshold(far, 20, 20, cv2.THRESH_TRUNC)[1]
+            far = cv2.equalizeHist(cv2.blur(far, (3, 3)).astype(np.uint8))
+            far = cv2.filter2D(far, cv2.CV_8U, np.array([[-2.0, -1, 0], [-1, 1, 1], [0, 1, 2]]))
+            shine = drops * cv2.blur(far, (3, 3)).astype(np.float32)
+            colour = np.array([175, 238, 238]) / 255
+            expected = pixels + strength * (shine / shine.max())[..., None] * colour
+            assert 0.02 < (liquid > 0).mean() < 0.8
+        found = spatter(pixels, mean, spread, sigma, threshold, strength, mud, np.random.default_rng(3))
+        assert found == pytest.approx(expected, abs=1e-5)
+        assert not np.allclose(found, pixels, atol=0.01)
+
+
+def test_the_corruption_error_is_a_ratio_of_sums():
+    own = {("fog", 1): 0.2, ("fog", 2): 0.4, ("snow", 1): 0.5, ("frost", 1): 0.5}
+    baseline = {("fog", 1): 0.5, ("fog", 2): 0.5, ("snow", 1): 0.5, ("snow", 2): 0.5, ("frost", 1): 0.0}
+    assert corruption_errors(own, baseline) == {"fog": pytest.approx(0.6)}
+    fifteen = [name for name, row in CORRUPTIONS.items() if not row.extra]
+    assert is_benchmark(fifteen, [1, 2, 3, 4, 5])
+    assert not is_benchmark(fifteen, [1, 2, 3])
+    assert not is_benchmark(list(CORRUPTIONS), [1, 2, 3, 4, 5])

@@ -75,6 +75,29 @@ def libraries() -> Path:
     return home() / "engines" / "kernels"
 
 
+def libraries_bytes() -> int:
+    """Return how many bytes the compiled kernels of this user take."""
+    return sum(path.stat().st_size for path in libraries().glob("*.so"))
+
+
+def remove_libraries() -> int:
+    """Remove the compiled kernels of this user, and return how many bytes they took; who has them open goes on.
+
+    Raises:
+        TrustError: somebody else may write to the folder.
+        ResnexusError: it cannot be written.
+    """
+    folder, size = libraries(), libraries_bytes()
+    if size:
+        check_own(folder)
+    for path in folder.glob("*.so"):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ResnexusError(f"cannot remove {path}: {error.strerror}") from error
+    return size
+
+
 def library_in(folder: Path) -> Path:
     """Return the compiled kernels in a folder; they are compiled first unless they are there.
 

@@ -28,6 +28,7 @@ class Corruption:
         apply: pixels, the strengths of one severity, random generator -> pixels.
         strengths: for the severities 1 to 5.
         extra: not one of the benchmark's fifteen, but of the four beside them.
+        package: that it needs; None for none but those of the core.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Corruption:
     apply: Callable[..., Array]
     strengths: tuple[tuple[float, ...], ...]
     extra: bool = False
+    package: str | None = None
 
     def __call__(self, pixels: Array, severity: int, seed: int, image: bytes) -> Array:
         """Return a corrupted picture; the same arguments give the same pixels.
@@ -57,10 +59,12 @@ class Corruption:
         return np.rint(found.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _row(apply: Callable[..., Array], *strengths: float | tuple[float, ...], extra: bool = False) -> Corruption:
+def _row(
+    apply: Callable[..., Array], *strengths: float | tuple[float, ...], extra: bool = False, package: str | None = None
+) -> Corruption:
     levels = tuple(found if isinstance(found, tuple) else (found,) for found in strengths)
     family = apply.__module__.rpartition(".")[2]
-    return Corruption(name=apply.__name__, family=family, apply=apply, strengths=levels, extra=extra)
+    return Corruption(name=apply.__name__, family=family, apply=apply, strengths=levels, extra=extra, package=package)
 
 
 CORRUPTIONS = MappingProxyType(
@@ -82,6 +86,7 @@ CORRUPTIONS = MappingProxyType(
                 (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
                 (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
             ),
+            _row(weather.frost, (1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
             _row(weather.fog, (1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
             _row(weather.brightness, 0.1, 0.2, 0.3, 0.4, 0.5),
             _row(digital.contrast, 0.4, 0.3, 0.2, 0.1, 0.05),
@@ -97,11 +102,21 @@ CORRUPTIONS = MappingProxyType(
             _row(digital.jpeg_compression, 25, 18, 15, 10, 7),
             _row(noise.speckle_noise, 0.15, 0.2, 0.35, 0.45, 0.6, extra=True),
             _row(blur.gaussian_blur, 1, 2, 3, 4, 6, extra=True),
+            _row(
+                weather.spatter,
+                (0.65, 0.3, 4, 0.69, 0.6, False),
+                (0.65, 0.3, 3, 0.68, 0.6, False),
+                (0.65, 0.3, 2, 0.68, 0.5, False),
+                (0.65, 0.3, 1, 0.65, 1.5, True),
+                (0.67, 0.4, 1, 0.65, 1.5, True),
+                extra=True,
+                package="cv2",
+            ),
             _row(digital.saturate, (0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2), extra=True),
         )
     }
 )
-"""By name, in the order of the benchmark; frost and spatter are missing."""
+"""By name, in the order of the benchmark."""
 
 
 def find_corruption(name: str) -> Corruption:
