@@ -27,6 +27,13 @@ _LearningRate = Annotated[
     typer.Option(help="At the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of detection."),
 ]
 
+_Precisions = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16; fp32, and bf16 where the device has it, if left out."
+    ),
+]
+
 
 def compare(
     context: typer.Context,
@@ -56,12 +63,7 @@ def compare(
         bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
     ] = False,
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
-    precisions: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16; fp32, and bf16 where the device has it, if left out."
-        ),
-    ] = None,
+    precisions: _Precisions = None,
     device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
     series: Annotated[
         str,
