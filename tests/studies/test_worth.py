@@ -31,7 +31,7 @@ def test_with_and_without_take_turns_in_every_back_end(monkeypatch, tmp_path):
     monkeypatch.setattr(worth, "SETTLE_S", 0.0)
     monkeypatch.setattr(worth, "Job", partial(Job, image_size=(32, 32)))
     monkeypatch.setattr(worth, "WAYS", (("torch", "fp32"), ("torch", "bf16")))
-    records = list(measure_worth((1, 2), rounds=6, threads=1, rewrites=("fold_batch_norm", "pack_groups_16")))
+    records = list(measure_worth((1, 2), rounds=2, threads=1, rewrites=("fold_batch_norm", "pack_groups_16")))
     assert [len(record.worths) for record in records] == [2, 4, 6, 8]
     found = records[-1].worths
     assert [(entry.rewrite, entry.batch_size, entry.precision) for entry in found] == [
