@@ -125,6 +125,7 @@ def test_single_values_and_progress(smallest, tiny_images, tmp_path):
     assert torch.equal(again(tiny_images[:2]), engine(tiny_images[:2]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
     pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")

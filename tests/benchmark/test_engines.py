@@ -25,7 +25,8 @@ def subject(tmp_path):
     return Subject(network, tmp_path, cache_dir=tmp_path / "plans", backends=("openvino",), seconds=0.05)
 
 
-SLOW = {"compile_max_autotune", "aotinductor"}  # each takes up to half a minute to open
+# Each takes up to half a minute to open; or seconds, and is compared in the tests of its back end or peer.
+SLOW = {"compile_max_autotune", "aotinductor", "openvino", "onnxruntime", "paddle"}
 ELSEWHERE = {"compile", "compile_frozen", "resnexus"}  # opened and compared in other tests, here and in test_run.py
 
 

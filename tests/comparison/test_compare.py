@@ -171,7 +171,7 @@ def started(out, seeds, **options):
 def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
     with started(tmp_path, seeds=60) as process:
         try:
-            while not list(tmp_path.glob("runs/ResNet_small-seed0-*.json")) and process.poll() is None:
+            while not list(tmp_path.glob("unfinished/ResNet_small-seed[1-9]*")) and process.poll() is None:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)  # somewhere in the second training, or a later one
             _, errors = process.communicate()

@@ -10,6 +10,7 @@ import torch
 from resnexus import ResnexusError, accelerate, architecture
 from resnexus.architectures.catalog import SERIES
 from resnexus.architectures.siblings import SIBLINGS
+from resnexus.parity import verify as verify_module
 from resnexus.parity.agreement import FLOAT32_TOLERANCE
 from resnexus.parity.golden import golden_network
 from resnexus.parity.traps import TRAPS
@@ -21,6 +22,12 @@ SMALL = [(97, 131)]
 @cache
 def golden_of(name):
     return golden_network(architecture(name), torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _drawn_once(monkeypatch):
+    """What the traps are tried on is drawn once for all tests."""
+    monkeypatch.setattr(verify_module, "golden_network", lambda row, dtype: golden_copy(row.name, dtype))
 
 
 def golden_copy(name, dtype=torch.float64):

@@ -98,10 +98,8 @@ def test_all_rewrites_of_a_row_combine_in_any_order_of_their_names(row, random_n
     assert str(changed) == str(again)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["res2_groups_se", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnext_se_vd", "res2_authors"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnext_se_vd", "res2_authors", "res2_groups_se"])
 def test_rewritten_networks_are_captured_whole(name, random_network):
     row = next(row for row in ROWS if row.name == name)
     images = _images(33, 32)

@@ -30,15 +30,12 @@ def test_with_and_without_take_turns_in_every_back_end(monkeypatch, tmp_path):
     monkeypatch.setattr(worth, "golden_network", lambda _row: create_model(row, num_classes=5).eval())
     monkeypatch.setattr(worth, "SETTLE_S", 0.0)
     monkeypatch.setattr(worth, "Job", partial(Job, image_size=(32, 32)))
-    monkeypatch.setattr(worth, "WAYS", (("torch", "fp32"), ("torch", "bf16")))
+    monkeypatch.setattr(worth, "WAYS", (("torch", "fp32"),))
     records = list(measure_worth((1, 2), rounds=2, threads=1, rewrites=("fold_batch_norm", "pack_groups_16")))
-    assert [len(record.worths) for record in records] == [2, 4, 6, 8]
+    assert [len(record.worths) for record in records] == [1, 2, 3, 4]
     found = records[-1].worths
     assert [(entry.rewrite, entry.batch_size, entry.precision) for entry in found] == [
-        (rewrite, size, precision)
-        for rewrite in ("fold_batch_norm", "pack_groups_16")
-        for size in (1, 2)
-        for precision in ("fp32", "bf16")
+        (rewrite, size, "fp32") for rewrite in ("fold_batch_norm", "pack_groups_16") for size in (1, 2)
     ]
     for entry in found:
         assert entry.ratio.low <= entry.ratio.median <= entry.ratio.high

@@ -87,7 +87,11 @@ def test_candidates_read_as_sentences():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("torch", {"mode": "eager"}), ("openvino", {"parts": "2"}), ("onnxruntime", {})],
+    [
+        ("torch", {"mode": "eager"}),
+        ("openvino", {"parts": "2"}),
+        pytest.param("onnxruntime", {}, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_maps_of_every_library(name, options, random_network, smallest, tmp_path):

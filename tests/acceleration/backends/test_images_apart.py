@@ -89,11 +89,12 @@ SHAPES = ((4, (28, 28), 2), (2, (64, 48), 1), (5, (28, 28), 2))
 
 
 def _cases() -> Iterator[Any]:
-    """Everything for our own kernels; of the libraries one row at one size, and the rest where there is time."""
+    """Everything for our own kernels; of the others one row at one size, and the rest where there is time."""
     for way in WAYS:
         for row in ROWS:
             for shape in SHAPES:
-                quick = way.startswith("native") or (row, shape) == ("wide, gated", SHAPES[0])
+                few = way in ("torch, plain", "torch, eager", "openvino, 2 parts")
+                quick = way.startswith("native") or (few and (row, shape) == ("wide, gated", SHAPES[0]))
                 yield pytest.param(way, row, *shape, marks=() if quick else pytest.mark.slow)
 
 

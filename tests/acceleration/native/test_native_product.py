@@ -8,6 +8,7 @@ from resnexus.acceleration.native import compiler, product
 pytestmark = pytest.mark.skipif(compiler.find_compiler() is None, reason="there is no C++ compiler")
 
 
+@pytest.mark.slow
 def test_the_chain_multiplies_what_it_says(tmp_path):
     random = np.random.default_rng(0)
     inputs = [16, *product.PRODUCTS * [product.CHANNELS]]

@@ -59,7 +59,10 @@ def test_half_precision_is_the_models_own(network, tmp_path):
     assert found.dtype == torch.float32
 
 
-@pytest.mark.parametrize(("precision", "number"), [("fp32", 1), ("fp16", 10), ("bf16", 16)])
+@pytest.mark.parametrize(
+    ("precision", "number"),
+    [("fp32", 1), *(pytest.param(*row, marks=pytest.mark.slow) for row in (("fp16", 10), ("bf16", 16)))],
+)
 def test_weights_are_written_in_the_precision_of_the_job(precision, number, network, tmp_path):
     build_onnx(network, _job(precision), tmp_path)
     model = onnx.load(tmp_path / "model.onnx")
