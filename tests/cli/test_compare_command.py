@@ -1,5 +1,6 @@
 """What `resnexus compare` hands on."""
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_sigterm_is_one_line_and_an_exit_code_of_its_own(command, monkeypatch, t
     assert "Traceback" not in done.stderr
 
 
+def test_sigterm_in_an_evaluation_is_one_line_too(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "train", lambda *_: signal.raise_signal(signal.SIGTERM))
+    done = command("compare", "--out", tmp_path / "out", "--series", "none")
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[-1] == f"stopped and kept; the same command goes on from here: {tmp_path / 'out'}"
+
+
 def test_weights_of_another_network_are_refused_before_the_first_step(command, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
     network = create_model("ResNet_small", num_classes=10, in_chans=1)
@@ -140,7 +148,16 @@ def test_what_is_typed_for_a_task_arrives(command, dense):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--task", "detection", "--image-size", "5"], "--image-size has no effect with --task detection: leave it"),
+        (
+            ["--task", "detection", "--image-size", "5"],
+            "image_size=5 has no effect on canvases of digits: leave it out",
+        ),
+        (
+            ["--task", "detection", "--weights", "ssld"],
+            "weights=ssld has no effect on canvases of digits: leave it out",
+        ),
+        (["--task", "detection", "--data", "voc:nowhere"], "data 'voc:nowhere': there is no folder nowhere"),
+        (["--task", "detection", "--data", "photos"], "data 'photos' for detection: expected digits, coco:FOLDER or"),
         (["--task", "segmentation", "--series", "none"], "--series has no effect with --task segmentation: leave it"),
         (["--task", "detecton"], "unknown task 'detecton': did you mean 'detection'?"),
         (["--task", "detection", "--models", "ResNet50_vd"], "unknown backbone for canvases of digits 'ResNet50_vd'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,18 +13,36 @@ _WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits 
 _Task = Annotated[
     str,
     typer.Option(
-        help="classification, or detection or segmentation of digits on canvases, with the small siblings as "
-        "backbones; these two take --out, --models, --epochs, --seeds, --train-batch, --learning-rate and --json."
+        help="classification; or detection or segmentation, of digits on canvases with the small siblings as backbones "
+        "or of photographs (--data coco:FOLDER or voc:FOLDER). These two time nothing and take no option of timing."
     ),
+]
+_Data = Annotated[
+    str,
+    typer.Option(
+        help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits. Other tasks: digits, "
+        "coco:FOLDER or voc:FOLDER."
+    ),
+]
+_ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if left out, 320 of other tasks.")
 ]
 _Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the training images; 20 if left out, 9 of segmentation, 6 of detection."),
+    typer.Option(
+        help="Passes over the training images; 20 if left out; of canvases 9 of segmentation, 6 of detection; 12 of "
+        "photographs."
+    ),
 ]
-_TrainBatch = Annotated[int | None, typer.Option(help="Images per training step; 128 if left out, 8 of canvases.")]
+_TrainBatch = Annotated[
+    int | None, typer.Option(help="Images per training step; 128 if left out, 8 of canvases and of photographs.")
+]
 _LearningRate = Annotated[
     float | None,
-    typer.Option(help="At the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of detection."),
+    typer.Option(
+        help="At the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of detection on canvases, "
+        "0.0005 on photographs."
+    ),
 ]
 
 _Precisions = Annotated[
@@ -38,10 +56,7 @@ _Precisions = Annotated[
 def compare(
     context: typer.Context,
     task: _Task = "classification",
-    data: Annotated[
-        str,
-        typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
-    ] = "digits",
+    data: _Data = "digits",
     out: Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")] = Path(
         "report"
     ),
@@ -55,7 +70,7 @@ def compare(
     ] = None,
     epochs: _Epochs = None,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
-    image_size: Annotated[int | None, typer.Option(help="Pixels on a side of a folder's images; else 224.")] = None,
+    image_size: _ImageSize = None,
     train_batch: _TrainBatch = None,
     learning_rate: _LearningRate = None,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
@@ -81,8 +96,17 @@ def compare(
     """
     chosen = {"epochs": epochs, "batch_size": train_batch, "learning_rate": learning_rate}
     given = {name: value for name, value in chosen.items() if value is not None}
+    networks = names(models) if models is not None else None
+    common = {
+        "data": data,
+        "out": out,
+        "models": networks,
+        "weights": weights,
+        "image_size": image_size,
+        "seeds": seeds,
+    }
     if task != "classification":
-        _compare_dense(context, task, out, models, seeds, given, json_output)
+        _compare_dense(context, task, given, json_output=json_output, **common)
         return
     from resnexus.comparison import compare as job
     from resnexus.comparison.settings import Settings
@@ -91,12 +115,7 @@ def compare(
     from resnexus.records import to_json
 
     result = job.compare(
-        data,
-        out=out,
-        models=names(models) if models is not None else None,
-        weights=weights,
-        image_size=image_size,
-        seeds=seeds,
+        **common,  # type: ignore[arg-type]
         settings=Settings(**given, workers=workers, allow_bad_images=allow_bad_images),  # type: ignore[arg-type]
         timing=Timing(
             precisions=tuple(names(precisions or "")), batch_sizes=tuple(numbers(batch_sizes)), device=device
@@ -107,41 +126,35 @@ def compare(
     print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
 
 
-_DENSE_OPTIONS = {"task", "out", "models", "epochs", "seeds", "train_batch", "learning_rate", "json_output"}
+_DENSE_OPTIONS = {
+    *("task", "data", "out", "models", "weights", "epochs", "seeds"),
+    *("image_size", "train_batch", "learning_rate", "json_output"),
+}
 
 
 def _compare_dense(
-    context: typer.Context,
-    task: str,
-    out: Path,
-    models: str | None,
-    seeds: int,
-    chosen: dict[str, int | float],
-    json_output: bool,
+    context: typer.Context, task: str, chosen: dict[str, int | float], *, json_output: bool, **options: Any
 ) -> None:
     from dataclasses import replace
 
     from resnexus.comparison.dense import compare as job
-    from resnexus.comparison.dense.settings import DEFAULTS
-    from resnexus.errors import ResnexusError, unknown
+    from resnexus.comparison.dense.settings import defaults
+    from resnexus.errors import ResnexusError
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
-    if task not in DEFAULTS:
-        raise unknown("task", task, ["classification", *DEFAULTS])
+    settings = replace(defaults(task, digits=options["data"] == "digits"), **chosen)  # type: ignore[arg-type]
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name not in _DENSE_OPTIONS and source is not None and source.name == "COMMANDLINE":
             raise ResnexusError(f"{parameter.opts[0]} has no effect with --task {task}: leave it out")
     result = job.compare_dense(
-        task,  # type: ignore[arg-type]  # one of DEFAULTS
-        out=out,
-        models=names(models) if models is not None else None,
-        seeds=seeds,
-        settings=replace(DEFAULTS[task], **chosen),  # type: ignore[arg-type]
+        task,  # type: ignore[arg-type]  # which has settings
+        settings=settings,
         progress=Silent() if json_output else Shown(),
+        **options,
     )
-    print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
+    print(to_json(result) if json_output else f"wrote {options['out'] / 'index.html'}")
 
 
 def names(text: str) -> list[str]:

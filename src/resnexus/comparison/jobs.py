@@ -103,7 +103,7 @@ class Training:
         """
         content = {
             "row": asdict(self.row),
-            "weights": _content(self.weights),
+            "weights": content_of(self.weights),
             "seed": self.seed,
             "settings": {name: value for name, value in self.settings.to_dict().items() if name != "workers"},
             "data": self.data.fingerprint,
@@ -213,7 +213,7 @@ def labels_of(dataset: LabelledImages) -> list[int]:
     return dataset.labels.tolist()
 
 
-def _content(weights: str | os.PathLike[str] | None) -> str | None:
+def content_of(weights: str | os.PathLike[str] | None) -> str | None:
     """Return what identifies weights: the content of a file, or else the tag."""
     if weights is None:
         return None

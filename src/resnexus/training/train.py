@@ -20,6 +20,7 @@ from resnexus.data.batches import collate
 from resnexus.data.canvases import Canvases
 from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import EpochOrder
+from resnexus.data.photographs.photographs import Photographs
 from resnexus.errors import ResnexusError
 from resnexus.files import write_text
 from resnexus.packages import required
@@ -67,7 +68,7 @@ class Outcome:
 
 def train(
     network: nn.Module,
-    train_images: LabelledImages | Canvases,
+    train_images: LabelledImages | Canvases | Photographs,
     val_images: LabelledImages | None,
     recipe: Recipe,
     out: Path,

@@ -20,4 +20,4 @@ def backbones() -> tuple[Architecture, ...]:
 
 @pytest.fixture(scope="session")
 def short() -> DenseSettings:
-    return DenseSettings(epochs=2, learning_rate=0.004, train_canvases=4, val_canvases=3, batch_size=2)
+    return DenseSettings(epochs=2, learning_rate=0.004, train_images=4, val_images=3, batch_size=2)

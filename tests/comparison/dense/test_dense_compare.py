@@ -4,15 +4,22 @@ import pytest
 
 pytest.importorskip("pycocotools", reason="COCO's own evaluation: pip install 'resnexus[dense]'")
 
-from resnexus import ResnexusError
+import torch
+
+from resnexus import ResnexusError, create_model
 from resnexus.comparison.dense import compare as module
-from resnexus.comparison.dense import runs
+from resnexus.comparison.dense import sources
 from resnexus.comparison.dense.compare import compare_dense
+from resnexus.comparison.dense.jobs import dense_trainings
+from resnexus.comparison.dense.settings import DenseSettings
+from resnexus.comparison.dense.sources import open_source
 from resnexus.packages import MissingPackageError
 from resnexus.records import read_json
 from resnexus.report.dense import page
 from resnexus.report.dense.record import DenseComparison
 from resnexus.report.document import Drawing, is_report
+from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
+from tests.data.photographs.folders import write_coco, write_voc
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def test_from_end_to_end(run, tmp_path, task, metrics, monkeypatch, recorded):
     for example in comparison.examples:
         assert bool(example.truth.boxes) == (task == "detection")
         assert bool(example.truth.classes) == (task == "segmentation")
-    assert not list((tmp_path / "out" / "unfinished").iterdir())
+    assert not (tmp_path / "out" / "unfinished").exists()
     # All over again: nothing is trained, and the same comes out.
     monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
     assert run(task, progress=recorded).networks == comparison.networks
@@ -73,7 +80,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_result(run, tmp_path, mon
 
     def cut(job, *arguments):
         if job.row.name == "split":
-            learner = runs.collate_canvases
+            learner = sources.collate_canvases
             calls = []
 
             def collate(canvases):
@@ -82,7 +89,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_result(run, tmp_path, mon
                     raise Cut
                 return learner(canvases)
 
-            monkeypatch.setattr(runs, "collate_canvases", collate)
+            monkeypatch.setattr(sources, "collate_canvases", collate)
         return network(job, *arguments)
 
     monkeypatch.setattr(module, "train", cut)
@@ -115,3 +122,65 @@ def test_mistakes_are_told_before_anything_is_done(run, tmp_path, monkeypatch):
     with pytest.raises(MissingPackageError, match="pycocotools is not installed"):
         run("detection")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.html"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photographs")
+    return {"coco": write_coco(root / "pets"), "voc": write_voc(root / "pascal")}
+
+
+@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.parametrize(("kind", "task"), [("coco", "segmentation"), ("voc", "detection")])
+def test_photographs_from_end_to_end(run, backbones, folders, tmp_path, kind, task):
+    comparison = run(task, data=f"{kind}:{folders[kind]}", image_size=64, models=backbones[1:])
+    assert (comparison.data, comparison.image_size) == (f"{kind}:{folders[kind].name}", 64)
+    assert (comparison.train_images, comparison.val_images) == (6, 3)
+    assert comparison.classes[:2] == (("cat", "dog") if kind == "coco" else ("aeroplane", "bicycle"))
+    assert read_json(DenseComparison, tmp_path / "out" / "results.json") == comparison
+    for network in comparison.networks:
+        assert 0 <= network.runs[0].score <= 1
+    truth = comparison.examples[1].truth
+    if task == "detection":
+        assert [box.label for box in truth.boxes] == ["cat", "dog"]
+    else:
+        names = comparison.names
+        assert {names[letter] for letter in set("".join(truth.classes)) - set(".?")} == {"cat", "dog"}
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "canvas" not in text.lower()
+    assert f"6 photographs of {kind}:{folders[kind].name} at 64x64 pixels and evaluated on 3 photographs" in text
+
+
+@pytest.mark.usefixtures("_unwritten")
+def test_a_segmenter_learns_photographs(run, backbones, folders):
+    """A few steps are enough to tell red and blue rectangles from grey."""
+    settings = DenseSettings(epochs=20, learning_rate=0.01, batch_size=2)
+    comparison = run(data=f"coco:{folders['coco']}", image_size=64, settings=settings, models=backbones[:1])
+    for network in comparison.networks:
+        assert network.runs[0].losses[-1] < 0.5 * network.runs[0].losses[0]
+        assert network.runs[0].score > 0.6
+
+
+@pytest.mark.usefixtures("_unwritten")
+def test_backbones_for_photographs_start_from_weights(run, backbones, folders, tmp_path, monkeypatch):
+    path = tmp_path / "own.safetensors"
+    network = create_model(backbones[0], num_classes=4)
+    write_checkpoint(network.state_dict(), path, CheckpointRecord(architecture=backbones[0]))
+    options = {"data": f"voc:{folders['voc']}", "image_size": 64, "models": backbones[:1]}
+    comparison = run(**options, weights=path)
+    assert comparison.settings["weights"] == str(path)
+    (job,) = dense_trainings(
+        "segmentation",
+        models=backbones[:1],
+        seeds=1,
+        settings=DenseSettings(epochs=1, learning_rate=0.1),
+        source=open_source(
+            options["data"], "segmentation", DenseSettings(epochs=1, learning_rate=0.1), image_size=64, weights=path
+        ),
+    )
+    stem = job.network().backbone.body.stem.state_dict()
+    assert all(torch.equal(stem[name], value) for name, value in network.stem.state_dict().items())
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ResnexusError, match=r"own\.safetensors"):
+        run(**options | {"models": backbones}, weights=path, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -37,8 +37,8 @@ def test_jobs_of_other_conditions_have_other_names(jobs, short):
 
 def test_seeds_train_on_other_canvases_and_are_evaluated_on_the_same(jobs):
     first, second = jobs[0], jobs[2]
-    assert not np.array_equal(first.train_canvases[0].pixels, second.train_canvases[0].pixels)
-    assert np.array_equal(first.val_canvases[0].pixels, second.val_canvases[0].pixels)
+    assert not np.array_equal(first.source.train(0)[0].pixels, second.source.train(1)[0].pixels)
+    assert np.array_equal(first.source.val()[0].pixels, second.source.val()[0].pixels)
     weights = [job.network().head.weight for job in (first, first, second)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -74,7 +74,7 @@ def test_mistakes(backbones, short):
         ({"epochs": 0}, "epochs=0: expected a whole number of at least 1"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0: expected at least 0"),
         ({"batch_size": 1}, "batch_size=1: expected at least 2, which a normalisation needs"),
-        ({"batch_size": 9, "train_canvases": 8}, "batch_size=9: .* at most train_canvases=8"),
+        ({"batch_size": 9, "train_images": 8}, "batch_size=9: .* at most train_images=8"),
     ],
 )
 def test_settings_outside_their_ranges(changes, message):

@@ -6,10 +6,13 @@ pytest.importorskip("pycocotools", reason="COCO's own evaluation: pip install 'r
 
 from resnexus.comparison.dense.measure import batches, measured
 from resnexus.comparison.dense.networks import DenseNetwork, Prediction
+from resnexus.comparison.dense.settings import DenseSettings
+from resnexus.comparison.dense.sources import CanvasSource
 from resnexus.data.canvases import Canvases, collate_canvases
 from resnexus.packages import MissingPackageError
 
-CANVASES = Canvases(0, 8, held_out=True)
+SOURCE = CanvasSource(settings=DenseSettings(epochs=1, learning_rate=0.1, val_images=8))
+CANVASES = SOURCE.val()
 TRUTH = collate_canvases([CANVASES[index] for index in range(len(CANVASES))])
 
 
@@ -27,7 +30,7 @@ class Answers(DenseNetwork):
 
 
 def scores(answers, task, recorded):
-    return measured(Answers(answers), CANVASES, task, device="cpu", progress=recorded, label="evaluating")
+    return measured(Answers(answers), SOURCE, task, device="cpu", progress=recorded, label="evaluating")
 
 
 def test_the_truth_is_segmented_without_fault(recorded):
@@ -72,7 +75,7 @@ def test_nothing_found_is_worth_nothing(recorded):
 
 def test_batches_hold_every_canvas_once():
     many = Canvases(0, 51, held_out=True)
-    found = list(batches(many))
+    found = list(batches(many, SOURCE))
     assert [len(batch.images) for batch in found] == [50, 1]
     assert torch.equal(found[1].images, collate_canvases([many[50]]).images)
 

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -86,3 +87,27 @@ def test_records_refuse_what_cannot_be(build):
         DenseComparison(**vars(build()) | {"networks": ()})
     with pytest.raises(ResnexusError, match="schema=2: expected 1"):
         DenseComparison(**vars(build()) | {"schema": 2})
+
+
+@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_a_page_of_photographs_says_nothing_of_digits(build, tmp_path, task):
+    plain = build(task)
+    coloured = replace(plain.examples[0], pixels=tuple(row * 3 for row in plain.examples[0].pixels), colour=True)
+    comparison = replace(plain, data="voc:pets", classes=(*"abcdefg", "wolf"), examples=(coloured,))
+    text = write_dense_report(comparison, tmp_path).read_text()
+    assert "512 photographs of voc:pets at 64x64 pixels and evaluated on 200 photographs" in text
+    for word in ("canvas", "digits on", "handwritten", "ten digits", "glyph"):
+        assert word not in text.lower(), word
+    assert 'aria-label="Truth, photograph 1: ' in text
+    assert text.count("</span>wolf</li>") == (task == "segmentation")
+    assert "</span>e</li>" not in text  # no pixel of it is shown
+    assert read_json(DenseComparison, tmp_path / "results.json") == comparison
+
+
+def test_an_example_in_colour():
+    example = Example(pixels=("ff0000" + "00ff00", "0000ff" + "102030"), colour=True, truth=Scene(classes=("..", ".?")))
+    found = pixels(picture(example, example.truth, "truth"))
+    assert found.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [16, 32, 48]]]
+    assert described(Scene(classes=(".1?",)), {"0": "cat", "1": "dog"}) == "dog"
+    assert len(set(COLOURS.values())) > 200

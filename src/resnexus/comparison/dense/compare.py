@@ -1,9 +1,10 @@
-"""Train and evaluate segmenters or detectors on the small siblings, and report."""
+"""Train and evaluate segmenters or detectors on the small siblings or on networks of the series, and report."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,13 +15,14 @@ from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.checks import check_packages
 from resnexus.comparison.dense.jobs import DenseTraining, dense_trainings, finished
-from resnexus.comparison.dense.networks import PYRAMID, Task
-from resnexus.comparison.dense.runs import examples, train
-from resnexus.comparison.dense.settings import DEFAULTS, DenseSettings
+from resnexus.comparison.dense.runs import train
+from resnexus.comparison.dense.settings import DenseSettings, defaults
+from resnexus.comparison.dense.showing import examples
+from resnexus.comparison.dense.sources import DIGITS, Source, open_source
 from resnexus.comparison.folder import claimed_for_report
-from resnexus.comparison.interruptions import each_run
-from resnexus.data.canvases import SIZE
-from resnexus.errors import unknown
+from resnexus.comparison.interruptions import each_run, stoppable
+from resnexus.data.photographs.photographs import Task
+from resnexus.errors import printable, unknown
 from resnexus.packages import installed_version
 from resnexus.progress import Progress, Silent
 from resnexus.report.dense.page import write_dense_report
@@ -28,62 +30,80 @@ from resnexus.report.dense.record import DenseComparison, DenseRun, DenseTrained
 from resnexus.training.hardware import hardware
 
 HEADS = {
-    "segmentation": "pyramid of strides 4 to 16, levels added up (Panoptic FPN's semantic branch)",
-    "detection": "torchvision's FCOS, pyramid of strides 4 to 16",
+    "segmentation": "pyramid on every stage, levels added up (Panoptic FPN's semantic branch)",
+    "detection": "torchvision's FCOS, pyramid on every stage",
 }
 PACKAGES: dict[str, tuple[str, ...]] = {
-    "segmentation": ("torchmetrics", "sklearn"),
-    "detection": ("torchmetrics", "pycocotools", "sklearn"),
+    "segmentation": ("torchmetrics",),
+    "detection": ("torchmetrics", "pycocotools"),
 }
+_OF_DIGITS = "sklearn"
 
 
 def compare_dense(
     task: Task,
+    data: str | os.PathLike[str] = DIGITS,
     *,
     out: str | os.PathLike[str],
     models: Sequence[str | Architecture] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    image_size: int | None = None,
     seeds: int = 3,
     settings: DenseSettings | None = None,
     progress: Progress | None = None,
 ) -> DenseComparison:
-    """Compare backbones in a task on canvases of digits and write the report to `out / "index.html"`.
+    """Compare backbones in a task and write the report to `out / "index.html"`.
 
-    Every network has the same pyramid and head, is trained from random weights with the same settings, once per seed,
-    and is evaluated on the same canvases, whose glyphs none was trained on. A training that `out` already holds, under
-    the same conditions, is not done again; one that was interrupted goes on after its last whole epoch.
+    Every network has the same pyramid and head, is trained with the same settings, once per seed, and is evaluated on
+    the same images: canvases of digits, whose glyphs none was trained on, or the photographs in a folder's part `val`.
+    A training that `out` already holds, under the same conditions, is not done again; one that was interrupted goes on
+    after its last whole epoch.
 
     Args:
         task: `"segmentation"`, measured in mIoU, or `"detection"`, in mAP.
+        data: `"digits"`; or `"coco:FOLDER"` or `"voc:FOLDER"`, as `open_coco` and `open_voc` take the folder.
         out: folder of the report; records are kept in it too.
-        models: names of small siblings, or rows of your own; all siblings if None.
+        models: names or rows. For digits small siblings, all if None; for photographs networks of `resnexus list`, one
+            of each kind if None.
+        weights: of the backbones for photographs, a tag of the published ones or a file that fits every network; then
+            stem and first stage are not trained, nor normalisations. None starts from random weights.
+        image_size: pixels on a side that photographs are brought to, a multiple of 32; 320 if None.
         seeds: trainings per network.
-        settings: of the training; the task's defaults if None.
+        settings: of the training; the task's defaults if None. Photographs are counted, whatever it says.
         progress: where to report; nowhere if None.
 
     Raises:
-        ResnexusError: a name, a value or the folder cannot be used, or a package is missing.
+        ResnexusError: a name, a value, the data or the folder cannot be used, or a package is missing.
         KeyboardInterrupt: with a note that says which training goes on later.
+        Stopped: SIGTERM came; the same call goes on.
     """
     if task not in get_args(Task):
         raise unknown("task", task, get_args(Task))
     progress = Silent() if progress is None else progress
-    settings = settings or DEFAULTS[task]
+    settings = settings or defaults(task, digits=data == DIGITS)
     check_packages()
-    for package in PACKAGES[task]:
+    for package in PACKAGES[task] + ((_OF_DIGITS,) if data == DIGITS else ()):
         installed_version(package)
-    jobs = dense_trainings(task, models=models, seeds=seeds, settings=settings)
+    source = open_source(data, task, settings, image_size=image_size, weights=weights)
+    settings = replace(settings, train_images=len(source.train(0)), val_images=len(source.val()))
+    jobs = dense_trainings(task, models=models, seeds=seeds, settings=settings, source=source)
+    if weights is not None:
+        for job in jobs[: len(jobs) // seeds]:
+            job.network()  # which fetches the weights and finds what does not fit, before the first training
     out = Path(out)
-    with claimed_for_report(out, progress):
+    with claimed_for_report(out, progress), stoppable(out):
         runs = list(each_run(jobs, out, progress, finished=finished, train=train))
         first = [job for job in jobs if job.seed == jobs[0].seed]
         comparison = DenseComparison(
             task=task,
-            train_images=settings.train_canvases,
-            val_images=settings.val_canvases,
-            image_size=SIZE,
-            settings=_settings(task, settings, seeds),
+            data=source.name,
+            classes=source.classes,
+            train_images=settings.train_images,
+            val_images=settings.val_images,
+            image_size=source.form.size,
+            settings=_settings(task, settings, seeds, source),
             environment=environment(),
-            examples=examples(jobs[0]),
+            examples=examples(source, task),
             networks=tuple(_trained(job, [run for other, run in runs if other.row == job.row]) for job in first),
         )
         with progress.stage("writing the report", 1) as step:
@@ -93,20 +113,22 @@ def compare_dense(
 
 
 def _trained(job: DenseTraining, runs: list[DenseRun]) -> DenseTrained:
-    cost = complexity(job.row, SIZE, num_classes=0, in_chans=1)
+    form = job.source.form
+    cost = complexity(job.row, form.size, num_classes=0, in_chans=form.in_chans)
     return DenseTrained(
         name=job.row.name, family=job.row.family, gflops=cost.gflops, mparams=cost.mparams, runs=tuple(runs)
     )
 
 
-def _settings(task: Task, settings: DenseSettings, seeds: int) -> dict[str, Any]:
+def _settings(task: Task, settings: DenseSettings, seeds: int, source: Source) -> dict[str, Any]:
+    weights = source.form.weights
     return {
         **settings.to_dict(),
         "optimiser": "AdamW",
         "schedule": "cosine to 0, per step",
-        "weights": "random",
+        "weights": "random" if isinstance(weights, bool) else printable(os.fspath(weights)),
         "head": HEADS[task],
-        "pyramid_channels": PYRAMID,
+        "pyramid_channels": source.form.width,
         "device": hardware().device,
         "seeds": seeds,
         "torch": torch.__version__,

@@ -12,18 +12,16 @@ from pathlib import Path
 import torch
 
 from resnexus.architectures.spec import Architecture
-from resnexus.comparison.dense.networks import BACKBONES, NETWORKS, DenseNetwork, Task
+from resnexus.comparison.dense.networks import NETWORKS, DenseNetwork
 from resnexus.comparison.dense.settings import DenseSettings
-from resnexus.comparison.jobs import check_named_once
-from resnexus.data.canvases import Canvases
-from resnexus.errors import ResnexusError, unknown
+from resnexus.comparison.dense.sources import CanvasSource, Source
+from resnexus.comparison.jobs import check_named_once, content_of
+from resnexus.data.photographs.photographs import Task
+from resnexus.errors import ResnexusError
 from resnexus.records import read_json, write_json
 from resnexus.report.dense.record import DenseRun
 from resnexus.training.hardware import hardware
 from resnexus.version import __version__
-
-VAL_SEED = 0
-"""Of the canvases to evaluate on: all trainings are measured on the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +33,14 @@ class DenseTraining:
         row: the backbone.
         seed: of everything random.
         settings: of the training.
+        source: of what to train and evaluate on.
     """
 
     task: Task
     row: Architecture
     seed: int
     settings: DenseSettings
+    source: Source
 
     @property
     def title(self) -> str:
@@ -54,33 +54,34 @@ class DenseTraining:
 
     @cached_property
     def key(self) -> str:
-        """A hash of all that the result depends on: two jobs with one key are the same job."""
+        """A hash of all that the result depends on: two jobs with one key are the same job.
+
+        Raises:
+            CheckpointFileError: a file of weights cannot be read.
+        """
+        form = self.source.form
         content = {
             "task": self.task,
             "row": asdict(self.row),
             "seed": self.seed,
             "settings": self.settings.to_dict(),
             "device": hardware().device,
-            "canvas": hashlib.sha256(self.val_canvases[0].pixels.tobytes()).hexdigest(),
+            "scenes": self.source.digest,
+            "image_size": form.size,
+            "weights": None if isinstance(form.weights, bool) else content_of(form.weights),
             "resnexus": __version__,
             "torch": torch.__version__,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def train_canvases(self) -> Canvases:
-        """What to train on; another seed has other canvases."""
-        return Canvases(self.seed, self.settings.train_canvases, held_out=False)
-
-    @property
-    def val_canvases(self) -> Canvases:
-        """What to evaluate on."""
-        return Canvases(VAL_SEED, self.settings.val_canvases, held_out=True)
-
     def network(self) -> DenseNetwork:
-        """Create the network as training starts from it."""
+        """Create the network as training starts from it.
+
+        Raises:
+            ResnexusError: weights that cannot be had or do not fit.
+        """
         torch.manual_seed(self.seed)
-        return NETWORKS[self.task](self.row)
+        return NETWORKS[self.task](self.row, self.source.form)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,18 +98,35 @@ class Finished:
 
 
 def dense_trainings(
-    task: Task, *, models: Sequence[str | Architecture] | None, seeds: int, settings: DenseSettings
+    task: Task,
+    *,
+    models: Sequence[str | Architecture] | None,
+    seeds: int,
+    settings: DenseSettings,
+    source: Source | None = None,
 ) -> list[DenseTraining]:
     """Return the trainings of a comparison, all networks with the first seed first; arguments as for `compare_dense`.
+
+    Args:
+        task: what to train for.
+        models: names or rows; those that suit the source if None.
+        seeds: trainings per network.
+        settings: of the training.
+        source: of what to train and evaluate on; canvases of digits if None.
 
     Raises:
         ResnexusError: a name or a number cannot be used.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ResnexusError(f"seeds={seeds!r}: expected at least 1")
-    rows = [_backbone(model) for model in (BACKBONES if models is None else models)]
+    source = source or CanvasSource(settings=settings)
+    rows = [source.backbone(model) for model in (source.default_models if models is None else models)]
     check_named_once(rows)
-    return [DenseTraining(task=task, row=row, seed=seed, settings=settings) for seed in range(seeds) for row in rows]
+    return [
+        DenseTraining(task=task, row=row, seed=seed, settings=settings, source=source)
+        for seed in range(seeds)
+        for row in rows
+    ]
 
 
 def keep(job: DenseTraining, run: DenseRun, out: Path) -> None:
@@ -133,11 +151,3 @@ def finished(job: DenseTraining, out: Path) -> DenseRun | None:
 
 def _record(job: DenseTraining, out: Path) -> Path:
     return out / "runs" / f"{job.name}.json"
-
-
-def _backbone(model: str | Architecture) -> Architecture:
-    if isinstance(model, Architecture):
-        return model
-    if model not in BACKBONES:
-        raise unknown("backbone for canvases of digits", model, BACKBONES)
-    return BACKBONES[model]

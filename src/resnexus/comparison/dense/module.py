@@ -11,7 +11,7 @@ from resnexus.training.module import Classifier
 
 
 class DenseLearner(Classifier):
-    """Trains a `DenseNetwork` on batches of canvases by a recipe; targets are neither smoothed nor mixed."""
+    """Trains a `DenseNetwork` on canvases or photographs by a recipe; targets are neither smoothed nor mixed."""
 
     def loss(self, batch: Any, draws: Any) -> Tensor:
         """Return the network's own loss of a `DenseBatch`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +17,43 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.data.canvases import CLASSES, SIZE, DenseBatch
+from resnexus.data.photographs.photographs import VOID
 from resnexus.detection import backbone_with_fpn
 
-Task = Literal["segmentation", "detection"]
-
 PYRAMID = 32
-"""Channels of every level of the pyramid and of the heads."""
+"""Channels of every level of the pyramid and of the heads, on canvases."""
 
 BACKBONES = {row.name: replace(row, stem="conv7") for row in SIBLINGS.values()}
 """The small siblings with the series' strided stem: their stages have strides 4, 8, 16 on images of any size."""
 
 NUM_CLASSES = len(CLASSES) + 1
 """The digits, and the background, which is class 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What a network looks like for a kind of images.
+
+    Attributes:
+        classes: with the background, which is class 0.
+        in_chans: channels of the images.
+        size: pixels on a side.
+        width: channels of every level of the pyramid and of the heads.
+        most_boxes: that a detector finds in an image.
+        weights: that the backbone starts from, as `create_model` takes them; then stem and first stage are not trained,
+            and no normalisation of the backbone is.
+    """
+
+    classes: int
+    in_chans: int
+    size: int
+    width: int
+    most_boxes: int
+    weights: bool | str | os.PathLike[str] = False
+
+
+CANVAS = Form(classes=NUM_CLASSES, in_chans=1, size=SIZE, width=PYRAMID, most_boxes=30)
+"""For canvases of digits."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +81,7 @@ class DenseNetwork(nn.Module):
         raise NotImplementedError
 
     def predict(self, images: Tensor) -> list[Prediction]:
-        """Return what is found in (N, 1, H, W) images, in evaluation mode."""
+        """Return what is found in (N, C, H, W) images, in evaluation mode."""
         raise NotImplementedError
 
 
@@ -68,24 +93,25 @@ class Segmenter(DenseNetwork):
 
     Args:
         row: of the backbone.
+        form: of the images and the network.
     """
 
-    def __init__(self, row: Architecture) -> None:
+    def __init__(self, row: Architecture, form: Form = CANVAS) -> None:
         super().__init__()
-        self.backbone = _pyramid(row)
-        self.levels = nn.ModuleList(_block(PYRAMID) for _ in _maps(row))
-        self.head = nn.Conv2d(PYRAMID, NUM_CLASSES, 1)
+        self.backbone = _pyramid(row, form)
+        self.levels = nn.ModuleList(_block(form.width) for _ in _maps(row))
+        self.head = nn.Conv2d(form.width, form.classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (N, classes, H, W) logits of (N, 1, H, W) images."""
+        """Return (N, classes, H, W) logits of (N, C, H, W) images."""
         pyramid = list(self.backbone(images).values())
         size = pyramid[0].shape[2:]
         maps = [_resized(level(x), size) for level, x in zip(self.levels, pyramid, strict=True)]
         return _resized(self.head(torch.stack(maps).sum(0)), images.shape[2:])
 
     def loss(self, batch: DenseBatch) -> Tensor:
-        """Return the cross-entropy, a mean over the pixels."""
-        return F.cross_entropy(self(batch.images), batch.labels)
+        """Return the cross-entropy, a mean over the pixels that have a class."""
+        return F.cross_entropy(self(batch.images), batch.labels, ignore_index=VOID)
 
     def predict(self, images: Tensor) -> list[Prediction]:
         """Return the likeliest class of every pixel."""
@@ -99,29 +125,31 @@ class Detector(DenseNetwork):
 
     Args:
         row: of the backbone.
+        form: of the images and the network.
     """
 
-    def __init__(self, row: Architecture) -> None:
+    def __init__(self, row: Architecture, form: Form = CANVAS) -> None:
         super().__init__()
-        backbone = _pyramid(row)
+        backbone = _pyramid(row, form)
         levels = len(_maps(row))
         self.fcos = FCOS(
             backbone,
-            NUM_CLASSES,
-            min_size=SIZE,
-            max_size=SIZE,
-            image_mean=[0.0],
-            image_std=[1.0],
+            form.classes,
+            min_size=form.size,
+            max_size=form.size,
+            image_mean=[0.0] * form.in_chans,
+            image_std=[1.0] * form.in_chans,
             anchor_generator=AnchorGenerator(
                 sizes=tuple((float(4 << level),) for level in range(levels)), aspect_ratios=((1.0,),) * levels
             ),
-            head=FCOSHead(PYRAMID, 1, NUM_CLASSES, num_convs=2),
-            detections_per_img=30,
+            head=FCOSHead(form.width, 1, form.classes, num_convs=2),
+            detections_per_img=form.most_boxes,
         )
 
     def loss(self, batch: DenseBatch) -> Tensor:
         """Return the sum of the losses of class, box and centre."""
-        return torch.stack(list(self.fcos(list(batch.images), list(batch.targets)).values())).sum()
+        targets = [_asked_for(target) for target in batch.targets]
+        return torch.stack(list(self.fcos(list(batch.images), targets).values())).sum()
 
     def predict(self, images: Tensor) -> list[Prediction]:
         """Return the boxes that are left after suppressing those of one class that overlap."""
@@ -131,6 +159,13 @@ class Detector(DenseNetwork):
 NETWORKS: dict[str, type[DenseNetwork]] = {"segmentation": Segmenter, "detection": Detector}
 
 
+def _asked_for(target: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return boxes and labels without those of crowds, where a target says which are."""
+    if "iscrowd" not in target:
+        return target
+    return {name: target[name][~target["iscrowd"]] for name in ("boxes", "labels")}
+
+
 class _NoMore(ExtraFPNBlock):  # type: ignore[misc]  # torchvision has no types
     """Leaves a pyramid as it is; torchvision would add a level."""
 
@@ -138,12 +173,13 @@ class _NoMore(ExtraFPNBlock):  # type: ignore[misc]  # torchvision has no types
         return results, names
 
 
-def _pyramid(row: Architecture) -> BackboneWithFPN:
+def _pyramid(row: Architecture, form: Form) -> BackboneWithFPN:
     return backbone_with_fpn(
         row,
+        form.weights,
         maps=_maps(row),
-        out_channels=PYRAMID,
-        in_chans=1,
+        out_channels=form.width,
+        in_chans=form.in_chans,
         extra_blocks=_NoMore(),
         norm_layer=nn.BatchNorm2d,  # without it the pyramid learns several times as slowly
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from resnexus.benchmark.ranges import not_negative, whole
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, unknown
 from resnexus.training.recipe import Recipe
 
 _WARMUP_EPOCHS = 0.25
@@ -18,11 +18,11 @@ class DenseSettings:
     """AdamW with a short warm-up and a cosine to 0 per step, the same for every network.
 
     Attributes:
-        epochs: each composes its canvases anew.
+        epochs: each composes its canvases anew; photographs are passed over.
         learning_rate: at its highest.
-        train_canvases: in an epoch.
-        val_canvases: to evaluate on, of glyphs that are not trained on; the same for every seed.
-        batch_size: canvases per step.
+        train_images: in an epoch; of photographs as many as there are.
+        val_images: to evaluate on, the same for every seed: canvases of glyphs that are not trained on, or photographs.
+        batch_size: images per step.
         weight_decay: decoupled, of every parameter.
 
     Raises:
@@ -31,18 +31,18 @@ class DenseSettings:
 
     epochs: int
     learning_rate: float
-    train_canvases: int = 512
-    val_canvases: int = 200
+    train_images: int = 512
+    val_images: int = 200
     batch_size: int = 8
     weight_decay: float = 0.02
 
     def __post_init__(self) -> None:
-        whole(epochs=self.epochs, train_canvases=self.train_canvases, val_canvases=self.val_canvases)
+        whole(epochs=self.epochs, train_images=self.train_images, val_images=self.val_images)
         not_negative(learning_rate=self.learning_rate, weight_decay=self.weight_decay)
-        if not 2 <= self.batch_size <= self.train_canvases:
+        if not 2 <= self.batch_size <= self.train_images:
             raise ResnexusError(
                 f"batch_size={self.batch_size}: expected at least 2, which a normalisation needs, and at most "
-                f"train_canvases={self.train_canvases}"
+                f"train_images={self.train_images}"
             )
 
     def recipe(self, seed: int) -> Recipe:
@@ -70,4 +70,22 @@ DEFAULTS = {
     "segmentation": DenseSettings(epochs=9, learning_rate=0.01),
     "detection": DenseSettings(epochs=6, learning_rate=0.004),
 }
-"""By task: each comparison takes about ten minutes of two cores."""
+"""By task, for canvases: each comparison takes about ten minutes of two cores."""
+
+PHOTOGRAPHS = {
+    "segmentation": DenseSettings(epochs=12, learning_rate=0.0005),
+    "detection": DenseSettings(epochs=12, learning_rate=0.0005),
+}
+"""By task, for photographs: a beginning, on a GPU."""
+
+
+def defaults(task: str, *, digits: bool) -> DenseSettings:
+    """Return the settings of a task on canvases of digits, or on photographs.
+
+    Raises:
+        ResnexusError: there is no such task.
+    """
+    rows = DEFAULTS if digits else PHOTOGRAPHS
+    if task not in rows:
+        raise unknown("task", task, ["classification", *rows])
+    return rows[task]

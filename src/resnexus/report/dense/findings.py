@@ -51,9 +51,9 @@ def caution(comparison: DenseComparison) -> str:
         return ""
     return (
         "Differences are paired by seed, with a 95 % interval from Student's t, each for one comparison alone. The "
-        "interval covers the seeds: initial weights, training canvases and their order. It does not cover the choice "
-        f"of the {counted(comparison.val_images, 'canvas', 'canvases')} that all are evaluated on, nor other data: "
-        "small networks on digits say little about large ones on photographs."
+        f"interval covers the seeds: {_seeded(comparison)}. It does not cover the choice of the "
+        f"{_images(comparison, comparison.val_images)} that all are evaluated on, nor other data"
+        + ("." if comparison.photographs else ": small networks on digits say little about large ones on photographs.")
     )
 
 
@@ -65,6 +65,7 @@ def score_table(comparison: DenseComparison) -> Table:
     flops_decimals = decimals_for(network.gflops * flops.factor for network in networks)
     size_decimals = decimals_for(network.mparams * size.factor for network in networks)
     metrics = list(networks[0].runs[0].scores)
+    of_what = f"photographs of {comparison.data}" if comparison.photographs else "digits on canvases"
     columns = [
         Column(title="Backbone", text=True),
         Column(title="Parameters", unit=size.name),
@@ -91,7 +92,7 @@ def score_table(comparison: DenseComparison) -> Table:
         rows.append(tuple(row))
     return Table(
         name=f"{comparison.task}_scores",
-        caption=f"{comparison.task.capitalize()} of digits on canvases, and what each backbone costs",
+        caption=f"{comparison.task.capitalize()} of {of_what}, and what each backbone costs",
         columns=tuple(columns),
         rows=tuple(rows),
         data=tuple(
@@ -132,7 +133,8 @@ def figures(comparison: DenseComparison) -> list[Figure]:
         Figure(
             name=f"{comparison.task}_loss",
             title="Training loss",
-            caption="Mean over the steps of an epoch and over the seeds. Every epoch composes its canvases anew.",
+            caption="Mean over the steps of an epoch and over the seeds."
+            + ("" if comparison.photographs else " Every epoch composes its canvases anew."),
             x_title="Epoch",
             y_title="Loss",
             points=tuple(curves),
@@ -150,11 +152,23 @@ def summary(comparison: DenseComparison) -> str:
     if len(flops) > 1:
         each = "each "
         cost = f" The largest backbone has {apart} % more FLOPs than the smallest; pyramid and head are the same."
-    return (
-        f"{listed(network.name for network in comparison.networks)}, {each}trained {often} on "
-        f"{counted(comparison.train_images, 'canvas', 'canvases')} an epoch of {comparison.image_size}x"
-        f"{comparison.image_size} pixels and evaluated on {comparison.val_images:,} with other glyphs.{cost}"
-    )
+    size = f"{comparison.image_size}x{comparison.image_size} pixels"
+    how = f"{listed(network.name for network in comparison.networks)}, {each}trained {often} on"
+    train, val = (_images(comparison, count) for count in (comparison.train_images, comparison.val_images))
+    if comparison.photographs:
+        return f"{how} {train} of {comparison.data} at {size} and evaluated on {val}.{cost}"
+    return f"{how} {train} an epoch of {size} and evaluated on {comparison.val_images:,} with other glyphs.{cost}"
+
+
+def _images(comparison: DenseComparison, count: int) -> str:
+    """Return how many there are of what the networks see, e.g. "200 canvases"."""
+    return counted(count, *(("photograph", "photographs") if comparison.photographs else ("canvas", "canvases")))
+
+
+def _seeded(comparison: DenseComparison) -> str:
+    if comparison.photographs:
+        return "initial weights, of the heads at least, and the order and the flips of the training photographs"
+    return "initial weights, training canvases and their order"
 
 
 def _by_seed(network: DenseTrained) -> dict[int, float]:

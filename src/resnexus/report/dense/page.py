@@ -11,7 +11,7 @@ from resnexus.report.chart import DARK
 from resnexus.report.conditions import machine_facts, settings_facts, where_and_when
 from resnexus.report.dense.findings import caution, figures, findings, score_table, summary
 from resnexus.report.dense.pictures import COLOURS, described, picture
-from resnexus.report.dense.record import TITLES, DenseComparison
+from resnexus.report.dense.record import TITLES, DenseComparison, Scene
 from resnexus.report.document import GENERATOR, drawn
 from resnexus.report.drawing import rasterise
 from resnexus.report.table import to_csv, to_markdown
@@ -38,7 +38,8 @@ def write_dense_report(comparison: DenseComparison, out: Path) -> Path:
         generator=GENERATOR,
         css=shipped("page.css"),
         dark=DARK,
-        colours=COLOURS if comparison.task == "segmentation" else {},
+        colours=_colours(comparison),
+        scene="Photograph" if comparison.photographs else "Canvas",
         summary=[summary(comparison), *where_and_when(comparison.environment)],
         findings=findings(comparison),
         caution=caution(comparison),
@@ -59,14 +60,31 @@ def write_dense_report(comparison: DenseComparison, out: Path) -> Path:
 
 def _pictures(comparison: DenseComparison) -> list[list[dict[str, Any]]]:
     """Return for every example the truth and what each network found with its first seed: name, words and SVG."""
+    names, what = comparison.names, "photograph" if comparison.photographs else "canvas"
     rows = []
     for number, example in enumerate(comparison.examples):
         scenes = {"Truth": example.truth}
         scenes |= {network.name: network.runs[0].found[number] for network in comparison.networks}
-        rows.append(
-            [
-                {"name": name, "svg": picture(example, scene, f"{name}, canvas {number + 1}: {described(scene)}")}
-                for name, scene in scenes.items()
-            ]
-        )
+        row = []
+        for name, scene in scenes.items():
+            title = f"{name}, {what} {number + 1}: {described(scene, names)}"
+            row.append({"name": name, "svg": picture(example, scene, title, names)})
+        rows.append(row)
     return rows
+
+
+def _colours(comparison: DenseComparison) -> dict[str, str]:
+    """Return the colours of the classes whose pixels are shown: all ten of digits, of photographs those that occur."""
+    if comparison.task != "segmentation":
+        return {}
+    shown = {letter for network in comparison.networks for scene in network.runs[0].found for letter in _letters(scene)}
+    shown |= {letter for example in comparison.examples for letter in _letters(example.truth)}
+    return {
+        name: COLOURS[letter]
+        for letter, name in comparison.names.items()
+        if letter in shown or not comparison.photographs
+    }
+
+
+def _letters(scene: Scene) -> set[str]:
+    return set("".join(scene.classes))

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import base64
+import colorsys
 import html
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
-from resnexus.report.dense.record import Box, Example, Scene
+from resnexus.report.dense.record import LETTERS, UNCLEAR, Box, Example, Scene
 
 # Tol's light and muted colours, ten that colour-blind readers can tell apart; the labels say the same again.
-COLOURS = {
-    "0": "#88ccee",
-    "1": "#ee8866",
-    "2": "#eedd88",
-    "3": "#ffaabb",
-    "4": "#44bb99",
-    "5": "#bbcc33",
-    "6": "#4477aa",
-    "7": "#cc6677",
-    "8": "#dddddd",
-    "9": "#aa4499",
-}
+_TEN = (
+    *("#88ccee", "#ee8866", "#eedd88", "#ffaabb", "#44bb99"),
+    *("#bbcc33", "#4477aa", "#cc6677", "#dddddd", "#aa4499"),
+)
+_GOLDEN = 0.618  # of the circle of hues: what follows each other is far apart
 _OPACITY = 0.75
+_SIDE = 64  # of a canvas, on which lines and letters are as thick and as large as is written below
 
 
-def picture(example: Example, scene: Scene, title: str) -> str:
+def _colour(number: int) -> str:
+    if number < len(_TEN):
+        return _TEN[number]
+    red, green, blue = colorsys.hls_to_rgb(number * _GOLDEN % 1, 0.7, 0.6)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+
+
+COLOURS = {letter: _colour(number) for number, letter in enumerate(LETTERS)}
+"""By letter."""
+
+DIGITS = {letter: letter for letter in LETTERS[:10]}
+"""The classes of canvases: digits are their own letters."""
+
+
+def picture(example: Example, scene: Scene, title: str, names: Mapping[str, str] = DIGITS) -> str:
     """Return an example with the classes of its pixels in colour, or with boxes and their labels.
 
     Args:
-        example: gives the grey levels.
+        example: gives the grey levels or colours.
         scene: what is drawn in: the truth, or what was found.
         title: what the picture shows, for who cannot see it.
+        names: the name of the class of every letter.
     """
-    grey = np.array([list(bytes.fromhex(row)) for row in example.pixels], dtype=np.uint8)
-    height, width = grey.shape
-    pixels = _coloured(grey, scene.classes) if scene.classes else np.repeat(grey[..., None], 3, axis=2)
-    boxes = "".join(_box(box, width) for box in scene.boxes)
+    pixels = np.array([list(bytes.fromhex(row)) for row in example.pixels], dtype=np.uint8)
+    pixels = pixels.reshape(len(pixels), -1, 3) if example.colour else np.repeat(pixels[..., None], 3, axis=2)
+    height, width = pixels.shape[:2]
+    if scene.classes:
+        pixels = _coloured(pixels, scene.classes)
+    letters = {name: letter for letter, name in names.items()}
+    boxes = "".join(_box(box, width, COLOURS.get(letters.get(box.label, ""), "#ffffff")) for box in scene.boxes)
     return (
         f'<svg class="picture" role="img" viewBox="0 0 {width} {height}" aria-label="{html.escape(title)}">'
         f'<image width="{width}" height="{height}" href="{_data(pixels)}" style="image-rendering:pixelated"/>'
@@ -46,31 +60,32 @@ def picture(example: Example, scene: Scene, title: str) -> str:
     )
 
 
-def described(scene: Scene) -> str:
+def described(scene: Scene, names: Mapping[str, str] = DIGITS) -> str:
     """Return what a scene holds, in words."""
-    names = sorted([*(set("".join(scene.classes)) - {"."}), *(box.label for box in scene.boxes)])
-    return ", ".join(names) or "nothing"
+    letters = set("".join(scene.classes)) - {".", UNCLEAR}
+    return ", ".join(sorted([*(names[letter] for letter in letters), *(box.label for box in scene.boxes)])) or "nothing"
 
 
-def _coloured(grey: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    pixels = np.repeat(grey[..., None], 3, axis=2).astype(float)
+def _coloured(pixels: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    found = pixels.astype(float)
     letters = np.array([list(row) for row in classes])
-    for name, colour in COLOURS.items():
-        own = letters == name
-        pixels[own] = (1 - _OPACITY) * pixels[own] + _OPACITY * np.array(list(bytes.fromhex(colour[1:])))
-    return np.rint(pixels).astype(np.uint8)
+    for letter in set("".join(classes)) & COLOURS.keys():
+        own = letters == letter
+        colour = np.array(list(bytes.fromhex(COLOURS[letter][1:])))
+        found[own] = (1 - _OPACITY) * found[own] + _OPACITY * colour
+    return np.rint(found).astype(np.uint8)
 
 
-def _box(box: Box, width: int) -> str:
-    colour = COLOURS.get(box.label, "#ffffff")
+def _box(box: Box, width: int, colour: str) -> str:
+    scale = max(1.0, width / _SIDE)
     # The label stands right of the box, or left of it where the image ends.
-    outside = box.right + 4 > width
-    x, anchor = (box.left - 0.8, "end") if outside else (box.right + 0.8, "start")
+    outside = box.right + 4 * scale > width
+    x, anchor = (box.left - 0.8 * scale, "end") if outside else (box.right + 0.8 * scale, "start")
     return (
         f'<rect x="{box.left}" y="{box.top}" width="{box.right - box.left:.2f}" height="{box.bottom - box.top:.2f}" '
-        f'fill="none" stroke="{colour}" stroke-width="0.7"/>'
-        f'<text x="{x:.2f}" y="{box.top + 4:.2f}" text-anchor="{anchor}" font-size="5" font-weight="700" '
-        f'fill="{colour}">{html.escape(box.label)}</text>'
+        f'fill="none" stroke="{colour}" stroke-width="{0.7 * scale:g}"/>'
+        f'<text x="{x:.2f}" y="{box.top + 4 * scale:.2f}" text-anchor="{anchor}" font-size="{5 * scale:g}" '
+        f'font-weight="700" fill="{colour}">{html.escape(box.label)}</text>'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,12 @@ SCHEMA = 1
 
 TITLES = {"miou": "mIoU", "map": "mAP", "map_50": "AP at 0.50"}
 """Metric -> what it is called in print."""
+
+LETTERS = string.digits + string.ascii_letters + "".join(map(chr, range(0xC0, 0x180)))
+"""By which classes are told apart in a scene: the first class is the first letter. Digits are their own."""
+
+UNCLEAR = "?"
+"""The letter of a pixel without a class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +48,8 @@ class Scene:
     """What is, or is found, in one image.
 
     Attributes:
-        classes: one text a row, one letter a pixel: `.` the background, else the name of the class; empty if boxes are
-            found instead.
+        classes: one text a row, one letter a pixel: `.` the background, `?` no class, else of `LETTERS`; empty if boxes
+            are found instead.
         boxes: empty if classes of pixels are found instead.
     """
 
@@ -55,12 +62,14 @@ class Example:
     """An image of the evaluation with the truth.
 
     Attributes:
-        pixels: one text a row, two hexadecimal digits a pixel: its grey level.
+        pixels: one text a row, two hexadecimal digits a pixel: its grey level; or six, red, green and blue.
+        colour: whether they are six.
         truth: what is in it.
     """
 
     pixels: tuple[str, ...]
     truth: Scene
+    colour: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +77,7 @@ class DenseRun:
     """One training of one network.
 
     Attributes:
-        seed: of the initial weights and of the training canvases and their order.
+        seed: of the initial weights, and of the training images and their order.
         scores: metric -> fraction; the first is what networks are compared by.
         losses: mean training loss of every epoch.
         seconds: of training.
@@ -120,6 +129,8 @@ class DenseComparison:
 
     Attributes:
         task: `"segmentation"` or `"detection"`.
+        data: `"digits"`, which lie on canvases, or layout and name of a folder of photographs, such as `"voc:VOC2012"`.
+        classes: names, without the background; those of digits if empty.
         train_images: in an epoch.
         val_images: evaluated.
         image_size: pixels on a side.
@@ -138,6 +149,8 @@ class DenseComparison:
     environment: Environment
     examples: tuple[Example, ...]
     networks: tuple[DenseTrained, ...]
+    data: str = "digits"
+    classes: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
 
     def __post_init__(self) -> None:
@@ -151,3 +164,13 @@ class DenseComparison:
     def metric(self) -> str:
         """What networks are compared by, e.g. `"miou"`."""
         return next(iter(self.networks[0].runs[0].scores))
+
+    @property
+    def photographs(self) -> bool:
+        """Whether it is of photographs, and not of digits on canvases."""
+        return self.data != "digits"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The name of the class of every letter."""
+        return dict(zip(LETTERS, self.classes or tuple(string.digits), strict=False))

@@ -1,0 +1,1 @@
+"""Photographs with boxes or masks, in the folders that COCO and Pascal VOC made customary."""
