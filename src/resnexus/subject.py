@@ -1,4 +1,4 @@
-"""The network of an evaluation: a published one by name, or a file of weights, and what its outputs mean."""
+"""A network by name or from a file of weights, for whoever runs it, and what its outputs mean."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resnexus.weights.store import fetch, find_checkpoint
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A network to evaluate.
+    """A network to run.
 
     Attributes:
         name: as it was asked for.
