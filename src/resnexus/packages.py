@@ -41,6 +41,8 @@ PACKAGES = MappingProxyType(
     | _extra("export", "onnx", "onnxscript", "openvino", "nncf")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
+    | _extra("predict", "pebble")
+    | _extra("scale", "ray", "pyarrow")
     | _extra("demo", sklearn="scikit-learn")
     | _extra("peers", "timm", paddle="paddlepaddle")
     | {
