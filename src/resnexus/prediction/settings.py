@@ -9,8 +9,6 @@ from resnexus.errors import ResnexusError, unknown
 
 ENGINES = ("plain", "accelerated")
 PRECISIONS = ("fp32", "bf16", "fp16")
-RANDOM = "random"
-MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +17,8 @@ class PredictionSettings:
 
     Attributes:
         architecture: the network of a file of weights, where names and shapes cannot tell.
-        weights: `"random"` for a network without its weights, to try it out; None for trained ones.
+        weights: of a network that is named alone: a tag, a file, or `"random"` to try it out without any; those that
+            the model names if None.
         engine: `"plain"` for PyTorch as it is, `"accelerated"` for `resnexus.accelerate`.
         precision: `"fp32"`, `"bf16"`, or with the plain engine `"fp16"`.
         device: where the plain engine runs.
@@ -56,10 +55,6 @@ class PredictionSettings:
     private_addresses: bool = False
 
     def __post_init__(self) -> None:
-        if self.weights not in (None, RANDOM):
-            raise ResnexusError(
-                f"weights={self.weights!r}: expected {RANDOM!r} or nothing; trained weights are named by the model"
-            )
         for name, accepted in (("engine", ENGINES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
                 raise unknown(name, getattr(self, name), accepted)
