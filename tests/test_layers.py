@@ -24,7 +24,7 @@ GROUPS = (
     ("series",),
     ("weights",),
     ("models", "timm"),
-    ("trainer", "detection"),
+    ("trainer", "detection", "subject", "prediction.runner"),
     ("parity",),
     ("acceleration.backends.contract",),
     ("acceleration.backends.memory", "acceleration.backends.exporting", "acceleration.lowering"),
@@ -34,7 +34,7 @@ GROUPS = (
     ("acceleration",),
     ("benchmark",),
     ("report",),
-    ("comparison", "assessment"),
+    ("comparison", "assessment", "prediction"),
     ("cli",),
     ("__main__",),
 )

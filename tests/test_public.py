@@ -23,6 +23,7 @@ def test_public_names():
 
 PUBLIC = [
     "Architecture",
+    "Predictor",
     "Preprocess",
     "ResnexusError",
     "__version__",
@@ -34,6 +35,7 @@ PUBLIC = [
     "evaluate",
     "list_models",
     "open_dataset",
+    "predict",
     "train",
 ]
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from resnexus.errors import ResnexusError as ResnexusError
     from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
+    from resnexus.prediction.predictor import Predictor as Predictor
+    from resnexus.prediction.predictor import predict as predict
     from resnexus.series.listing import list_models as list_models
     from resnexus.trainer import train as train
     from resnexus.version import __version__ as __version__
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _HOME = {
     "__version__": "resnexus.version",
     "Architecture": "resnexus.architectures.spec",
+    "Predictor": "resnexus.prediction.predictor",
     "Preprocess": "resnexus.data.preprocess",
     "ResnexusError": "resnexus.errors",
     "accelerate": "resnexus.acceleration.accelerate",
@@ -37,6 +40,7 @@ _HOME = {
     "evaluate": "resnexus.evaluation.evaluate",
     "list_models": "resnexus.series.listing",
     "open_dataset": "resnexus.data.datasets",
+    "predict": "resnexus.prediction.predictor",
     "train": "resnexus.trainer",
 }
 _ROOMS = (
@@ -48,6 +52,7 @@ _ROOMS = (
     "data",
     "evaluation",
     "parity",
+    "prediction",
     "report",
     "rewrites",
     "series",

@@ -46,6 +46,8 @@ PACKAGES = MappingProxyType(
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
     | {"cv2": Package(extra="images", distributions=("opencv-python-headless", "opencv-python"))}
+    | _extra("predict", "pebble")
+    | _extra("scale", "ray", "pyarrow")
     | _extra("demo", sklearn="scikit-learn")
     | _extra("peers", "timm", paddle="paddlepaddle")
     | {

@@ -13,7 +13,21 @@ from resnexus import ResnexusError, list_models
 from resnexus.cli import main
 from resnexus.comparison import compare
 
-VERBS = ("list", "info", "compare", "bench", "fetch", "convert", "verify", "optimize", "train", "evaluate", "shard")
+VERBS = (
+    "list",
+    "info",
+    "compare",
+    "bench",
+    "fetch",
+    "convert",
+    "verify",
+    "optimize",
+    "train",
+    "evaluate",
+    "shard",
+    "predict",
+    "manifest",
+)
 
 
 def test_the_command_is_installed():
