@@ -103,8 +103,6 @@ def _trained(model: str | Path, architecture: str | None, progress: Progress | N
 
 
 def _described(name: str, network: Network, digest: str) -> Subject:
-    if not network.num_classes:
-        raise ResnexusError(f"{name}: the network has no last layer, so that it names no class")
     record = network.record or CheckpointRecord()
     classes = record.classes
     if classes is None and network.num_classes == len(imagenet_classes()):
