@@ -32,6 +32,7 @@ GROUPS = (
     ("acceleration.backends",),
     ("acceleration.planning",),
     ("acceleration",),
+    ("artefacts",),
     ("benchmark",),
     ("report",),
     ("comparison", "assessment", "prediction"),
