@@ -44,7 +44,7 @@ _LearningRate = Annotated[
         "0.0005 on photographs."
     ),
 ]
-
+_AllowBadImages = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 _Precisions = Annotated[
     str | None,
     typer.Option(
@@ -74,9 +74,7 @@ def compare(
     train_batch: _TrainBatch = None,
     learning_rate: _LearningRate = None,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
-    allow_bad_images: Annotated[
-        bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
-    ] = False,
+    allow_bad_images: _AllowBadImages = False,
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
     precisions: _Precisions = None,
     device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
