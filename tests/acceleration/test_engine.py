@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import os
 import pickle
 import re
 import threading
+import time
 import warnings
 from dataclasses import replace
 
@@ -140,23 +142,30 @@ def test_refusals(images, message, engine):
         engine(images)
 
 
-def test_threads_share_an_engine(engine, smallest):
+def _called_from_threads(engine, count: int, calls: int, meanwhile=lambda: None) -> list[int]:
+    """Call an engine from several threads, and return which batches came out otherwise than alone."""
     batches = [torch.randn(4 if index % 2 else 1, 3, 16, 16) for index in range(8)]
     expected = [engine(batch) for batch in batches]
     wrong = []
 
     def work(start: int) -> None:
-        for step in range(40):
+        for step in range(calls):
             index = (start + step) % len(batches)
             if not torch.equal(engine(batches[index]), expected[index]):
                 wrong.append(index)
 
-    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(count)]
     for thread in threads:
         thread.start()
+    while any(thread.is_alive() for thread in threads):
+        meanwhile()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    return wrong
+
+
+def test_threads_share_an_engine(engine):
+    assert _called_from_threads(engine, 4, 40, lambda: time.sleep(0.01)) == []
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no process is forked here")
@@ -205,3 +214,26 @@ def test_all_is_only_said_of_all(fraction, words, engine):
     job, plan, runner = Job(batch_size=1, image_size=(16, 16)), engine.plans[1], engine._runners[1]
     plan = replace(plan, agreement=replace(plan.agreement, top1=fraction), images=300)
     assert f"same class for {words} of 300 images" in Engine({1: (job, plan, runner)}, 7).explain()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process is forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_threads_go_on_while_processes_are_forked(engine, tiny_images):
+    ends = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                engine(tiny_images)
+            except ResnexusError:
+                os._exit(0)
+            finally:
+                os._exit(1)
+        ends.append(os.waitpid(child, 0)[1])
+        time.sleep(0.05)  # a fork holds up all threads
+
+    assert _called_from_threads(engine, 5, 2_000, fork) == []
+    assert set(ends) == {0}
