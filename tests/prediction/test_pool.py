@@ -24,6 +24,12 @@ def work(argument):
             open(value, "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
         return "lived"
+    elif kind == "sleep once":
+        if not os.path.exists(value):
+            with open(value, "w") as file:
+                file.write(str(os.getpid()))
+            time.sleep(3600)
+        return "woken"
     elif kind == "raise":
         raise KeyError(value)
     return value
@@ -31,7 +37,7 @@ def work(argument):
 
 @pytest.fixture
 def pool():
-    found = Pool(2)
+    found = Pool(2, lives=2)
     yield found
     found.close()
 
@@ -74,6 +80,23 @@ def test_a_pool_that_hangs_is_started_anew(pool):
     assert mutex.reader_mutex.acquire(timeout=5)
     calls = [(number, ("ok", number)) for number in range(3)]
     assert list(pool.ordered(work, calls, window=4)) == [(number, number) for number in range(3)]
+
+
+def test_a_call_whose_worker_is_gone_unseen_is_begun_again(pool, tmp_path):
+    """As if it had died before pebble knew that it had begun."""
+    mark, killed = tmp_path / "mark", []
+    workers = pool._pool._pool_manager.worker_manager.workers
+
+    def is_unattended(future, real=pool.is_unattended):
+        if not killed and mark.exists() and mark.read_text() and future.running():
+            killed.append(int(mark.read_text()))
+            workers.pop(killed[0])
+            os.kill(killed[0], signal.SIGKILL)
+        return real(future)
+
+    pool.is_unattended = is_unattended
+    assert list(pool.ordered(work, [(0, ("sleep once", str(mark)))], window=1)) == [(0, "woken")]
+    assert killed
 
 
 def test_workers_that_cannot_start_are_an_error():

@@ -31,6 +31,8 @@ SLACK_S = 10.0
 STARTS = 5
 """Times that a pool is started anew without a result in between."""
 _TICK_S = 0.5
+_UNATTENDED = 3
+"""Ticks after which a call is believed to have no worker: pebble itself may be about to say so."""
 _STOP_S = 5.0
 _WORKER = "pebble_pool_worker"
 
@@ -122,6 +124,16 @@ class Pool:
                 if process.name == _WORKER:
                     process.kill()
 
+    def is_unattended(self, future: Any) -> bool:
+        """Whether the worker that began a call is gone.
+
+        Pebble says so itself, but for a worker that dies before pebble has read that it began: then it waits for ever.
+        """
+        manager = self._pool._pool_manager
+        tasks = list(manager.task_manager.tasks.values())
+        worker = next((task.worker_id for task in tasks if task.future is future), 0)
+        return bool(worker) and worker not in manager.worker_manager.workers
+
     def _restart(self) -> None:
         self.close()
         self._pool = self._started()
@@ -155,6 +167,7 @@ class _Run(Generic[Item]):
     def oldest(self) -> Any:
         """Wait for the result of the oldest call."""
         call, clock, since, ran = self._under_way[0], self._pool._clock, self._pool._clock(), False
+        unattended = 0
         while True:
             if wait([call.future], timeout=_TICK_S).done:
                 try:
@@ -168,17 +181,28 @@ class _Run(Generic[Item]):
                     since, ran = clock(), False
                     continue
                 except self._pool._pebble.ProcessExpired:
-                    call.deaths += 1
-                    if call.deaths == self._pool._lives:
+                    if self._died(call):
                         return Lost.DIED
-                    self.submit(call)
                     since, ran = clock(), False
                     continue
+            unattended = unattended + 1 if self._pool.is_unattended(call.future) else 0
+            if unattended == _UNATTENDED:
+                if self._died(call):
+                    return Lost.DIED
+                since, ran, unattended = clock(), False, 0
             if call.future.running() and not ran:
                 since, ran = clock(), True
             if not self._pool._pool.active or clock() - since > self._patience(ran):
                 self._again()
                 since, ran = clock(), False
+
+    def _died(self, call: _Call[Item]) -> bool:
+        """Begin a call again whose worker is gone; tell whether it has had all its lives."""
+        call.deaths += 1
+        if call.deaths == self._pool._lives:
+            return True
+        self.submit(call)
+        return False
 
     def _patience(self, runs: bool) -> float:
         if not runs:
