@@ -40,9 +40,15 @@ def test_what_goes_wrong_is_the_answer_of_its_call_alone(pool, tmp_path):
     done = Future()
     done.set_result("done already")
     calls = [("ok", number) for number in range(5)]
-    calls[2:2] = [("sleep", 60), ("die", 0), ("die once", str(tmp_path / "mark"))]
-    answers = list(pool.ordered(work, [*enumerate(calls), (8, done)], window=3, time_limit=2))
-    assert answers == list(enumerate([0, 1, Lost.TIMED_OUT, Lost.DIED, "lived", 2, 3, 4, "done already"]))
+    calls[2:2] = [("die", 0), ("die once", str(tmp_path / "mark"))]
+    answers = list(pool.ordered(work, [*enumerate(calls), (7, done)], window=3))
+    assert answers == list(enumerate([0, 1, Lost.DIED, "lived", 2, 3, 4, "done already"]))
+
+
+def test_a_call_that_takes_too_long_is_ended(pool):
+    """Nobody waits for the hour; the next pass finds workers as if nothing had been."""
+    assert list(pool.ordered(work, [(0, ("sleep", 3600))], window=1, time_limit=0.5)) == [(0, Lost.TIMED_OUT)]
+    assert list(pool.ordered(work, [(1, ("ok", 5))], window=1)) == [(1, 5)]
 
 
 def test_what_a_function_raises_is_raised(pool):

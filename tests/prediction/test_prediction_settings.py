@@ -7,7 +7,6 @@ from resnexus.prediction.settings import PredictionSettings, settings_of
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": "drawn"}, "weights='drawn': expected 'random'"),
         ({"engine": "fast"}, "unknown engine 'fast': accepted are accelerated, plain"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
         ({"engine": "accelerated", "precision": "fp16"}, "the accelerated engine runs fp32 and bf16 on the cpu"),

@@ -194,7 +194,12 @@ def test_any_number_of_inputs_is_taken_a_window_at_a_time(weights):
     [
         ("ResNet_smal", {"weights": "random"}, "unknown architecture 'ResNet_smal': did you mean 'ResNet_small'"),
         ("nowhere.safetensors", {}, "cannot read nowhere"),
-        ("ResNet_small", {"weights": "random", "architecture": "x"}, "architecture='x' has no effect with weights"),
+        (
+            "ResNet_small",
+            {"weights": "random", "architecture": "x"},
+            "architecture='x' has no effect on 'ResNet_small'",
+        ),
+        ("SE_ResNet18_vd", {"weights": "drawn"}, "unknown tag of SE_ResNet18_vd 'drawn'"),
         ("ResNet_small", {"colour": 1}, "unknown option 'colour'"),
     ],
 )

@@ -19,8 +19,8 @@ from resnexus.progress import Silent
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("pebble")
 
-FILES, BROKEN, SHARD = 6000, 100, 150
-KILLS = 30
+FILES, BROKEN, SHARD = 3000, 100, 100
+KILLS = 20
 """Of workers of either kind and of the command, every fifth time the command."""
 
 
@@ -60,7 +60,7 @@ def pictures(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
 def test_nothing_is_lost_and_nothing_is_there_twice(pictures, weights, tmp_path):
     manifest, undisturbed, out = tmp_path / "manifest", tmp_path / "undisturbed", tmp_path / "out"

@@ -26,7 +26,10 @@ _ON = "Who does a manifest: local; ray, started here; or a cluster, ray://HOST:P
 
 Inputs = Annotated[list[str] | None, typer.Argument(metavar="INPUT...", help=_INPUTS, show_default=False)]
 Model = Annotated[str | None, typer.Option("--model", metavar="MODEL|FILE", help=_MODEL)]
-Weights = Annotated[str | None, typer.Option(metavar="random", help="Try a network out without its weights.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="random|TAG|FILE", help="Of a network that is named alone; random tries it out without any."),
+]
 Architecture = Annotated[
     str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
 ]

@@ -135,8 +135,9 @@ def predict_manifest(
     """
     required("pyarrow")
     found = read_manifest(manifest)
-    if Path(model).is_file():
-        model = str(Path(model).absolute())  # other machines are in other folders
+    # Other processes may be in other folders.
+    model = _absolute(model)
+    settings = settings if settings.weights is None else replace(settings, weights=_absolute(settings.weights))
     check_writable(out)
     with claimed(out, busy=_BUSY):
         # Opened here first: what is wrong is told once, at once, and a download is done before all ask for it.
@@ -188,6 +189,11 @@ def verify(manifest: Path, out: Path, progress: Progress | None = None) -> Tally
     if images != found.images:
         raise ResnexusError(f"{printable(out)} holds {images:,} records for {found.images:,} images of the manifest")
     return Tally(images=images, errors=errors, shards=found.shards)
+
+
+def _absolute(name: str) -> str:
+    """Return the whole path of a file; another name as it is."""
+    return str(Path(name).absolute()) if Path(name).is_file() else name
 
 
 def _table(path: Path, *columns: str) -> Any:

@@ -12,7 +12,6 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from resnexus.architectures.catalog import architecture
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.data.preprocess import Preprocess
@@ -22,8 +21,7 @@ from resnexus.prediction.exported import open_exported
 from resnexus.prediction.runner import Card, FunctionRunner, MapRunner, Runner
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
-from resnexus.series.imagenet import imagenet_classes
-from resnexus.subject import RANDOM, drawn, open_subject
+from resnexus.subject import RANDOM, open_subject
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -35,8 +33,7 @@ def open_runner(
 
     Args:
         model: a published network (`NETWORK`, `NETWORK:TAG`, a checkpoint's name) or a file of weights, as
-            `resnexus.subject.open_subject` takes them; with `weights="random"`, any network by name; or an artefact
-            that `resnexus.export` wrote.
+            `resnexus.subject.open_subject` takes them, with the settings' weights; or what `resnexus.export` wrote.
         settings: how it is asked.
         progress: told of a download, and of planning an engine.
 
@@ -48,13 +45,12 @@ def open_runner(
     if settings.trust_code:
         raise ResnexusError(f"trust_code=True has no effect on {printable(model)}: it is for an exported artefact")
     progress = progress or Silent()
-    card, network = _drawn(model, settings) if settings.weights == RANDOM else _trained(model, settings, progress)
+    card, network = _opened(model, settings, progress)
     if card.preprocess.in_chans != network.in_chans:
         raise ResnexusError(
             f"{card.name} takes images of {network.in_chans} channels, and the preprocessing gives "
             f"{card.preprocess.in_chans}; give the file a record with its own, as `resnexus train` writes it"
         )
-    network = network.eval()
     if settings.engine == "accelerated":
         return _accelerated(card, network, settings, progress)
     device = device_named(settings.device)
@@ -64,47 +60,28 @@ def open_runner(
     return FunctionRunner(card, partial(_cast, network, device, settings.precision))
 
 
-def _trained(model: str | os.PathLike[str], settings: PredictionSettings, progress: Progress) -> tuple[Card, Network]:
-    subject = open_subject(model, settings.architecture, progress)
-    notes = [] if subject.preprocess else ["nothing is said of preprocessing: that of the published series is used"]
+def _opened(model: str | os.PathLike[str], settings: PredictionSettings, progress: Progress) -> tuple[Card, Network]:
+    subject = open_subject(model, settings.architecture, progress, weights=settings.weights)
+    drawn, notes = settings.weights == RANDOM, list[str]()
+    if drawn:
+        notes.append("the weights are random: the answers mean nothing")
+    elif subject.preprocess is None:
+        notes.append("nothing is said of preprocessing: that of the published series is used")
     if subject.classes is None:
         notes.append("nothing is said of the classes: they have numbers only")
+    recorded = subject.network.record.multi_label if subject.network.record else None
     card = Card(
         name=subject.name,
         architecture=subject.architecture,
-        weights=subject.weights_sha256,
+        weights=RANDOM if drawn else subject.weights_sha256,
         num_classes=subject.network.num_classes,
         classes=subject.classes,
         preprocess=subject.preprocess or Preprocess(),
-        multi_label=_either(settings.multi_label, subject.network.record.multi_label),
+        multi_label=bool(recorded if settings.multi_label is None else settings.multi_label),
         batch_size=settings.batch_size,
         notes=tuple(notes),
     )
     return card, subject.network
-
-
-def _either(wanted: bool | None, recorded: bool | None) -> bool:
-    return bool(recorded if wanted is None else wanted)
-
-
-def _drawn(model: str | os.PathLike[str], settings: PredictionSettings) -> tuple[Card, Network]:
-    """Return a network with drawn weights, the same every time."""
-    if settings.architecture is not None:
-        raise ResnexusError(f"architecture={settings.architecture!r} has no effect with weights={RANDOM!r}")
-    row = architecture(os.fspath(model).partition(":")[0])
-    network = drawn(row.name)
-    card = Card(
-        name=printable(model),
-        architecture=row.name,
-        weights=RANDOM,
-        num_classes=network.num_classes,
-        classes=imagenet_classes(),
-        preprocess=Preprocess(),
-        multi_label=bool(settings.multi_label),
-        batch_size=settings.batch_size,
-        notes=("the weights are random: the answers mean nothing",),
-    )
-    return card, network
 
 
 def _cast(function: Callable[[Tensor], Tensor], device: torch.device, precision: str, images: Tensor) -> Tensor:

@@ -6,11 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from resnexus.errors import ResnexusError, unknown
-from resnexus.subject import RANDOM
 
 ENGINES = ("plain", "accelerated")
 PRECISIONS = ("fp32", "bf16", "fp16")
-MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +17,8 @@ class PredictionSettings:
 
     Attributes:
         architecture: the network of a file of weights, where names and shapes cannot tell.
-        weights: `"random"` for a network without its weights, to try it out; None for trained ones.
+        weights: of a network that is named alone: a tag, a file, or `"random"` to try it out without any; those that
+            the model names if None.
         engine: `"plain"` for PyTorch as it is, `"accelerated"` for `resnexus.accelerate`.
         precision: `"fp32"`, `"bf16"`, or with the plain engine `"fp16"`.
         device: where the plain engine runs.
@@ -58,10 +57,6 @@ class PredictionSettings:
     trust_code: bool = False
 
     def __post_init__(self) -> None:
-        if self.weights not in (None, RANDOM):
-            raise ResnexusError(
-                f"weights={self.weights!r}: expected {RANDOM!r} or nothing; trained weights are named by the model"
-            )
         for name, accepted in (("engine", ENGINES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
                 raise unknown(name, getattr(self, name), accepted)
