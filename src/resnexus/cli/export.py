@@ -33,8 +33,9 @@ def export(
     sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
     preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
     multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="Each class is a question of its own: sigmoids, not a softmax.")
-    ] = False,
+        bool | None,
+        typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
+    ] = None,
     heatmap: Annotated[
         bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")
     ] = False,
@@ -44,6 +45,9 @@ def export(
     instruction_set: Annotated[
         str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
     ] = None,
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Write a network so that it runs without its code, once it has answered as the network does.
@@ -52,9 +56,12 @@ def export(
     timm look for them. It is compared with the plain network on photographs, and not kept if it answers otherwise.
     """
     from resnexus.artefacts.export import export as job
+    from resnexus.artefacts.signing import Signer
+    from resnexus.errors import printable
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
+    signer = None if sign is None else Signer(sign)  # a key that is none is told before the work
     record = job(
         model,
         out,
@@ -70,7 +77,9 @@ def export(
         instruction_set=instruction_set,
         progress=Silent() if json_output else Shown(),
     )
-    print(to_json(record) if json_output else "\n".join(_lines(record, out)))
+    signatures = () if signer is None else signer.sign(out)
+    lines = [*_lines(record, out), *(f"  signed    {printable(path)}" for path in signatures)]
+    print(to_json(record) if json_output else "\n".join(lines))
 
 
 def _lines(record: ArtefactRecord, out: Path) -> list[str]:

@@ -20,7 +20,7 @@ _OUT = (
     "Records, by the suffix: .jsonl, .csv, .parquet; - for JSON lines on standard output. With --manifest a folder. "
     "predictions.jsonl if left out."
 )
-_MODEL = "NETWORK, NETWORK:TAG, a checkpoint's name, or a file of weights."
+_MODEL = "NETWORK, NETWORK:TAG, a checkpoint's name, a file of weights, or an exported artefact."
 _ON = "Who does a manifest: local; ray, started here; or a cluster, ray://HOST:PORT."
 
 
@@ -79,6 +79,9 @@ def predict(
     time_limit: Annotated[float, typer.Option(help="Seconds that a worker gets for one input.")] = 30.0,
     memory_limit: Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")] = 2048,
     private_addresses: PrivateAddresses = False,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Open an artefact that can run code, which *.pt2 is.")
+    ] = False,
     manifest: ManifestFolder = None,
     processes: Processes = None,
     on: Annotated[str, typer.Option(help=_ON)] = "local",
@@ -114,6 +117,7 @@ def predict(
         time_limit=time_limit,
         memory_limit=memory_limit,
         private_addresses=private_addresses,
+        trust_code=trust_code,
     )
     if manifest is not None:
         _predict_manifest(chosen, manifest, Path(out or ""), settings, on, processes, as_json=json_output)

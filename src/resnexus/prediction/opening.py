@@ -6,15 +6,18 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from resnexus.architectures.network import FeatureNetwork, Network
+from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.evaluate import device_named
+from resnexus.prediction.exported import open_exported
 from resnexus.prediction.runner import Card, FunctionRunner, MapRunner, Runner
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
@@ -30,13 +33,17 @@ def open_runner(
 
     Args:
         model: a published network (`NETWORK`, `NETWORK:TAG`, a checkpoint's name) or a file of weights, as
-            `resnexus.subject.open_subject` takes them, with the settings' weights.
+            `resnexus.subject.open_subject` takes them, with the settings' weights; or what `resnexus.export` wrote.
         settings: how it is asked.
         progress: told of a download, and of planning an engine.
 
     Raises:
         ResnexusError: no such network or file, or it does not fit the settings.
     """
+    if is_artefact(Path(model)):
+        return open_exported(model, settings)
+    if settings.trust_code:
+        raise ResnexusError(f"trust_code=True has no effect on {printable(model)}: it is for an exported artefact")
     progress = progress or Silent()
     card, network = _opened(model, settings, progress)
     if card.preprocess.in_chans != network.in_chans:

@@ -33,6 +33,7 @@ class PredictionSettings:
         time_limit: seconds that a worker gets for one input.
         memory_limit: MiB that a worker may take besides what it starts with; where the system has /proc.
         private_addresses: whether URLs may lead into private networks and to this machine.
+        trust_code: whether an artefact may be opened that can run code: see `resnexus.open_artefact`.
 
     Raises:
         ResnexusError: a value outside what is stated above.
@@ -53,6 +54,7 @@ class PredictionSettings:
     time_limit: float = 30.0
     memory_limit: int = 2048
     private_addresses: bool = False
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         for name, accepted in (("engine", ENGINES), ("precision", PRECISIONS)):
