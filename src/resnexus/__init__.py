@@ -42,6 +42,7 @@ _HOME = {
 _ROOMS = (
     "acceleration",
     "architectures",
+    "artefacts",
     "assessment",
     "benchmark",
     "comparison",
