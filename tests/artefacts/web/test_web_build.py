@@ -85,7 +85,7 @@ def test_nothing_comes_from_outside(folder):
         "form-action": "'none'",
     }
     assert page.texts["script"] == bundled("page.js")
-    assert page.texts["worker"] == bundled("worker.js")
+    assert page.texts["worker"] == f'"use strict";\n{bundled("worker.js")}'
 
 
 def test_the_scripts_know_the_network(folder, record):

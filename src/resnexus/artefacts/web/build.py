@@ -148,7 +148,7 @@ def render(
             classes=classes,
             css=css,
             script=script,
-            worker=bundled("worker.js"),
+            worker=f'"use strict";\n{bundled("worker.js")}',
             settings=to_json(settings).replace("<", "\\u003c"),
             embedded=embedded,
             heat=interface.maps is not None,

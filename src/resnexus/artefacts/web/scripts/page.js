@@ -114,7 +114,8 @@ async function start() {
   const files = Object.fromEntries(names.map((name, place) => [name, contents[place]]));
   say("Starting the network.");
   const text = document.getElementById("worker").textContent;
-  worker = new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })), { type: "module" });
+  // No module: for a page that is a file, browsers start none as a worker.
+  worker = new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
   worker.onmessage = listen;
   worker.onerror = (event) => fail(event.message || "The browser does not start the worker.");
   worker.postMessage({ kind: "start", files, settings }, contents);
