@@ -23,7 +23,7 @@ GROUPS = (
     ("series",),
     ("weights",),
     ("models", "timm"),
-    ("trainer", "detection"),
+    ("trainer", "detection", "subject"),
     ("parity",),
     ("acceleration.backends.contract",),
     ("acceleration.backends.memory", "acceleration.backends.exporting", "acceleration.lowering"),

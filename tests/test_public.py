@@ -32,7 +32,9 @@ PUBLIC = [
     "complexity",
     "create_model",
     "evaluate",
+    "export",
     "list_models",
+    "open_artefact",
     "open_dataset",
     "train",
 ]

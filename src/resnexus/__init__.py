@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from resnexus.architectures.catalog import architecture as architecture
     from resnexus.architectures.complexity import complexity as complexity
     from resnexus.architectures.spec import Architecture as Architecture
+    from resnexus.artefacts.artefact import open_artefact as open_artefact
+    from resnexus.artefacts.export import export as export
     from resnexus.comparison.compare import compare as compare
     from resnexus.data.datasets import open_dataset as open_dataset
     from resnexus.data.preprocess import Preprocess as Preprocess
@@ -35,7 +37,9 @@ _HOME = {
     "complexity": "resnexus.architectures.complexity",
     "create_model": "resnexus.models",
     "evaluate": "resnexus.evaluation.evaluate",
+    "export": "resnexus.artefacts.export",
     "list_models": "resnexus.series.listing",
+    "open_artefact": "resnexus.artefacts.artefact",
     "open_dataset": "resnexus.data.datasets",
     "train": "resnexus.trainer",
 }

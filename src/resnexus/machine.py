@@ -15,8 +15,13 @@ _NUMBERS = {"family": "cpu family", "model": "model"}  # what to call them: thei
 @cache
 def processor() -> str:
     """Return the name of the processor and its vector instructions, as far as the system tells them."""
-    vectors = [flag for flag in _cpuinfo().get("flags", "").split() if flag.startswith(("avx", "amx"))]
+    vectors = [flag for flag in instructions() if flag.startswith(("avx", "amx"))]
     return " ".join([processor_name(), *sorted(vectors)])
+
+
+def instructions() -> frozenset[str]:
+    """Return the instruction sets of the processor as Linux calls them, e.g. `"avx2"`; none on other systems."""
+    return frozenset(_cpuinfo().get("flags", "").split())
 
 
 def processor_name() -> str:

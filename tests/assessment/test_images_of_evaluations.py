@@ -10,11 +10,11 @@ from resnexus import ResnexusError
 from resnexus.assessment.counting import images_part, network_part, notes_part
 from resnexus.assessment.images import open_questions
 from resnexus.assessment.settings import AssessmentSettings
-from resnexus.assessment.subject import Subject, open_subject
 from resnexus.evaluation.predictions import Predictions
 from resnexus.series.checkpoints import checkpoints
 from resnexus.series.imagenet import imagenet_classes
 from resnexus.series.imagenet_sets import imagenet_wnids, label
+from resnexus.subject import Subject, open_subject
 from tests.assessment.conftest import CLASSES, PREPROCESS
 
 PLAIN = AssessmentSettings()

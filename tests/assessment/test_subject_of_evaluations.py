@@ -3,8 +3,8 @@ import torch
 
 from resnexus import ResnexusError, create_model
 from resnexus.architectures.siblings import SIBLINGS
-from resnexus.assessment.subject import open_subject
 from resnexus.series.imagenet import imagenet_classes
+from resnexus.subject import open_subject
 from resnexus.weights.checkpoint_file import CheckpointRecord, sha256, write_checkpoint
 from tests.assessment.conftest import CLASSES, PREPROCESS
 

@@ -19,7 +19,6 @@ from resnexus.assessment.folder import check_folder, read_evaluation, write_eval
 from resnexus.assessment.images import Questions, open_questions
 from resnexus.assessment.passes import Passes
 from resnexus.assessment.settings import AssessmentSettings
-from resnexus.assessment.subject import open_subject
 from resnexus.benchmark.environment import environment
 from resnexus.data.folders import ignored_note
 from resnexus.errors import ResnexusError, printable
@@ -31,6 +30,7 @@ from resnexus.evaluation.significance import mcnemar
 from resnexus.progress import Progress, Silent
 from resnexus.report.evaluation_record import EvaluationRecord, Opponent
 from resnexus.report.thumbnails import thumbnail
+from resnexus.subject import open_subject
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ def assess(
     """Evaluate a network on labelled images.
 
     Args:
-        model: a published network, or a file of weights, as `assessment.subject.open_subject` takes them.
+        model: a published network, or a file of weights, as `subject.open_subject` takes them.
         data: a folder of images, or the name of an embedded data set, as `open_dataset` takes them.
         out: folder for `index.html`, `evaluation.json`, `predictions.npz` and `tables/`; nothing is written if None.
         settings: what is asked; the plain evaluation if None.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from resnexus.assessment.images import Questions
 from resnexus.assessment.settings import AssessmentSettings
-from resnexus.assessment.subject import Subject
 from resnexus.data.batches import BadImage
 from resnexus.errors import printable
 from resnexus.evaluation.confusion import class_accuracies, confusion_matrix, worst_confusions
@@ -15,6 +14,7 @@ from resnexus.evaluation.metrics import top_k_correct
 from resnexus.evaluation.predictions import Predictions
 from resnexus.evaluation.significance import PairedAnswers, mcnemar
 from resnexus.report.evaluation_record import EvaluatedClass, EvaluatedConfusion, EvaluatedImages, EvaluatedNetwork
+from resnexus.subject import Subject
 
 _IMAGENET_VAL = 50_000
 _WNID = "wnid"

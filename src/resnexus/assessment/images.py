@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from resnexus.assessment.settings import AssessmentSettings
-from resnexus.assessment.subject import Subject
 from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.labelled import ImageArrays, LabelledImages, Splits, StoredImages
 from resnexus.data.preprocess import Preprocess
@@ -17,6 +16,7 @@ from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.seen import Originals
 from resnexus.evaluation.variations import at_size
 from resnexus.series.imagenet_sets import NAMES, Labelling, label
+from resnexus.subject import Subject
 
 _SAMPLED = 20
 """Files whose names tell what the set is."""

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from resnexus.cli import bench, compare, convert, evaluate, fetch, info, list_models, optimize, shard, train, verify
+from resnexus.cli import (
+    bench,
+    compare,
+    convert,
+    evaluate,
+    export,
+    fetch,
+    info,
+    list_models,
+    optimize,
+    shard,
+    train,
+    verify,
+)
 from resnexus.version import __version__
 
 app = typer.Typer(
@@ -21,6 +34,7 @@ for name, run, summary in (
     ("compare", compare.compare, "Networks on your data: the page, anew."),
     ("train", train.train, "A network on your images, by a recipe."),
     ("evaluate", evaluate.evaluate, "A network on labelled images, from all sides."),
+    ("export", export.export, "A network as a file that runs without it."),
     ("shard", shard.shard, "Images as tar shards."),
     ("bench", bench.bench, "Networks in every engine: how fast."),
     ("fetch", fetch.fetch, "Published weights to this machine."),

@@ -34,7 +34,7 @@ class OnnxNetwork:
 
     def __init__(self, path: str | os.PathLike[str], outputs: int = 1) -> None:
         self.path = printable(os.fspath(path))
-        self._session = _session(Path(path))
+        self._session = onnx_session(Path(path))
         inputs, found = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(found) != outputs or len(inputs[0].shape) != 4:
             shapes = ", ".join(str(item.shape) for item in inputs)
@@ -100,7 +100,12 @@ def compare_forms(network: Network | FeatureNetwork, form: OnnxNetwork) -> Agree
     return agreement(network(images), form(images))
 
 
-def _session(path: Path) -> Any:
+def onnx_session(path: Path) -> Any:
+    """Open an ONNX file on the CPU.
+
+    Raises:
+        ResnexusError: no such file, one that ONNX Runtime refuses, or no ONNX Runtime.
+    """
     onnxruntime = required("onnxruntime")
     refusals = onnxruntime.capi.onnxruntime_pybind11_state
     if not path.is_file():

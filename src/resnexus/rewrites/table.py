@@ -161,6 +161,8 @@ _ROWS = (
 
 REWRITES = {row.name: row for row in _ROWS}
 
+_FREE = ("fold_batch_norm", "gate_before_projection")
+
 
 def rewrite(name: str) -> Rewrite:
     """Return the rewrite called `name`.
@@ -186,6 +188,11 @@ def explain(name: str) -> str:
 def applicable(row: Architecture) -> list[str]:
     """Return the names of the rewrites that apply to a row, in the order in which they are applied."""
     return [name for name, entry in REWRITES.items() if entry.applies(row)]
+
+
+def free(row: Architecture) -> tuple[str, ...]:
+    """Return the names of the rewrites that apply to a row and cost nothing anywhere."""
+    return tuple(name for name in _FREE if REWRITES[name].applies(row))
 
 
 def rewritten(network: AnyNetwork, names: Iterable[str]) -> AnyNetwork:

@@ -5,50 +5,30 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 
-from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.complexity import complexity
 from resnexus.architectures.network import Network
-from resnexus.architectures.spec import Architecture
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError, printable
+from resnexus.errors import ResnexusError
 from resnexus.files import write_text
 from resnexus.packages import required
-from resnexus.records import RecordError, from_plain, read_json, write_json
+from resnexus.records import write_json
 from resnexus.series.checkpoints import Checkpoint
 from resnexus.version import __version__
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from resnexus.weights.convert import load_state, ours
-from resnexus.weights.mapping import FIRST_CONV
+from resnexus.weights.hub_config import CONFIG, config_of, read_config
 from resnexus.weights.pretrained import assign
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+WEIGHTS, CARD = "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubConfig:
-    """Our part of a configuration; the other parts are written for other readers.
-
-    Attributes:
-        version: of the Resnexus that wrote it.
-        checkpoint: published name of the weights; None if they are others.
-        row: the network.
-        preprocess: how images are to be prepared.
-    """
-
-    version: str
-    checkpoint: str | None
-    row: Architecture
-    preprocess: Preprocess
 
 
 def save_pretrained(
@@ -97,7 +77,7 @@ def save_pretrained(
     card = _card(required("huggingface_hub"), model, checkpoint, preprocess, record.licence, repo_id)
     folder = Path(folder)
     write_checkpoint(model.state_dict(), folder / WEIGHTS, record)
-    write_json(_config(model, record, preprocess), folder / CONFIG)
+    write_json(config_of(model, record, preprocess), folder / CONFIG)
     write_text(card, folder / CARD)
     return folder
 
@@ -145,7 +125,7 @@ def from_pretrained(
         ResnexusError: no such folder or repository, or what lies there is not such a network.
     """
     folder = pretrained_folder(source, revision=revision, token=token)
-    row, loaded = _read_config(folder).row, load_state(folder / WEIGHTS)
+    row, loaded = read_config(folder).row, load_state(folder / WEIGHTS)
     found, state = ours(loaded, row)
     with torch.device("meta"):
         network = Network(row, num_classes=found.num_classes, in_chans=found.in_chans)
@@ -158,7 +138,7 @@ def read_preprocess(
     source: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
 ) -> Preprocess:
     """Return how images are to be prepared for the network that `from_pretrained` returns; same arguments."""
-    return _read_config(pretrained_folder(source, revision=revision, token=token)).preprocess
+    return read_config(pretrained_folder(source, revision=revision, token=token)).preprocess
 
 
 def push_to_hub(
@@ -213,52 +193,6 @@ def pretrained_folder(source: str | os.PathLike[str], *, revision: str | None = 
         return Path(hub.snapshot_download(source, revision=revision, token=token, allow_patterns=list(FILES)))
     except (OSError, ValueError) as error:
         raise ResnexusError(f"{source}: not a folder here, and the Hub does not give it: {error}") from error
-
-
-def _read_config(folder: Path) -> HubConfig:
-    path = folder / CONFIG
-    content = read_json(dict[str, Any], path)
-    if "resnexus" not in content:
-        raise RecordError(f"{printable(path)} does not describe a network of Resnexus: it has no part 'resnexus'")
-    return from_plain(HubConfig, content["resnexus"], where=f"{path}: resnexus")
-
-
-def _config(model: Network, record: CheckpointRecord, preprocess: Preprocess) -> dict[str, Any]:
-    size = preprocess.size
-    side = -(-size // model.output_stride)
-    return {
-        "architecture": model.architecture.name,
-        "num_classes": model.num_classes,
-        "num_features": model.num_features,
-        "global_pool": "avg",
-        "model_args": _changed_fields(model.architecture),
-        "pretrained_cfg": {
-            "tag": record.tag or "",
-            "custom_load": False,
-            "input_size": [model.in_chans, size, size],
-            "fixed_input_size": False,
-            "pool_size": [side, side],
-            "crop_pct": size / preprocess.resize_short,
-            "crop_mode": "center",
-            "interpolation": preprocess.interpolation,
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-            "num_classes": model.num_classes,
-            "first_conv": FIRST_CONV.removesuffix(".weight"),
-            "classifier": "head",
-            "license": record.licence,
-            **({} if record.classes is None else {"label_names": list(record.classes)}),
-        },
-        "resnexus": asdict(
-            HubConfig(version=__version__, checkpoint=record.checkpoint, row=model.architecture, preprocess=preprocess)
-        ),
-    }
-
-
-def _changed_fields(row: Architecture) -> dict[str, Any]:
-    """Return the fields that the row of this name has otherwise, as timm passes them to `resnexus.timm`."""
-    known = CATALOG.get(row.name, row)
-    return {field: value for field, value in asdict(row).items() if value != getattr(known, field)}
 
 
 def _card(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from resnexus.acceleration.backends.contract import Backend, Job, Output, Precision, Runner, as_output
-from resnexus.acceleration.backends.exporting import exported
+from resnexus.acceleration.backends.exporting import exported, onnx_program
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.packages import required
 
@@ -56,10 +56,9 @@ def write_model(program: ExportedProgram, folder: Path, opset: int | None = None
     """Write a program as an ONNX model, `model.onnx`, in the exporter's own version of the operators if None is given.
 
     Raises:
-        BackendError: onnxscript is not installed.
+        MissingPackageError: onnxscript is not installed.
     """
-    required("onnxscript")
-    torch.onnx.export(program, (), folder / MODEL, dynamo=True, verbose=False, opset_version=opset)
+    onnx_program(program, opset).save(folder / MODEL, external_data=True)
 
 
 def session_options(job: Job) -> Any:

@@ -69,7 +69,7 @@ class TorchBackend(Backend):
         from torch._inductor import aoti_compile_and_package
 
         # The number of threads is compiled in.
-        with torch.no_grad(), using_threads(job.threads), _compiling_in(folder.parent):
+        with torch.no_grad(), using_threads(job.threads), compiling_in(folder.parent):
             aoti_compile_and_package(program, package_path=archive, inductor_configs={"freezing": True})
         (folder / _PACKAGE).write_bytes(archive.getbuffer())
 
@@ -115,7 +115,7 @@ _COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @contextmanager
-def _compiling_in(folder: Path) -> Iterator[None]:
+def compiling_in(folder: Path) -> Iterator[None]:
     """Give the compiler a folder of its own, removed afterwards: it would keep the weights of every network."""
     with _process_lock, tempfile.TemporaryDirectory(prefix="compiling-", dir=folder) as cache:
         before = os.environ.get(_COMPILER_CACHE)

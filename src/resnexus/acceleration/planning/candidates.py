@@ -8,13 +8,11 @@ from resnexus.acceleration.backends.contract import Backend, Candidate, Job, Pre
 from resnexus.acceleration.backends.native import DIRECT
 from resnexus.acceleration.backends.torch import COMPILED, EAGER, PLAIN
 from resnexus.architectures.spec import Architecture
-from resnexus.rewrites.table import REWRITES
+from resnexus.rewrites.table import REWRITES, free
 
 # The network as it is: what no plan may be slower than.
 PLAIN_CANDIDATE = Candidate("torch", (), {"mode": PLAIN})
 
-# What costs nothing anywhere.
-_ALWAYS = ("fold_batch_norm", "gate_before_projection")
 
 # What pays on some machine, at some batch size, in some back end; each is tried on the best of the first round.
 _WORTH_TRYING = {
@@ -35,7 +33,7 @@ def first_round(row: Architecture, backends: Iterable[Backend]) -> list[Candidat
 
     PyTorch's compiler, which takes a minute for 50 layers, is tried where PyTorch is the only back end.
     """
-    rewrites = tuple(name for name in _ALWAYS if REWRITES[name].applies(row))
+    rewrites = free(row)
     found = []
     entries = list(backends)
     modes = (EAGER, COMPILED) if len(entries) == 1 else (EAGER,)

@@ -1,0 +1,69 @@
+"""How closely an artefact answers as its network does, on photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnexus.architectures.network import Network
+from resnexus.artefacts.artefact import Artefact
+from resnexus.artefacts.graph import class_activation, scores
+from resnexus.artefacts.photographs import photographs
+from resnexus.artefacts.record import HEATMAP, MULTIPLE, ArtefactRecord
+from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement, map_agreement
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@torch.inference_mode()
+def compared(network: Network, artefact: Artefact) -> ArtefactRecord:
+    """Return an artefact's record with the agreement between it and the network that it was made from.
+
+    The network gets the photographs as `Preprocess` prepares them; the artefact gets of each what its interface asks
+    for. Probabilities are compared with those of the network's logits.
+
+    Args:
+        network: plain, in evaluation mode, float32.
+        artefact: opened.
+    """
+    interface = artefact.record.interface
+    wanted, found, wanted_maps, found_maps = [], [], [], []
+    for images, batches in _cases(artefact):
+        features = network.forward_features(images)
+        logits = network.forward_head(features)
+        outputs = [artefact.outputs(batch) for batch in batches]
+        wanted.append(scores(logits, interface))
+        found += [torch.from_numpy(output[interface.scores]) for output in outputs]
+        if interface.heatmap:
+            wanted_maps.append(class_activation(features, logits, network.get_parameter("head.weight"))[:, None])
+            found_maps.append(torch.cat([torch.from_numpy(output[HEATMAP]) for output in outputs])[:, None])
+    number = len(network.stages)
+    return replace(
+        artefact.record,
+        agreement=agreement(torch.cat(wanted), torch.cat(found)),
+        heatmap_agreement=map_agreement([number] * len(wanted_maps), wanted_maps, found_maps) if found_maps else None,
+        pictures=sum(map(len, wanted)),
+        tolerance=FLOAT32_TOLERANCE,
+    )
+
+
+def _cases(artefact: Artefact) -> Iterator[tuple[Tensor, list[Array]]]:
+    """Yield images for the network and the same for the artefact, in batches of one and of more where it takes them."""
+    record = artefact.record
+    pictures = photographs()
+    images = torch.stack([record.preprocess(picture) for picture in pictures])
+    given = [artefact.prepare(picture) for picture in pictures]
+    if record.interface.included == "full":
+        yield images, given
+        return
+    yield images, [given[0], np.concatenate(given[1:])]
+    if record.interface.sizes != "fixed":  # and one that is not square
+        across = 3 if record.interface.included == "none" else 2
+        whole = np.concatenate(given)
+        margin = whole.take(range(MULTIPLE), axis=across)
+        yield torch.cat([images, images[..., :MULTIPLE]], dim=3), [np.concatenate([whole, margin], axis=across)]

@@ -1,0 +1,1 @@
+"""The formats that a network can be written in, one file each."""

@@ -1,0 +1,81 @@
+"""What every format of an artefact offers: it is built of a module, written with its record, and opened again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from resnexus.artefacts.graph import Deployed
+from resnexus.artefacts.record import RECORD_KEY, ArtefactRecord
+from resnexus.packages import installed_version
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Run: TypeAlias = Callable[[Array], list[Array]]
+"""What goes in, as the record's interface says -> what comes out, in the order of its names."""
+
+RECORD_FILE = f"{RECORD_KEY}.json"
+"""Name of the record in folders and archives."""
+
+
+class Opened(NamedTuple):
+    """An artefact that is ready to run.
+
+    Attributes:
+        record: what it says about itself.
+        run: not for several threads at once.
+    """
+
+    record: ArtefactRecord
+    run: Run
+
+
+class Format(ABC):
+    """One way to write a network.
+
+    Attributes:
+        name: how the command line calls it.
+        suffix: of its file; `""` for a folder.
+        packages: what must be installed to write and to open it.
+        rewrites: whether the network is rewritten first.
+        weights_only: whether it holds no graph, so that nothing can be added to the network.
+        runs_code: whether opening it may run code from it.
+    """
+
+    name: str
+    suffix: str
+    packages: tuple[str, ...]
+    rewrites: bool = True
+    weights_only: bool = False
+    runs_code: bool = False
+
+    @abstractmethod
+    def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:
+        """Return what is written, and the record with what was found out on the way."""
+
+    @abstractmethod
+    def write(self, built: Any, record: ArtefactRecord, path: Path) -> None:
+        """Write to `path`, a file or an existing folder, all that `files` names."""
+
+    @abstractmethod
+    def open(self, path: Path) -> Opened:
+        """Open what `write` wrote.
+
+        Raises:
+            ResnexusError: it cannot be read.
+        """
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Return all files that `write` makes; the last is the one without which the others are nothing."""
+        return (path,)
+
+    def versions(self) -> dict[str, str]:
+        """Return package -> version of what writes it.
+
+        Raises:
+            MissingPackageError: a package is not installed.
+        """
+        return {package: installed_version(package) for package in ("torch", *self.packages)}

@@ -1,0 +1,99 @@
+"""`resnexus export`: a network as an artefact that runs without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from resnexus.artefacts.record import ArtefactRecord
+    from resnexus.parity.agreement import Agreement
+
+_WEIGHTS = "For a network by its name: a tag, a file of weights, or random to try it out without any."
+_SIZES = "fixed, or multiples-of-32: any height and width that 32 divides."
+_PREPROCESS = (
+    "What of the preprocessing is in the graph. none: prepared images in, logits out. normalise: 8-bit images at the "
+    "network's size in, probabilities out. full: one 8-bit picture of any size in, resized and cropped in the graph."
+)
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
+    ],
+    format: Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, triton or ovms.")],
+    out: Annotated[Path, typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others.")],
+    weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
+    sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
+    preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Each class is a question of its own: sigmoids, not a softmax.")
+    ] = False,
+    heatmap: Annotated[
+        bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")
+    ] = False,
+    opset: Annotated[
+        int | None, typer.Option(help="Version of ONNX's operators; the exporter's own if left out.")
+    ] = None,
+    instruction_set: Annotated[
+        str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Write a network so that it runs without its code, once it has answered as the network does.
+
+    The artefact holds class names, preprocessing, row, source and digest, where ONNX Runtime, OpenVINO's Model API and
+    timm look for them. It is compared with the plain network on photographs, and not kept if it answers otherwise.
+    """
+    from resnexus.artefacts.export import export as job
+    from resnexus.progress import Shown, Silent
+    from resnexus.records import to_json
+
+    record = job(
+        model,
+        out,
+        format=format,
+        weights=weights,
+        architecture=architecture,
+        image_size=image_size,
+        sizes=sizes,  # type: ignore[arg-type]  # checked by the interface, and so is what follows
+        preprocess=preprocess,  # type: ignore[arg-type]
+        multi_label=multi_label,
+        heatmap=heatmap,
+        opset=opset,
+        instruction_set=instruction_set,
+        progress=Silent() if json_output else Shown(),
+    )
+    print(to_json(record) if json_output else "\n".join(_lines(record, out)))
+
+
+def _lines(record: ArtefactRecord, out: Path) -> list[str]:
+    from resnexus.errors import printable
+
+    opset = "" if record.opset is None else f", opset {record.opset}"
+    classes = "unnamed" if record.classes is None else f"{len(record.classes)} by name"
+    found = [
+        f"{printable(out)}: {printable(record.row.name)} with weights {printable(record.weights)}, {record.format}"
+        f"{opset}",
+        f"  takes     {record.interface.input} {record.interface.shape}",
+        f"  gives     {', '.join(record.interface.outputs)}; classes {classes}",
+        f"  rewrites  {', '.join(record.rewrites) or 'none'}",
+    ]
+    for what, agreement in (("scores", record.agreement), ("heat maps", record.heatmap_agreement)):
+        if agreement is not None:
+            found.append(f"  {what:9} {_outcome(agreement, record)}")
+    return found
+
+
+def _outcome(agreement: Agreement, record: ArtefactRecord) -> str:
+    same = "" if agreement.top1 is None else f", the same top class for {100 * agreement.top1:.0f} %"
+    return (
+        f"of {record.pictures} pictures against the plain network: largest difference {agreement.max_rel:.1e} of the "
+        f"largest, tolerance {record.tolerance:.0e}{same}"
+    )

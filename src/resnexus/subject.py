@@ -1,0 +1,127 @@
+"""A network by name or from a file of weights, for whoever runs it, and what its outputs mean."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from resnexus.architectures.network import Network
+from resnexus.data.preprocess import Preprocess
+from resnexus.errors import ResnexusError, printable
+from resnexus.models import create_model
+from resnexus.progress import Progress
+from resnexus.series.checkpoints import Checkpoint, checkpoints
+from resnexus.series.imagenet import imagenet_classes
+from resnexus.weights.checkpoint_file import CheckpointRecord, sha256
+from resnexus.weights.convert import SUFFIXES, load_state, ours
+from resnexus.weights.store import fetch, find_checkpoint
+
+RANDOM = "random"
+"""What is given for weights to try a network out without any."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A network to run.
+
+    Attributes:
+        name: as it was asked for.
+        architecture: name of its row.
+        network: in evaluation mode.
+        weights_sha256: of the file of weights; empty for random ones.
+        classes: what its outputs stand for; None if nobody says.
+        preprocess: how its images are prepared; None if nobody says.
+        published: the checkpoint that its weights are; None if they are others.
+    """
+
+    name: str
+    architecture: str
+    network: Network
+    weights_sha256: str
+    classes: tuple[str, ...] | None
+    preprocess: Preprocess | None
+    published: Checkpoint | None
+
+
+def open_subject(
+    model: str | os.PathLike[str],
+    architecture: str | None = None,
+    progress: Progress | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+) -> Subject:
+    """Open a network with trained weights, or with random ones where that is asked for.
+
+    Args:
+        model: a published network, `NETWORK`, `NETWORK:TAG` or a checkpoint's name; or a file of weights: a path
+            object, or a string with a folder or the suffix of such a file.
+        architecture: the network of a file, where names and shapes cannot tell.
+        progress: told of a download.
+        weights: for a network by its bare name: a tag, a file of weights, or `"random"`.
+
+    Raises:
+        ResnexusError: no such network or file, weights that fit no network, or no last layer.
+    """
+    if _is_file(model):
+        if weights is not None:
+            raise ResnexusError(f"weights={printable(weights)} has no effect on {printable(model)}: it is a file")
+        return _from_file(Path(model), architecture)
+    if architecture is not None:
+        raise ResnexusError(f"architecture={architecture!r} has no effect on {model!r}: it is for a file of weights")
+    name = str(model)
+    if weights is None:
+        return _published(name, progress)
+    if weights == RANDOM:
+        return _described(name, drawn(name), "")
+    if _is_file(weights):
+        return _from_file(Path(weights), name)
+    return _published(f"{name}:{weights}", progress)
+
+
+def drawn(name: str) -> Network:
+    """Return a network with random weights, the same every time.
+
+    Raises:
+        ResnexusError: no network is called that.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        return create_model(name)
+
+
+def _is_file(model: str | os.PathLike[str]) -> bool:
+    return isinstance(model, os.PathLike) or Path(model).suffix in SUFFIXES or os.sep in model
+
+
+def _from_file(path: Path, architecture: str | None) -> Subject:
+    found, _ = ours(load_state(path), architecture)
+    return _described(printable(path), create_model(found.architecture, pretrained=path), sha256(path))
+
+
+def _published(name: str, progress: Progress | None) -> Subject:
+    checkpoint = find_checkpoint(name)
+    path = fetch(checkpoint, progress=progress)
+    return _described(name, create_model(checkpoint.architecture, pretrained=checkpoint.tag), sha256(path))
+
+
+def _described(name: str, network: Network, digest: str) -> Subject:
+    if not network.num_classes:
+        raise ResnexusError(f"{name}: the network has no last layer, so that it names no class")
+    record = network.record or CheckpointRecord()
+    classes = record.classes
+    if classes is None and network.num_classes == len(imagenet_classes()):
+        classes = imagenet_classes()
+    return Subject(
+        name=name,
+        architecture=network.architecture.name,
+        network=network.eval(),
+        weights_sha256=digest,
+        classes=classes,
+        preprocess=record.preprocess,
+        published=checkpoints().get(record.checkpoint or ""),
+    )
