@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from resnexus.artefacts.web.record import Interface, WebRecord, interface_of
-from resnexus.artefacts.web.runtime import GRAPHICS, PACKAGE, PROCESSOR, VERSION, runtime_files
+from resnexus.artefacts.web.runtime import PACKAGE, VERSION, build_of, runtime_files
 from resnexus.artefacts.web.scripts import ROOM, bundled
 from resnexus.artefacts.web.weights import WeightsType, with_weights_as
 from resnexus.errors import ResnexusError, printable
@@ -24,7 +24,7 @@ from resnexus.version import __version__
 
 GENERATOR = "resnexus export web"
 """By which a page is known as ours."""
-MODEL = "model.onnx"
+MODEL, PAGE = "model.onnx", "index.html"
 
 LONGEST_TEXT = 500_000_000
 """Characters of the longest text that every browser takes; V8's own limit is 2^29 - 24."""
@@ -61,11 +61,11 @@ def build_web(
             written, a package of the extra `export` is missing, or the page would be too large.
         RuntimeFileError, DownloadError: ONNX Runtime Web cannot be had.
     """
-    page = _place(out, single_file=single_file)
+    page = check_place(out, single_file=single_file)
     onnx = required("onnx")
     proto = onnx.load_from_string(model)
     interface = interface_of(proto, record)
-    build = GRAPHICS if webgpu else PROCESSOR
+    build = build_of(webgpu=webgpu)
     script, program = runtime_files(build, offline=offline, progress=progress)
     contents = {
         "runtime": (build.script, script.read_bytes()),
@@ -88,11 +88,15 @@ def build_web(
     return page
 
 
-def _place(out: Path, *, single_file: bool) -> Path:
-    """Return where the page goes, if it may."""
+def check_place(out: Path, *, single_file: bool) -> Path:
+    """Return where the page goes, if it may.
+
+    Raises:
+        ResnexusError: a name that is no page's, or somebody else's page is there.
+    """
     if single_file and out.suffix != ".html":
         raise ResnexusError(f"{printable(out)}: a single file is a page, so give it a name that ends in .html")
-    page = out if single_file else out / "index.html"
+    page = out if single_file else out / PAGE
     if page.exists() and not is_report(page, GENERATOR):
         raise ResnexusError(
             f"{printable(page)} is no page of ours and is not overwritten: choose another place, or move it away"
@@ -153,6 +157,7 @@ def render(
             embedded=embedded,
             heat=interface.maps is not None,
             webgpu=webgpu,
+            notes=list(map(printable, record.notes)),
             facts=_facts(record, files, weights_type),
         )
     )

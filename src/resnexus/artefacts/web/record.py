@@ -20,6 +20,7 @@ class WebRecord:
         preprocess: how pictures are prepared.
         multi_label: each class is a question of its own: shares are sigmoids, and not a softmax over all.
         facts: what else is known of it, (term, value), in the order in which it is shown.
+        notes: what its user should know, in sentences.
 
     Raises:
         ResnexusError: no name or no classes.
@@ -30,6 +31,7 @@ class WebRecord:
     preprocess: Preprocess
     multi_label: bool = False
     facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.strip():

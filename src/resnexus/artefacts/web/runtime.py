@@ -55,6 +55,12 @@ PROCESSOR = Build(script="ort.wasm.bundle.min.mjs", program="ort-wasm-simd-threa
 GRAPHICS = Build(script="ort.webgpu.bundle.min.mjs", program="ort-wasm-simd-threaded.asyncify.wasm")
 """Runs on the processor, too."""
 
+
+def build_of(*, webgpu: bool) -> Build:
+    """Return the build that runs on the processor alone, or the one that knows the graphics processor, too."""
+    return GRAPHICS if webgpu else PROCESSOR
+
+
 SHA256 = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",

@@ -8,9 +8,13 @@ import numpy as np
 
 from resnexus.errors import ResnexusError, printable, unknown
 from resnexus.packages import required
+from resnexus.parity.agreement import FLOAT32_TOLERANCE
 
 Array = np.ndarray[Any, np.dtype[Any]]
 WeightsType = Literal["fp32", "fp16", "int8"]
+
+TOLERANCES: dict[WeightsType, float] = {"fp32": FLOAT32_TOLERANCE, "fp16": 0.01, "int8": 0.2}
+"""Largest difference from the plain network over the largest logit: what rounding the weights does, with a margin."""
 
 _LEAST = 1024
 """Numbers of a tensor from which it pays; what is smaller, as are biases, stays float32."""
@@ -32,8 +36,7 @@ def with_weights_as(model: Any, kind: WeightsType) -> Any:
     Raises:
         ResnexusError: another kind, or a weight beyond float16.
     """
-    if kind not in get_args(WeightsType):
-        raise unknown("type of weights", kind, get_args(WeightsType))
+    check_weights_type(kind)
     onnx = required("onnx")
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
@@ -53,6 +56,12 @@ def with_weights_as(model: Any, kind: WeightsType) -> Any:
     for node in reversed(nodes):  # before what reads them
         smaller.graph.node.insert(0, node)
     return smaller
+
+
+def check_weights_type(kind: str) -> None:
+    """Refuse what is no `WeightsType`."""
+    if kind not in get_args(WeightsType):
+        raise unknown("type of weights", kind, get_args(WeightsType))
 
 
 def _pays(onnx: Any, tensor: Any) -> bool:

@@ -14,9 +14,8 @@ let session = null;
  * them, its maps: {input, logits, maps}.
  */
 export async function openRuntime(files, interface_) {
-  const address = URL.createObjectURL(new Blob([files.runtime], { type: "text/javascript" }));
-  runtime = await import(address);
-  URL.revokeObjectURL(address);
+  // The address stays: the runtime starts its threads from it.
+  runtime = await import(URL.createObjectURL(new Blob([files.runtime], { type: "text/javascript" })));
   runtime.env.wasm.wasmBinary = files.wasm;
   // Threads share memory, which a browser allows only to pages that their server isolates.
   runtime.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
