@@ -23,7 +23,7 @@ GROUPS = (
     ("series",),
     ("weights",),
     ("models", "timm"),
-    ("trainer", "detection", "subject"),
+    ("trainer", "detection", "subject", "prediction.runner"),
     ("parity",),
     ("acceleration.backends.contract",),
     ("acceleration.backends.memory", "acceleration.backends.exporting", "acceleration.lowering"),
@@ -35,7 +35,7 @@ GROUPS = (
     ("benchmark",),
     ("report",),
     ("artefacts.web",),
-    ("comparison", "assessment"),
+    ("comparison", "assessment", "prediction"),
     ("cli",),
     ("__main__",),
 )

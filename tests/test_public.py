@@ -23,6 +23,7 @@ def test_public_names():
 
 PUBLIC = [
     "Architecture",
+    "Predictor",
     "Preprocess",
     "ResnexusError",
     "__version__",
@@ -36,6 +37,7 @@ PUBLIC = [
     "list_models",
     "open_artefact",
     "open_dataset",
+    "predict",
     "train",
 ]
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from resnexus.errors import ResnexusError as ResnexusError
     from resnexus.evaluation.evaluate import evaluate as evaluate
     from resnexus.models import create_model as create_model
+    from resnexus.prediction.predictor import Predictor as Predictor
+    from resnexus.prediction.predictor import predict as predict
     from resnexus.series.listing import list_models as list_models
     from resnexus.trainer import train as train
     from resnexus.version import __version__ as __version__
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "__version__": "resnexus.version",
     "Architecture": "resnexus.architectures.spec",
+    "Predictor": "resnexus.prediction.predictor",
     "Preprocess": "resnexus.data.preprocess",
     "ResnexusError": "resnexus.errors",
     "accelerate": "resnexus.acceleration.accelerate",
@@ -41,6 +44,7 @@ _HOME = {
     "list_models": "resnexus.series.listing",
     "open_artefact": "resnexus.artefacts.artefact",
     "open_dataset": "resnexus.data.datasets",
+    "predict": "resnexus.prediction.predictor",
     "train": "resnexus.trainer",
 }
 _ROOMS = (
@@ -53,6 +57,7 @@ _ROOMS = (
     "data",
     "evaluation",
     "parity",
+    "prediction",
     "report",
     "rewrites",
     "series",

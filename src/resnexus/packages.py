@@ -39,8 +39,11 @@ PACKAGES = MappingProxyType(
     | _extra("dense", "pycocotools")
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
     | _extra("export", "onnx", "onnxscript", "openvino", "nncf")
+    | _extra("sign", model_signing="model-signing")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
+    | _extra("predict", "pebble")
+    | _extra("scale", "ray", "pyarrow")
     | _extra("demo", sklearn="scikit-learn")
     | _extra("peers", "timm", paddle="paddlepaddle")
     | {

@@ -79,11 +79,17 @@ class Shown:
             done, now = done + steps, self._clock()
             if now - last >= LINE_S or done == total:
                 last = now
-                left = "" if done == total else f", {_duration((now - start) / done * (total - done))} left"
-                self.say(f"{description}: {done} of {total} after {_duration(now - start)}{left}")
+                spent = now - start
+                left = "" if done == total else f", {_duration(spent / done * (total - done))} left"
+                self.say(f"{description}: {done} of {total} after {_duration(spent)}{_rate(done, spent)}{left}")
 
         self.say(description)
         yield advance
+
+
+def _rate(done: int, seconds: float | None) -> str:
+    """Say how many steps a second there are, if there is at least one."""
+    return f", {done / seconds:,.1f}/s" if seconds and done >= seconds else ""
 
 
 def _duration(seconds: float) -> str:
@@ -95,6 +101,7 @@ def _duration(seconds: float) -> str:
 @contextmanager
 def _bar(console: Console, description: str, total: int) -> Iterator[Advance]:
     from rich import progress
+    from rich.text import Text
 
     columns = (
         progress.TextColumn("{task.description}", markup=False),
@@ -103,6 +110,13 @@ def _bar(console: Console, description: str, total: int) -> Iterator[Advance]:
         progress.TimeElapsedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=console) as bar:
+
+    class Rate(progress.ProgressColumn):
+        """Steps a second since the beginning."""
+
+        def render(self, task: progress.Task) -> Text:
+            return Text(_rate(int(task.completed), task.elapsed).removeprefix(", "), style="progress.data.speed")
+
+    with progress.Progress(*columns, Rate(), console=console) as bar:
         task = bar.add_task(description, total=total)
         yield lambda steps=1: bar.advance(task, steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from resnexus import Architecture
 from resnexus.artefacts.photographs import photographs
 from resnexus.data.preprocess import Preprocess
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
@@ -19,8 +19,19 @@ PREPROCESS = Preprocess(size=32, resize_short=37, mean=(0.4, 0.5, 0.6), std=(0.2
 
 
 @pytest.fixture(scope="session")
-def network(tiny):
-    found = copy.deepcopy(tiny)
+def network(random_network):
+    """Gated, so that every rewrite that costs nothing applies, and else as small as a network can be."""
+    row = Architecture(
+        name="small",
+        block="bottleneck",
+        depths=(1,),
+        width=8,
+        out_width=32,
+        se_reduction=4,
+        stem="small",
+        stem_width=16,
+    )
+    found = random_network(row, dtype=torch.float32)
     found.record = CheckpointRecord(
         architecture=found.architecture, classes=CLASSES, preprocess=PREPROCESS, licence="Apache-2.0", tag="own"
     )

@@ -48,10 +48,10 @@ def test_every_format_has_its_name():
 
 def test_networks_that_cannot_be_exported(network, tmp_path):
     headless = create_model(network.architecture, num_classes=0)
-    with pytest.raises(ResnexusError, match="cannot export tiny: the network has no last layer"):
+    with pytest.raises(ResnexusError, match="cannot export small: the network has no last layer"):
         export(headless, tmp_path / "a", format="safetensors")
     grey = create_model(network.architecture, in_chans=1)
-    with pytest.raises(ResnexusError, match="tiny takes images of 1 channels, and the preprocessing gives 3"):
+    with pytest.raises(ResnexusError, match="small takes images of 1 channels, and the preprocessing gives 3"):
         export(grey, tmp_path / "a", format="safetensors")
 
 
@@ -93,7 +93,7 @@ def test_what_answers_otherwise_is_not_kept(network, tmp_path, monkeypatch):
     export(network, folder, format="safetensors")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(checkpoint, "FORMAT", Wrong())
-    message = r"tiny as safetensors answers otherwise than the network: the scores of 8 pictures differ by up to"
+    message = r"small as safetensors answers otherwise than the network: the scores of 8 pictures differ by up to"
     with pytest.raises(ResnexusError, match=message):
         export(network, folder, format="safetensors")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

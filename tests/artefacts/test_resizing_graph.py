@@ -36,6 +36,7 @@ def test_awkward_sizes(size):
     assert np.array_equal(framed(Frame(SMALL), pixels), SMALL.frame(pixels))
 
 
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 40), st.integers(0, 40))
 def test_any_size(height, width, size, more):
     preprocess = Preprocess(size=size, resize_short=size + more)
@@ -83,6 +84,7 @@ def test_awkward_sizes_and_photographs_in_onnx(session):
         assert np.array_equal(in_onnx(session, pixels), SMALL(pixels).numpy()), pixels.shape
 
 
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(st.integers(1, 500), st.integers(1, 500))
 def test_any_size_in_onnx(session, height, width):
     pixels = noise(height, width)

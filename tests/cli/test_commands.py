@@ -9,7 +9,21 @@ import pytest
 
 from resnexus import list_models
 
-VERBS = ("list", "info", "compare", "bench", "fetch", "convert", "verify", "optimize", "train", "evaluate", "shard")
+VERBS = (
+    "list",
+    "info",
+    "compare",
+    "bench",
+    "fetch",
+    "convert",
+    "verify",
+    "optimize",
+    "train",
+    "evaluate",
+    "shard",
+    "predict",
+    "manifest",
+)
 
 
 def test_the_command_is_installed():

@@ -44,7 +44,7 @@ def export(
     image_size: int | None = None,
     sizes: Sizes = "fixed",
     preprocess: Included = "none",
-    multi_label: bool = False,
+    multi_label: bool | None = None,
     heatmap: bool = False,
     opset: int | None = None,
     instruction_set: str | None = None,
@@ -65,7 +65,8 @@ def export(
         image_size: pixels on a side, the crop taking the same share of the picture; that of the preparation if None.
         sizes: `"fixed"`, or `"multiples-of-32"` for images of any height and width that 32 divides.
         preprocess: what of the preprocessing is in the graph, see `artefacts.record.Interface`.
-        multi_label: each class is a question of its own: probabilities are sigmoids.
+        multi_label: whether each class is a question of its own, its probability a sigmoid; what the record of the
+            weights says if None.
         heatmap: give the class activation map of the top class, too.
         opset: version of ONNX's operators; the exporter's own if None.
         instruction_set: for `"aoti"`: the instructions that the code may use, `"avx2"` or `"avx512"`; it is code for a
@@ -86,12 +87,13 @@ def export(
     entry.check(out)
     subject = _subject(model, weights, architecture, progress)
     record = _described(subject, _origin(model, weights, subject), entry.name, preparation, image_size)
+    known = subject.network.record or CheckpointRecord()
     interface = Interface(
         included=preprocess,
         in_chans=subject.network.in_chans,
         image_size=record.preprocess.size,
         sizes=sizes,
-        multi_label=multi_label,
+        multi_label=bool(known.multi_label if multi_label is None else multi_label),
         heatmap=heatmap,
     )
     rewrites = free(record.row) if entry.rewrites else ()

@@ -80,7 +80,7 @@ def evaluate(
     )
     progress = Silent() if json_output else Shown()
     found = assess(
-        model, data, out=out, settings=settings, architecture=architecture, command=_command(), progress=progress
+        model, data, out=out, settings=settings, architecture=architecture, command=command_line(), progress=progress
     )
     _print(found.record, out, as_json=json_output)
 
@@ -94,7 +94,8 @@ def _corruptions(text: str) -> tuple[str, ...]:
     return tuple(names(text))
 
 
-def _command() -> str:
+def command_line() -> str:
+    """Return the command as it was typed."""
     import shlex
     import sys
 

@@ -38,8 +38,9 @@ def export(
     sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
     preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
     multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="Each class is a question of its own: sigmoids, not a softmax.")
-    ] = False,
+        bool | None,
+        typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
+    ] = None,
     heatmap: Annotated[
         bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")
     ] = False,
@@ -58,6 +59,9 @@ def export(
     webgpu: Annotated[
         bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
     ] = False,
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Write a network so that it runs without its code, once it has answered as the network does.
@@ -66,10 +70,13 @@ def export(
     timm look for them. It is compared with the plain network on photographs, and not kept if it answers otherwise.
     """
     from resnexus.artefacts.export import export as job
+    from resnexus.artefacts.signing import Signer
+    from resnexus.errors import printable
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
     progress = Silent() if json_output else Shown()
+    signer = None if sign is None else Signer(sign)  # a key that is none is told before the work
     record = job(
         model,
         out,
@@ -85,7 +92,9 @@ def export(
         instruction_set=instruction_set,
         progress=progress,
     )
-    print(to_json(record) if json_output else "\n".join(_lines(record, out)))
+    signatures = () if signer is None else signer.sign(out)
+    lines = [*_lines(record, out), *(f"  signed    {printable(path)}" for path in signatures)]
+    print(to_json(record) if json_output else "\n".join(lines))
 
 
 def _chosen(

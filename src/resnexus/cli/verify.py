@@ -27,11 +27,15 @@ def verify(
     ] = None,
     features: Features = None,
     output_stride: OutputStride = None,
+    signature: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="For an exported artefact: the public key of who signed it.")
+    ] = None,
 ) -> None:
     """Check a network against the original's recorded logits and stages, and name the mistake if one is known.
 
     A file of weights is identified, and its network checked. An ONNX file is compared with our network and the same
-    weights. With --features, every map is checked on its own.
+    weights. With --features, every map is checked on its own. With --signature, what `resnexus export --sign` wrote is
+    compared with what was signed, and nothing else is done.
 
     Exit code 0: the same function, or a file of sound weights for a network that the original has not. 1: another
     function than the original's. 2: it cannot be checked.
@@ -40,6 +44,11 @@ def verify(
     from resnexus.errors import ResnexusError
     from resnexus.weights.convert import SUFFIXES
 
+    if signature is not None:
+        if weights is not None or architecture is not None or features is not None or output_stride is not None:
+            raise ResnexusError("with --signature, no other option has an effect")
+        _verify_signature(subject, signature)
+        return
     suffix = Path(subject).suffix
     if (weights is not None) != (suffix == ".onnx"):
         raise ResnexusError(
@@ -60,6 +69,14 @@ def verify(
         passed = _verify_network(subject, maps)
     if not passed:
         raise typer.Exit(_FAILED)
+
+
+def _verify_signature(subject: str, key: Path) -> None:
+    from resnexus.artefacts.signing import verify_signature
+    from resnexus.errors import printable
+
+    for path in verify_signature(subject, key):
+        print(f"{printable(path)}: signed with the key of {printable(key)}, and unchanged since")
 
 
 class _Maps(NamedTuple):

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from resnexus.data.images import MAX_PIXELS
-from resnexus.data.sources import ImageError
+from resnexus.data.sources import Fault, ImageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -41,7 +41,8 @@ def antialiased(
     """
     height, width = resized
     if height * width > MAX_PIXELS:
-        raise ImageError("from memory", f"resized it would have {height:,} x {width:,} pixels", "crop it")
+        reason = f"resized it would have {height:,} x {width:,} pixels"
+        raise ImageError("from memory", reason, "crop it", Fault.TOO_LARGE)
     image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     top, left = corner
     square = image.resize((width, height), resampling).crop((left, top, left + side, top + side))

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -23,6 +24,20 @@ _KINDS = (
 )
 
 
+class Fault(StrEnum):
+    """What is wrong with an image, for programs."""
+
+    NOT_FOUND = "not_found"
+    NOT_A_FILE = "not_a_file"
+    NOT_READABLE = "not_readable"
+    EMPTY = "empty"
+    UNKNOWN_FORMAT = "unknown_format"
+    DAMAGED = "damaged"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_PIXELS = "unsupported_pixels"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
 class ImageError(ResnexusError):
     """An image that cannot be decoded.
 
@@ -30,11 +45,12 @@ class ImageError(ResnexusError):
         source: the path, with what is not printable as escapes, or what was given instead of one.
         reason: what is wrong with it.
         fix: what to do about it.
+        fault: the kind of what is wrong.
     """
 
-    def __init__(self, source: str, reason: str, fix: str) -> None:
-        super().__init__(source, reason, fix)
-        self.source, self.reason, self.fix = source, reason, fix
+    def __init__(self, source: str, reason: str, fix: str, fault: Fault = Fault.DAMAGED) -> None:
+        super().__init__(source, reason, fix, fault)
+        self.source, self.reason, self.fix, self.fault = source, reason, fix, fault
 
     def __str__(self) -> str:
         return f"cannot read image {self.source}: {self.reason}; {self.fix}"
@@ -81,11 +97,12 @@ def _regular(path: Path) -> IO[bytes]:
         raise
     except FileNotFoundError as error:
         reason = f"a link to {printable(path.readlink())}, which is missing" if path.is_symlink() else "no such file"
-        raise ImageError(name, reason, "check the path") from error
+        raise ImageError(name, reason, "check the path", Fault.NOT_FOUND) from error
     except PermissionError as error:
-        raise ImageError(name, "permission denied", "make the file readable") from error
+        raise ImageError(name, "permission denied", "make the file readable", Fault.NOT_READABLE) from error
     except (OSError, ValueError) as error:  # a link to itself, a name that is too long; a zero byte in the name
-        raise ImageError(name, str(getattr(error, "strerror", None) or error), "check the path") from error
+        reason = str(getattr(error, "strerror", None) or error)
+        raise ImageError(name, reason, "check the path", Fault.NOT_READABLE) from error
     try:
         _check_kind(name, os.fstat(file.fileno()).st_mode)
     except ImageError:
@@ -101,4 +118,4 @@ def _without_waiting(path: str, flags: int) -> int:
 def _check_kind(name: str, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
-        raise ImageError(name, f"it is {kind}", "give an image file")
+        raise ImageError(name, f"it is {kind}", "give an image file", Fault.NOT_A_FILE)

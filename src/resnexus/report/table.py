@@ -123,7 +123,7 @@ def to_csv(table: Table) -> str:
     names = list(dict.fromkeys(name for line in table.data for name in line))
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _csv(value) for name, value in line.items()} for line in table.data)
+    writer.writerows({name: csv_cell(value) for name, value in line.items()} for line in table.data)
     return stream.getvalue()
 
 
@@ -149,7 +149,8 @@ def missing() -> Entry:
     return Entry(text=MISSING)
 
 
-def _csv(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """Return a value for a cell of CSV: text that a spreadsheet would compute with an apostrophe in front."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -38,6 +38,7 @@ class CheckpointRecord:
     Attributes:
         architecture: the network that the weights fit.
         classes: what the logits stand for, in their order.
+        multi_label: whether every class is a question of its own, by the sigmoid of its logit, and not one among all.
         preprocess: how images are to be prepared.
         recipe: how the weights were trained; plain values of JSON.
         metrics: what was measured of them, by name, e.g. `"top1"`, a fraction.
@@ -54,6 +55,7 @@ class CheckpointRecord:
 
     architecture: Architecture | None = None
     classes: tuple[str, ...] | None = None
+    multi_label: bool | None = None
     preprocess: Preprocess | None = None
     recipe: Mapping[str, Any] | None = None
     metrics: Mapping[str, float] | None = None
@@ -85,7 +87,7 @@ class CheckpointRecord:
 
     def with_fresh_head(self) -> CheckpointRecord:
         """Return the record of a network whose last layer was replaced: what the old one knew and reached is gone."""
-        return replace(self, classes=None, metrics=None)
+        return replace(self, classes=None, multi_label=None, metrics=None)
 
 
 def _plain(field: str, value: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -94,6 +94,7 @@ def _record(
     record = CheckpointRecord(
         architecture=model.architecture,
         classes=known.classes if known.classes is not None and len(known.classes) == model.num_classes else None,
+        multi_label=known.multi_label,
         preprocess=preprocess or known.preprocess,
         licence=licence or known.licence,
     )

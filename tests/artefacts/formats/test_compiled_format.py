@@ -55,7 +55,7 @@ def test_the_instruction_set_is_to_be_said(network, tmp_path, monkeypatch):
     with pytest.raises(ResnexusError, match="instruction_set='avx2' has no effect on the format pt2: it is for aoti"):
         export(network, tmp_path / "own.pt2", format="pt2", instruction_set="avx2")
     monkeypatch.setattr(compiled, "instructions", frozenset)
-    with pytest.raises(ResnexusError, match="tiny: code for avx512 does not run on this processor"):
+    with pytest.raises(ResnexusError, match="small: code for avx512 does not run on this processor"):
         export(network, tmp_path / "own.pt2", format="aoti", instruction_set="avx512")
 
 

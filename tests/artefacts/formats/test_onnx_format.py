@@ -105,18 +105,6 @@ def test_pictures_of_any_size(full, network, logits):
     assert "model_info mean_values" not in found
 
 
-def test_images_of_several_sizes(network, tmp_path):
-    path = tmp_path / "sizes.onnx"
-    record = export(network, path, format="onnx", preprocess="normalise", sizes="multiples-of-32")
-    assert record.pictures == 16  # at two sizes
-    artefact = open_artefact(path)
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 32, 3), dtype=np.uint8)
-    expected = network(PREPROCESS.normalise(pixels)).softmax(1).detach().numpy()
-    assert np.allclose(artefact(pixels), expected, atol=1e-5)
-    with pytest.raises(ResnexusError, match=r"images of shape \(2, 96, 33, 3\) and uint8: expected \(N, multiple"):
-        artefact(np.zeros((2, 96, 33, 3), np.uint8))
-
-
 def test_a_file_that_says_nothing(tmp_path):
     given = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     taken = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])

@@ -5,11 +5,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import torch
 
 from resnexus import ResnexusError, export, open_artefact
-from resnexus.artefacts.photographs import photographs
-from tests.artefacts.conftest import CLASSES, PREPROCESS
+from tests.artefacts.conftest import CLASSES
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
@@ -50,13 +48,6 @@ numpy.save("out.npy", model(numpy.load("images.npy"))["logits"])
 
 def test_openvino_alone_runs_it(path, alone, logits):
     assert np.allclose(alone(SCRIPT, path), logits, rtol=1e-4, atol=1e-4)
-
-
-def test_eight_bit_images(network, logits, tmp_path):
-    export(network, tmp_path / "own.xml", format="openvino", preprocess="normalise", sizes="multiples-of-32")
-    pixels = np.stack([PREPROCESS.frame(picture) for picture in photographs()])
-    found = open_artefact(tmp_path / "own.xml")(pixels)
-    assert np.allclose(found, torch.from_numpy(logits).softmax(1), atol=1e-5)
 
 
 def test_half_a_model(path, tmp_path):

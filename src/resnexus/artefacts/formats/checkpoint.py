@@ -37,6 +37,7 @@ class CheckpointFormat(Format):
             architecture=record.row,
             classes=record.classes,
             preprocess=record.preprocess,
+            multi_label=record.interface.multi_label,
         )
         write_checkpoint(built.state_dict(), path / WEIGHTS, weights)
         write_json(config_of(built, weights, record.preprocess), path / CONFIG)

@@ -140,11 +140,11 @@ def web_record(record: ArtefactRecord, classes: int) -> WebRecord:
         if trained.licence is not None:
             facts.append(("Licence", trained.licence))
         if "top1" in (trained.metrics or {}):
-            facts.append(("Top-1 of the weights", f"{100 * (trained.metrics or {})['top1']:.1f} %"))
+            facts.append(("Top-1, as recorded", f"{100 * (trained.metrics or {})['top1']:.1f} %"))
     if record.agreement is not None:
         found, same = record.agreement, record.agreement.top1
-        facts.append(("Largest difference from the network in Python", f"{found.max_rel:.1e} of the largest logit"))
-        facts.append(("Same class as there", f"{100 * (same or 0):.0f} % of {record.pictures} pictures"))
+        facts.append(("Difference", f"{found.max_rel:.1e} of the largest logit, from the network in Python"))
+        facts.append(("Same class", f"{100 * (same or 0):.0f} % of {record.pictures} pictures"))
     return WebRecord(
         name=record.row.name,
         classes=record.classes or tuple(f"class {number}" for number in range(classes)),

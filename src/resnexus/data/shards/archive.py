@@ -76,6 +76,19 @@ def scan(shard: Path, *, checksums: bool = False) -> list[Sample]:
         raise ShardError(f"{printable(shard)} is damaged ({printable(error)}); copy it again") from error
 
 
+def listed_members(shard: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the plain files of a shard, whatever they are; only headers are read.
+
+    Raises:
+        OSError: the shard cannot be read.
+        tarfile.TarError: it is no tar or compressed.
+        ShardError: it is truncated.
+    """
+    with open(shard, "rb") as file, tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as tar:
+        yield from (member for member in _members(tar) if member.isreg() and not member.issparse())
+        _check_end(shard, tar, file)
+
+
 def _samples(shard: Path, tar: tarfile.TarFile, file: IO[bytes], checksums: bool) -> Iterator[Sample]:
     key, files = "", dict[str, tarfile.TarInfo]()
     for member in _members(tar):

@@ -1,0 +1,114 @@
+"""Who does the shards of a manifest: processes of this machine, or a Ray cluster; the same function, the same bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+from resnexus.errors import ResnexusError
+from resnexus.packages import required
+from resnexus.prediction.pool import Lost, Pool
+
+RAY = "ray"
+LIVES = 10
+"""Times that the process of a shard may die: it lives longer than a decoder, so that more may happen to it."""
+
+
+class Executor(Protocol):
+    """Applies a function to tasks."""
+
+    def __call__(self, function: Callable[[Any], int], tasks: Iterable[Any], /) -> Iterator[int]:
+        """Yield what the function returned for every task, in any order."""
+        ...
+
+
+def executor_named(name: str, processes: int) -> Executor:
+    """Return an executor.
+
+    Args:
+        name: `"local"`; `"ray"` for a Ray that is started here; or the address of a cluster, `"ray://HOST:PORT"`, or
+            `"ray:HOST:PORT"` for one that this machine is part of.
+        processes: shards at a time.
+
+    Raises:
+        ResnexusError: another name, or less than one process.
+        MissingPackageError: ray is not installed, or pebble for several processes.
+    """
+    if processes < 1:
+        raise ResnexusError(f"processes={processes}: expected at least 1")
+    if name == "local":
+        return Local(processes)
+    if name == RAY or name.startswith("ray:"):
+        required("ray")
+        return OnRay(name, processes)
+    raise ResnexusError(f"on={name!r}: expected local, ray or ray://HOST:PORT")
+
+
+class Local:
+    """Processes of this machine."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+
+    def __call__(self, function: Callable[[Any], int], tasks: Iterable[Any], /) -> Iterator[int]:
+        """Yield what the function returned, in order.
+
+        Raises:
+            ResnexusError: the process of a task died again and again.
+        """
+        if self._processes == 1:
+            yield from map(function, tasks)
+            return
+        pool = Pool(self._processes, lives=LIVES, preload=function.__module__)
+        try:
+            for task, count in pool.ordered(function, ((task, task) for task in tasks), window=2 * self._processes):
+                if isinstance(count, Lost):
+                    raise ResnexusError(f"{task}: its process died {LIVES} times; is there enough memory?")
+                yield count
+        finally:
+            pool.close()
+
+
+class OnRay:
+    """Ray core tasks, each retried on another node if its own is lost.
+
+    Not Ray Data: its reader drops blocks that hold a broken image, good ones with it. Files must be where every node
+    reads and writes them: shared folders, or addresses.
+
+    Args:
+        name: as for `executor_named`.
+        tasks: under way at a time.
+    """
+
+    def __init__(self, name: str, tasks: int) -> None:
+        self._name, self._tasks = name, tasks
+
+    def __call__(self, function: Callable[[Any], int], tasks: Iterable[Any], /) -> Iterator[int]:
+        """Yield what the function returned, as it comes."""
+        ray = required("ray")
+        started = not ray.is_initialized()
+        if started:
+            _connect(ray, self._name)
+        try:
+            remote = ray.remote(num_cpus=1, max_retries=LIVES - 1)(function)
+            waiting = iter(tasks)
+            under_way = [remote.remote(task) for task in islice(waiting, self._tasks)]
+            while under_way:
+                done, under_way = ray.wait(under_way, num_returns=1)
+                yield from map(int, ray.get(done))
+                under_way += [remote.remote(task) for task in islice(waiting, 1)]
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def _connect(ray: Any, name: str) -> None:
+    """Join a cluster, or start one here that nobody else can reach; Ray runs any code that it is sent."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if name == RAY:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        ray.init(include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+        return
+    ray.init(address=name if name.startswith("ray://") else name.removeprefix("ray:"), log_to_driver=False)

@@ -1,0 +1,227 @@
+"""A list of images too long for memory: Parquet shards of number, place and size, written once and then the truth.
+
+`MANIFEST/images-000000.parquet` and so on have the columns `id` (int64, from 0 and rising by 1 through all shards),
+`uri` and `size` (bytes; -1 if the store does not say). `manifest.json` is written last: without it a manifest is not
+whole.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from resnexus.claim import claimed
+from resnexus.data.images import SUFFIXES
+from resnexus.data.shards.archive import ShardError, listed_members
+from resnexus.errors import ResnexusError, printable
+from resnexus.files import check_writable, replacing
+from resnexus.packages import required
+from resnexus.prediction.inputs import Input, from_uri, member_uri, walked
+from resnexus.progress import Progress, Silent
+from resnexus.records import read_json, write_json
+
+RECORD = "manifest.json"
+_BUSY = "another process lists images into"
+_TOLD = 100_000
+"""Images between two lines of progress: how many there will be is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a manifest holds, as `manifest.json` says.
+
+    Attributes:
+        sources: what was listed.
+        images: how many images.
+        bytes: their sizes together, as far as they are known.
+        shards: how many files.
+        shard_images: images of each but the last.
+
+    Raises:
+        ResnexusError: numbers that do not fit each other.
+    """
+
+    sources: tuple[str, ...]
+    images: int
+    bytes: int
+    shards: int
+    shard_images: int
+
+    def __post_init__(self) -> None:
+        if self.shard_images < 1 or self.images < 1 or self.shards != -(-self.images // self.shard_images):
+            raise ResnexusError(
+                f"images={self.images}, shards={self.shards}, shard_images={self.shard_images}: they do not fit"
+            )
+
+    def rows(self, shard: int) -> range:
+        """The ids in a shard, counted from 0."""
+        return range(shard * self.shard_images, min((shard + 1) * self.shard_images, self.images))
+
+
+def shard_name(shard: int) -> str:
+    """Return the name of a shard's file."""
+    return f"images-{shard:06d}.parquet"
+
+
+def write_manifest(
+    sources: Iterable[str | os.PathLike[str]],
+    out: Path,
+    *,
+    shard_images: int = 10_000,
+    progress: Progress | None = None,
+) -> Manifest:
+    """List images into Parquet shards; no more than one shard and the names of one folder are held.
+
+    Args:
+        sources: folders (at any depth, in natural order), tar files (which are not unpacked), and folders of what
+            fsspec opens, such as `s3://bucket/prefix`; images are known by their suffix.
+        out: folder of the manifest; empty, or of a manifest that is not whole.
+        shard_images: images of a shard, which is the unit of work and of what is done again after a failure.
+        progress: where to report; nowhere if None.
+
+    Raises:
+        ResnexusError: a source cannot be listed, there is no image, the folder holds something else or cannot be
+            written, or pyarrow is not installed.
+    """
+    required("pyarrow")
+    progress = progress or Silent()
+    names = tuple(os.fspath(source) for source in sources)
+    if shard_images < 1:
+        raise ResnexusError(f"shard_images={shard_images}: expected at least 1")
+    check_writable(out)
+    with claimed(out, busy=_BUSY):
+        _check_free(out)
+        images, size, shards = 0, 0, 0
+        rows = _rows(names)
+        while part := list(islice(rows, shard_images)):
+            _write_shard(out / shard_name(shards), images, part)
+            shards, images, size = shards + 1, images + len(part), size + sum(max(0, row[1]) for row in part)
+            if images % _TOLD < shard_images:
+                progress.say(f"{images:,} images in {shards:,} shards so far")
+        if not images:
+            raise ResnexusError(f"no images in {', '.join(map(printable, names))}: they end in {', '.join(SUFFIXES)}")
+        found = Manifest(
+            sources=tuple(map(printable, names)), images=images, bytes=size, shards=shards, shard_images=shard_images
+        )
+        write_json(found, out / RECORD)
+    return found
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what a manifest holds.
+
+    Raises:
+        ResnexusError: there is none, it is not whole, or a shard is missing.
+    """
+    if not (folder / RECORD).is_file():
+        raise ResnexusError(f"{printable(folder)} holds no {RECORD}: write it with `resnexus manifest`")
+    found = read_json(Manifest, folder / RECORD)
+    missing = next((shard for shard in range(found.shards) if not (folder / shard_name(shard)).is_file()), None)
+    if missing is not None:
+        raise ResnexusError(f"{printable(folder / shard_name(missing))} is missing: copy the manifest again")
+    return found
+
+
+def read_shard(path: Path) -> Iterator[Input]:
+    """Yield the images of a shard as inputs.
+
+    Raises:
+        ResnexusError: the file cannot be read, or is no shard of a manifest.
+    """
+    parquet = _parquet()
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024, columns=["id", "uri", "size"]):
+                for row in batch.to_pylist():
+                    yield Input(row["id"], row["uri"], from_uri(row["uri"], row["size"]))
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors are among them
+        raise ResnexusError(f"cannot read {printable(path)}: {printable(error).partition('. ')[0]}") from error
+
+
+def _check_free(out: Path) -> None:
+    if (out / RECORD).exists():
+        raise ResnexusError(f"{printable(out)} holds a manifest: give another folder, or remove it")
+    ours = {shard_name(shard) for shard in range(len(list(out.iterdir())))}
+    if any(not path.name.startswith(".") and path.name not in ours for path in out.iterdir()):
+        raise ResnexusError(f"{printable(out)} is not empty: give another folder for the manifest")
+    for path in out.glob("images-*.parquet"):
+        path.unlink()
+
+
+def _rows(sources: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield place and size of every image."""
+    for source in sources:
+        if "://" in source:
+            yield from _stored(source)
+        elif os.path.isdir(source):
+            for path in walked(os.path.abspath(source)):
+                if path.lower().endswith(SUFFIXES):
+                    yield path, _size(path)
+        elif source.endswith(".tar"):
+            yield from _members(Path(source).absolute())
+        else:
+            raise ResnexusError(f"{printable(source)}: expected a folder, a .tar file, or an address such as s3://...")
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # a link to nothing: a record will say so
+        return -1
+
+
+def _members(shard: Path) -> Iterator[tuple[str, int]]:
+    try:
+        for member in listed_members(shard):
+            if member.name.lower().endswith(SUFFIXES):
+                yield member_uri(shard, member.offset_data, printable(member.name)), member.size
+    except (OSError, tarfile.TarError) as error:
+        raise ShardError(f"cannot read {printable(shard)}: {printable(error)}") from error
+
+
+def _stored(address: str) -> Iterator[tuple[str, int]]:
+    """List a folder of what fsspec opens, one level at a time; its stores raise whatever their services answer."""
+    fsspec = required("fsspec")
+    try:
+        system, root = fsspec.core.url_to_fs(address)
+        for _, folders, files in system.walk(root, detail=True):
+            in_order = sorted(folders.items())
+            folders.clear()  # fsspec goes on into what is in here
+            folders.update(in_order)
+            for name in sorted(files):
+                if name.lower().endswith(SUFFIXES):
+                    size = files[name].get("size")
+                    yield system.unstrip_protocol(files[name]["name"]), -1 if size is None else int(size)
+    except Exception as error:
+        if isinstance(error, ResnexusError):
+            raise
+        raise ResnexusError(f"cannot list {printable(address)}: {printable(error)}") from error
+
+
+def _write_shard(path: Path, first: int, rows: list[tuple[str, int]]) -> None:
+    pa, parquet = required("pyarrow"), _parquet()
+    columns = {
+        "id": pa.array(range(first, first + len(rows)), pa.int64()),
+        "uri": pa.array([_portable(uri) for uri, _ in rows], pa.string()),
+        "size": pa.array([size for _, size in rows], pa.int64()),
+    }
+    with replacing(path) as temporary:
+        parquet.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _portable(path: str) -> str:
+    """Return a path as Parquet's UTF-8 holds it: one that is no UTF-8 as a file:// address, percent-encoded."""
+    if any("\udc80" <= char <= "\udcff" for char in path):
+        return "file://" + quote(os.fsencode(os.path.abspath(path)))
+    return path
+
+
+def _parquet() -> Any:
+    required("pyarrow")
+    return required("pyarrow.parquet")

@@ -1,0 +1,151 @@
+import shutil
+
+import pytest
+
+from resnexus import ResnexusError
+from resnexus.prediction import bulk
+from resnexus.prediction.bulk import predict_manifest, release, result_name, verify
+from resnexus.prediction.executors import Local, executor_named
+from resnexus.prediction.manifest import write_manifest
+from resnexus.prediction.predictor import predict
+from resnexus.prediction.settings import PredictionSettings
+from resnexus.progress import Silent
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+SETTINGS = PredictionSettings(topk=2, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def manifest(awkward, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("manifest")
+    write_manifest([awkward[0]], folder, shard_images=6)
+    return folder
+
+
+def run(weights, manifest, out, settings=SETTINGS, executor=None):
+    return predict_manifest(str(weights), manifest, out, settings, executor or Local(1), Silent())
+
+
+def contents(out):
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.parquet"))}
+
+
+@pytest.fixture(scope="module")
+def done(weights, manifest, tmp_path_factory):
+    out = tmp_path_factory.mktemp("done")
+    tally = run(weights, manifest, out)
+    return out, tally
+
+
+def test_every_image_has_its_record(weights, awkward, done):
+    out, tally = done
+    codes = awkward[1]
+    assert (tally.images, tally.shards, tally.errors) == (16, 3, 6)
+    rows = [row for path in sorted(out.glob("*.parquet")) for row in parquet.read_table(path).to_pylist()]
+    folder = predict(weights, awkward[0], topk=2)
+    assert [row["id"] for row in rows] == list(range(16))
+    assert [row["filename"] for row in rows] == [one.filename for one in folder]
+    assert sorted(row["error"] or "" for row in rows) == sorted(code or "" for code in codes.values())
+    assert [row["class_ids"] for row in rows] == [list(one.class_ids) for one in folder]
+
+
+def test_what_is_done_is_not_done_again(weights, manifest, done, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    (out / result_name(1)).unlink()
+    begun = []
+    real = bulk.predict_shard
+
+    def counted(task):
+        begun.append(task.shard)
+        return real(task)
+
+    monkeypatch.setattr(bulk, "predict_shard", counted)
+    assert run(weights, manifest, out) == done[1]
+    assert [name.rpartition("/")[2] for name in begun] == ["images-000001.parquet"]
+    assert contents(out) == contents(done[0])
+
+
+def test_processes_write_the_same_bytes(weights, manifest, done, tmp_path):
+    pytest.importorskip("pebble")
+    assert run(weights, manifest, tmp_path / "out", executor=executor_named("local", 2)) == done[1]
+    assert contents(tmp_path / "out") == contents(done[0])
+
+
+def test_other_settings_do_not_go_on(weights, manifest, done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    with pytest.raises(ResnexusError, match="holds predictions of another network, other settings or another manifest"):
+        run(weights, manifest, out, PredictionSettings(topk=3, batch_size=4))
+    # How long a worker may take is no such setting.
+    assert run(weights, manifest, out, PredictionSettings(topk=2, batch_size=4, time_limit=5)) == done[1]
+
+
+def test_verify_finds_what_is_not_the_manifests(weights, manifest, done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    assert verify(manifest, out) == done[1]
+    shutil.copy(out / result_name(0), out / result_name(1))
+    with pytest.raises(ResnexusError, match=r"predictions-000001.parquet holds other ids"):
+        verify(manifest, out)
+    (out / result_name(1)).write_bytes(b"PAR1")
+    with pytest.raises(ResnexusError, match=r"cannot read .*predictions-000001"):
+        verify(manifest, out)
+    (out / result_name(1)).unlink()
+    with pytest.raises(ResnexusError, match=r"predictions-000001.parquet is missing"):
+        verify(manifest, out)
+
+
+def test_a_folder_of_something_else(weights, manifest, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(ResnexusError, match="is not empty"):
+        run(weights, manifest, tmp_path)
+
+
+def test_nothing_is_kept_after_it(weights, manifest, done):
+    assert not bulk._kept
+    release()
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "message"),
+    [("cloud", 1, "on='cloud': expected local, ray"), ("local", 0, "processes=0: expected at least 1")],
+)
+def test_executors_that_there_are_not(name, processes, message):
+    with pytest.raises(ResnexusError, match=message):
+        executor_named(name, processes)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_ray_writes_the_same_bytes(weights, manifest, done, tmp_path):
+    pytest.importorskip("ray")
+    assert run(weights, manifest, tmp_path / "out", executor=executor_named("ray", 2)) == done[1]
+    assert contents(tmp_path / "out") == contents(done[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("default")
+def test_a_ray_node_that_is_lost_costs_nothing(weights, awkward, tmp_path):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    write_manifest([awkward[0]], tmp_path / "manifest", shard_images=1)
+    expected = run(weights, tmp_path / "manifest", tmp_path / "expected")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
+    try:
+        node = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+        executor = executor_named(f"ray:{cluster.address}", 4)
+
+        def losing(function, tasks):
+            for number, count in enumerate(executor(function, tasks)):
+                if number == 3:
+                    cluster.remove_node(node, allow_graceful=False)
+                yield count
+
+        assert run(weights, tmp_path / "manifest", tmp_path / "out", executor=losing) == expected
+    finally:
+        cluster.shutdown()
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")

@@ -1,0 +1,97 @@
+import pytest
+
+from resnexus.prediction import fetching
+from resnexus.prediction.fetching import FetchError, FetchLimits, checked_address, fetch_image
+from resnexus.prediction.record import ErrorCode
+from tests.weights.server import FileServer
+
+HERE = FetchLimits(private=True, max_bytes=100_000, silence_s=0.3)
+CONTENT = bytes(range(256)) * 200
+
+
+def refused(url, limits=HERE, **options):
+    with pytest.raises(FetchError) as caught:
+        fetch_image(url, limits, **options)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("plan", ["serve", "redirect", "no length"])
+def test_a_file_is_brought(plan):
+    with FileServer(CONTENT, [plan]) as server:
+        assert fetch_image(f"{server.url}/a.jpg", HERE) == CONTENT
+        assert server.requests[0]["Host"] == server.url.removeprefix("http://")
+        assert server.requests[0]["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (404, ErrorCode.FETCH_FAILED),
+        (500, ErrorCode.FETCH_FAILED),
+        ("cut", ErrorCode.FETCH_FAILED),
+        ("reset", ErrorCode.FETCH_FAILED),
+        ("gzip", ErrorCode.FETCH_FAILED),
+        ("loop", ErrorCode.FETCH_FAILED),
+        ("stall", ErrorCode.TIMED_OUT),
+        ("silence", ErrorCode.TIMED_OUT),
+        ("huge", ErrorCode.TOO_LARGE),
+        ("endless", ErrorCode.TOO_LARGE),
+        ("to a file", ErrorCode.ADDRESS_REFUSED),
+    ],
+)
+def test_a_server_that_misbehaves(plan, code):
+    with FileServer(CONTENT, [plan] * 10 if plan == "loop" else [plan]) as server:
+        assert refused(f"{server.url}/a.jpg") == code
+
+
+def test_the_deadline_holds_however_little_comes():
+    times = iter([0.0, 1.0, 40.0])
+    with FileServer(bytes(90_000), ["slow"]) as server:
+        assert refused(f"{server.url}/a.jpg", clock=lambda: next(times, 40.0)) == ErrorCode.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9/a.jpg",
+        "http://localhost/a.jpg",
+        "http://[::1]/a.jpg",
+        "http://[::ffff:10.0.0.1]/a.jpg",
+        "http://169.254.169.254/latest/meta-data",
+        "http://192.168.1.1/",
+        "http://0.0.0.0/",
+        "http://224.0.0.1/",
+        "http://user:password@192.0.2.1/",
+        "ftp://example.org/a.jpg",
+        "http:///a.jpg",
+    ],
+)
+def test_private_addresses_are_refused(url):
+    assert refused(url, FetchLimits()) == ErrorCode.ADDRESS_REFUSED
+
+
+def test_a_name_is_private_if_any_of_its_addresses_is(monkeypatch):
+    def resolve(host, port, type):
+        return [(2, 1, 6, "", ("93.184.216.34", port)), (2, 1, 6, "", ("10.0.0.1", port))]
+
+    monkeypatch.setattr(fetching.socket, "getaddrinfo", resolve)
+    with pytest.raises(FetchError):
+        checked_address("example.org", 80, private=False)
+    assert checked_address("example.org", 80, private=True) == "93.184.216.34"
+
+
+def test_what_was_checked_is_what_is_connected_to(monkeypatch):
+    """A name that leads here for the check and elsewhere the next moment is looked up once."""
+    with FileServer(CONTENT) as server:
+        port = int(server.url.rpartition(":")[2])
+        asked = []
+        real = fetching.socket.getaddrinfo
+
+        def resolve(host, *arguments, **options):
+            asked.append(host)
+            return real("127.0.0.1" if host == "example.org" else host, *arguments, **options)
+
+        monkeypatch.setattr(fetching.socket, "getaddrinfo", resolve)
+        assert fetch_image(f"http://example.org:{port}/a.jpg", HERE) == CONTENT
+        assert asked.count("example.org") == 1
+        assert server.requests[0]["Host"] == f"example.org:{port}"

@@ -1,0 +1,100 @@
+import os
+import tarfile
+
+import pytest
+
+from resnexus import ResnexusError
+from resnexus.prediction.inputs import Member
+from resnexus.prediction.manifest import Manifest, read_manifest, read_shard, shard_name, write_manifest
+
+pytest.importorskip("pyarrow")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "photos"
+    for name in ("b/10.png", "b/2.png", "a/x.jpg", "a/notes.txt", os.fsdecode(b"c/\xff.png")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode("utf-8", "surrogateescape"))
+    return root
+
+
+def listed(folder):
+    found = read_manifest(folder)
+    return [one for shard in range(found.shards) for one in read_shard(folder / shard_name(shard))]
+
+
+def test_a_folder_in_shards(tree, tmp_path):
+    found = write_manifest([tree], tmp_path / "m", shard_images=3)
+    assert found == Manifest(sources=(str(tree),), images=4, bytes=29, shards=2, shard_images=3)
+    assert read_manifest(tmp_path / "m") == found
+    assert (found.rows(0), found.rows(1)) == (range(3), range(3, 4))
+    inputs = listed(tmp_path / "m")
+    assert [one.id for one in inputs] == [0, 1, 2, 3]
+    assert [one.source for one in inputs] == [
+        str(tree / name) for name in ("a/x.jpg", "b/2.png", "b/10.png", os.fsdecode(b"c/\xff.png"))
+    ]
+    assert inputs[3].name == f"file://{tree}/c/%FF.png"
+
+
+def test_a_tar_is_not_unpacked(tree, tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("b/10.png", "a/notes.txt", "a/x.jpg"):
+            tar.add(tree / name, name)
+    write_manifest([tmp_path / "x.tar", tree / "a"], tmp_path / "m")
+    first, second, third = listed(tmp_path / "m")
+    assert first.source == Member(str(tmp_path / "x.tar"), 512, 8)
+    assert first.name == f"{tmp_path}/x.tar#512:b/10.png"
+    assert (tmp_path / "x.tar").read_bytes()[second.source.offset :][:7] == b"a/x.jpg"
+    assert third.source == str(tree / "a" / "x.jpg")
+
+
+def test_a_bucket(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    for name in ("/bucket/b/2.jpg", "/bucket/a/1.jpg", "/bucket/a/1.txt"):
+        store.pipe(name, b"12345")
+    found = write_manifest(["memory://bucket"], tmp_path / "m")
+    assert (found.images, found.bytes) == (2, 10)
+    assert [one.name for one in listed(tmp_path / "m")] == ["memory:///bucket/a/1.jpg", "memory:///bucket/b/2.jpg"]
+
+
+def test_what_was_interrupted_is_begun_again(tree, tmp_path):
+    write_manifest([tree], tmp_path / "m", shard_images=1)
+    (tmp_path / "m" / "manifest.json").unlink()
+    assert write_manifest([tree], tmp_path / "m", shard_images=2).shards == 2
+    assert sorted(path.name for path in (tmp_path / "m").glob("*.parquet")) == [shard_name(0), shard_name(1)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (["nowhere"], "nowhere: expected a folder, a .tar file, or an address"),
+        (["photos/a/notes.txt"], "notes.txt: expected a folder"),
+        (["nothing://bucket"], "cannot list nothing://bucket"),
+    ],
+)
+def test_sources_that_cannot_be_listed(tree, tmp_path, monkeypatch, sources, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ResnexusError, match=message):
+        write_manifest(sources, tmp_path / "m")
+    assert not (tmp_path / "m" / "manifest.json").exists()
+
+
+def test_folders_that_are_not_ours(tree, tmp_path):
+    with pytest.raises(ResnexusError, match="is not empty"):
+        write_manifest([tree], tree)
+    with pytest.raises(ResnexusError, match=r"holds no manifest.json"):
+        read_manifest(tree)
+    write_manifest([tree], tmp_path / "m")
+    with pytest.raises(ResnexusError, match="holds a manifest"):
+        write_manifest([tree], tmp_path / "m")
+    (tmp_path / "m" / shard_name(0)).write_bytes(b"PAR1")
+    with pytest.raises(ResnexusError, match=r"cannot read .*images-000000"):
+        listed(tmp_path / "m")
+    (tmp_path / "m" / shard_name(0)).unlink()
+    with pytest.raises(ResnexusError, match=r"images-000000.parquet is missing"):
+        read_manifest(tmp_path / "m")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ResnexusError, match=r"no images in .*bare"):
+        write_manifest([tmp_path / "bare"], tmp_path / "n")
