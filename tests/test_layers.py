@@ -35,6 +35,7 @@ GROUPS = (
     ("artefacts",),
     ("benchmark",),
     ("report",),
+    ("artefacts.web",),
     ("comparison", "assessment", "prediction"),
     ("cli",),
     ("__main__",),

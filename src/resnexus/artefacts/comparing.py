@@ -21,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @torch.inference_mode()
-def compared(network: Network, artefact: Artefact) -> ArtefactRecord:
+def compared(network: Network, artefact: Artefact, tolerance: float = FLOAT32_TOLERANCE) -> ArtefactRecord:
     """Return an artefact's record with the agreement between it and the network that it was made from.
 
     The network gets the photographs as `Preprocess` prepares them; the artefact gets of each what its interface asks
@@ -30,6 +30,7 @@ def compared(network: Network, artefact: Artefact) -> ArtefactRecord:
     Args:
         network: plain, in evaluation mode, float32.
         artefact: opened.
+        tolerance: for the record.
     """
     interface = artefact.record.interface
     wanted, found, wanted_maps, found_maps = [], [], [], []
@@ -48,7 +49,7 @@ def compared(network: Network, artefact: Artefact) -> ArtefactRecord:
         agreement=agreement(torch.cat(wanted), torch.cat(found)),
         heatmap_agreement=map_agreement([number] * len(wanted_maps), wanted_maps, found_maps) if found_maps else None,
         pictures=sum(map(len, wanted)),
-        tolerance=FLOAT32_TOLERANCE,
+        tolerance=tolerance,
     )
 
 

@@ -23,7 +23,6 @@ from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.variations import at_size
 from resnexus.files import replacing
-from resnexus.parity.agreement import FLOAT32_TOLERANCE
 from resnexus.progress import Progress, Silent
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import free, rewritten
@@ -38,7 +37,7 @@ def export(
     model: str | os.PathLike[str] | Network,
     out: str | os.PathLike[str],
     *,
-    format: str,
+    format: str | Format,
     weights: str | os.PathLike[str] | None = None,
     architecture: str | None = None,
     preparation: Preprocess | None = None,
@@ -58,7 +57,8 @@ def export(
             weights, as a path object or a string with a folder or the suffix of such a file.
         out: the file, with the suffix of its format, or the folder; replaced if it exists. What other files a format
             consists of lies beside it.
-        format: one of `artefacts.formats.registry.FORMATS`.
+        format: one of `artefacts.formats.registry.FORMATS`, or a format with options of its own, such as
+            `artefacts.web.format.WebFormat`.
         weights: for a network by its bare name: a tag, a file, or `"random"`, which the record then says.
         architecture: the network of a file, where names and shapes cannot tell.
         preparation: how images are prepared; what the weights say, or else the published series' own, if None.
@@ -81,11 +81,12 @@ def export(
             place that cannot be written, or an artefact that answers otherwise than the network: that one is not kept.
     """
     progress = progress or Silent()
-    entry, out = find_format(format), Path(out)
+    entry, out = format if isinstance(format, Format) else find_format(format), Path(out)
     _check_request(entry, out, preprocess, heatmap=heatmap, opset=opset, instruction_set=instruction_set)
     versions = entry.versions()
+    entry.check(out)
     subject = _subject(model, weights, architecture, progress)
-    record = _described(subject, _origin(model, weights, subject), format, preparation, image_size)
+    record = _described(subject, _origin(model, weights, subject), entry.name, preparation, image_size)
     known = subject.network.record or CheckpointRecord()
     interface = Interface(
         included=preprocess,
@@ -100,7 +101,7 @@ def export(
     record = replace(record, opset=opset, instruction_set=instruction_set)
     for note in record.notes:
         progress.say(note)
-    progress.say(f"{subject.name}: exporting as {format}")
+    progress.say(f"{subject.name}: exporting as {entry.name}")
     deployed = Deployed(rewritten(subject.network, rewrites), record.preprocess, interface)
     built, record = entry.build(deployed, record)
     with _places(entry, out) as place:
@@ -211,13 +212,13 @@ def _agreeing(entry: Format, built: Any, record: ArtefactRecord, network: Networ
         if not entry.suffix:
             trial.mkdir()
         entry.write(built, record, trial)
-        record = compared(network, Artefact(printable(trial), entry.open(trial)))
+        record = compared(network, Artefact(printable(trial), entry.open(trial)), entry.tolerance)
     for what, found in (("scores", record.agreement), ("heat maps", record.heatmap_agreement)):
-        if found is not None and not found.within(FLOAT32_TOLERANCE):
+        if found is not None and not found.within(entry.tolerance):
             raise ResnexusError(
                 f"{record.row.name} as {record.format} answers otherwise than the network: the {what} of "
                 f"{record.pictures} pictures differ by up to {found.max_rel:.1e} of the largest, and "
-                f"{FLOAT32_TOLERANCE:.0e} is accepted; nothing was written"
+                f"{entry.tolerance:.0e} is accepted; nothing was written"
             )
     return record
 

@@ -9,7 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from resnexus.artefacts.record import ArtefactRecord
+    from resnexus.artefacts.web.format import WebFormat
     from resnexus.parity.agreement import Agreement
+    from resnexus.progress import Progress
 
 _WEIGHTS = "For a network by its name: a tag, a file of weights, or random to try it out without any."
 _SIZES = "fixed, or multiples-of-32: any height and width that 32 divides."
@@ -23,8 +25,11 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
     ],
-    format: Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, triton or ovms.")],
-    out: Annotated[Path, typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others.")],
+    format: Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, triton, ovms or web.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others; *.html with --single-file."),
+    ],
     weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
     architecture: Annotated[
         str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
@@ -45,6 +50,15 @@ def export(
     instruction_set: Annotated[
         str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
     ] = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
+    ] = False,
+    weights_type: Annotated[
+        str | None, typer.Option(metavar="fp32|fp16|int8", help="web: how weights are stored.  [default: fp32]")
+    ] = None,
+    webgpu: Annotated[
+        bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
+    ] = False,
     sign: Annotated[
         Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
     ] = None,
@@ -61,11 +75,12 @@ def export(
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
+    progress = Silent() if json_output else Shown()
     signer = None if sign is None else Signer(sign)  # a key that is none is told before the work
     record = job(
         model,
         out,
-        format=format,
+        format=_chosen(format, progress, single_file=single_file, weights_type=weights_type, webgpu=webgpu),
         weights=weights,
         architecture=architecture,
         image_size=image_size,
@@ -75,11 +90,31 @@ def export(
         heatmap=heatmap,
         opset=opset,
         instruction_set=instruction_set,
-        progress=Silent() if json_output else Shown(),
+        progress=progress,
     )
     signatures = () if signer is None else signer.sign(out)
     lines = [*_lines(record, out), *(f"  signed    {printable(path)}" for path in signatures)]
     print(to_json(record) if json_output else "\n".join(lines))
+
+
+def _chosen(
+    name: str, progress: Progress, *, single_file: bool, weights_type: str | None, webgpu: bool
+) -> str | WebFormat:
+    """Return a format by its name, or a page with its options."""
+    from resnexus.artefacts.web.format import WebFormat
+    from resnexus.errors import ResnexusError
+
+    if name == WebFormat.name:
+        return WebFormat(
+            single_file=single_file,
+            weights_type=weights_type or "fp32",  # type: ignore[arg-type]  # checked by the format
+            webgpu=webgpu,
+            progress=progress,
+        )
+    for option, given in (("single-file", single_file), ("weights-type", weights_type), ("webgpu", webgpu)):
+        if given:
+            raise ResnexusError(f"--{option} has no effect on the format {name}: it is for web")
+    return name
 
 
 def _lines(record: ArtefactRecord, out: Path) -> list[str]:

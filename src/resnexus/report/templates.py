@@ -8,9 +8,15 @@ from typing import Any
 from resnexus.packages import required
 from resnexus.report.drawing import for_page
 
+ROOM = "resnexus.report"
 
-def template(name: str) -> Any:
-    """Return a template of this room that escapes what it prints, and refuses names that it was not given.
+
+def template(name: str, room: str = ROOM) -> Any:
+    """Return a template that escapes what it prints, and refuses names that it was not given.
+
+    Args:
+        name: of the file.
+        room: the package that ships it; what it imports is of this one.
 
     Raises:
         MissingPackageError: jinja2 is not installed.
@@ -19,7 +25,7 @@ def template(name: str) -> Any:
     import markupsafe
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(shipped),
+        loader=jinja2.FunctionLoader(lambda asked: shipped(asked, room if asked == name else ROOM)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -30,6 +36,6 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def shipped(name: str) -> str:
-    """Return the text of a file of this room."""
-    return (files("resnexus.report") / name).read_text(encoding="utf-8")
+def shipped(name: str, room: str = ROOM) -> str:
+    """Return the text of a file that a package ships, by default this one."""
+    return (files(room) / name).read_text(encoding="utf-8")

@@ -29,6 +29,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 30
 _MEGABYTE = 10**6
 
+OTHER_SOURCE = "Set RESNEXUS_MIRROR to another base address (http, https or file) that holds the file"
+
 
 class DownloadError(ResnexusError):
     """A file that could not be brought; the message names its address, the reason and what to do."""
@@ -68,6 +70,7 @@ def download(
     spare_bytes: int = 0,
     patience: Patience = DEFAULT_PATIENCE,
     progress: Progress | None = None,
+    elsewhere: str = OTHER_SOURCE,
 ) -> None:
     """Bring `url` to `target`.
 
@@ -82,6 +85,7 @@ def download(
         spare_bytes: bytes that must stay free on the disk afterwards.
         patience: time-outs and retries.
         progress: told the megabytes as they arrive; nothing is shown if None.
+        elsewhere: what errors say of where else the file may be had.
 
     Raises:
         DownloadError: the server has no such file, gave up, or sends something else; or the disk is full.
@@ -89,7 +93,7 @@ def download(
     import requests
 
     passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Passing)
-    partial = _Partial(target)
+    partial = _Partial(target, elsewhere)
     progress = Silent() if progress is None else progress
     with _session() as session:
         for attempt in range(patience.retries + 1):
@@ -99,7 +103,7 @@ def download(
             except passing as error:
                 _wait_or_give_up(url, partial, patience, attempt, error)
             except requests.RequestException as error:
-                raise DownloadError(f"cannot fetch {url}: {_reason(error)}. {_OTHER_SOURCE}") from error
+                raise DownloadError(f"cannot fetch {url}: {_reason(error)}. {elsewhere}") from error
             except OSError as error:
                 raise DownloadError(f"cannot write {partial.path}: {error.strerror or error}") from error
     partial.finish()
@@ -114,9 +118,6 @@ def _session() -> Session:
             return None
 
     return Session()
-
-
-_OTHER_SOURCE = "Set RESNEXUS_MIRROR to another base address (http, https or file) that holds the file"
 
 
 class _Passing(Exception):
@@ -134,8 +135,8 @@ class Mark:
 class _Partial:
     """The part of a file that has arrived, and the ETag and size of the file it is a part of."""
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    def __init__(self, target: Path, elsewhere: str) -> None:
+        self.target, self.elsewhere = target, elsewhere
         self.path = target.with_name(f"{target.name}.part")
         self.mark = target.with_name(f"{target.name}.part.json")
 
@@ -186,7 +187,7 @@ def _attempt(
     etag = partial.etag(url)
     if etag is not None:
         headers |= {"Range": f"bytes={partial.size}-", "If-Range": etag}
-    with _response(session, url, headers, patience) as response:
+    with _response(session, url, headers, patience, partial.elsewhere) as response:
         _check_response(response, url, partial)
         start, size = _extent(response, etag, partial)
         if start == 0:
@@ -212,7 +213,9 @@ def _steps(done: int, size: int | None) -> int:
 
 
 @contextmanager
-def _response(session: Session, url: str, headers: dict[str, str], patience: Patience) -> Iterator[Response]:
+def _response(
+    session: Session, url: str, headers: dict[str, str], patience: Patience, elsewhere: str
+) -> Iterator[Response]:
     """Give the answer to a request, led on by hand: the body of an answer that leads elsewhere is never read.
 
     Raises:
@@ -230,7 +233,7 @@ def _response(session: Session, url: str, headers: dict[str, str], patience: Pat
         if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme == "http"):
             what = "not encrypted" if scheme == "http" else "neither http nor https"
             raise DownloadError(f"cannot fetch {url}: it leads to {printable(at)}, which is {what}")
-    raise DownloadError(f"cannot fetch {url}: Exceeded {_MAX_REDIRECTS} redirects. {_OTHER_SOURCE}")
+    raise DownloadError(f"cannot fetch {url}: Exceeded {_MAX_REDIRECTS} redirects. {elsewhere}")
 
 
 def _check_response(response: Response, url: str, partial: _Partial) -> None:
@@ -241,9 +244,9 @@ def _check_response(response: Response, url: str, partial: _Partial) -> None:
     if status in _PASSING:
         raise _Passing(f"the server answers {told}")
     if status not in (200, 206):
-        raise DownloadError(f"cannot fetch {url}: the server answers {told}. {_OTHER_SOURCE}")
+        raise DownloadError(f"cannot fetch {url}: the server answers {told}. {partial.elsewhere}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise DownloadError(f"cannot fetch {url}: the server compresses it, asked not to. {_OTHER_SOURCE}")
+        raise DownloadError(f"cannot fetch {url}: the server compresses it, asked not to. {partial.elsewhere}")
 
 
 def _extent(response: Response, etag: str | None, partial: _Partial) -> tuple[int, int | None]:
@@ -292,7 +295,7 @@ def _wait_or_give_up(url: str, partial: _Partial, patience: Patience, attempt: i
         kept = f"; {partial.size:,} bytes are kept, and the next call goes on from there" if partial.etag(url) else ""
         raise DownloadError(
             f"cannot fetch {url}: gave up after {attempt + 1} attempts{kept}. The last failure: {reason}. "
-            f"{_OTHER_SOURCE}"
+            f"{partial.elsewhere}"
         ) from error
     delay = patience.delay(attempt)
     again = f"trying again in {delay:.1f} s ({attempt + 1} of {patience.retries})"

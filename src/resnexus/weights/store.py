@@ -128,7 +128,7 @@ def fetch(
     if not target.is_file():
         row = architecture(record.architecture) if row is None else row
         url = _address(record.url)
-        if _is_offline(offline) and not url.startswith("file:"):
+        if is_offline(offline) and not url.startswith("file:"):
             raise StoreError(
                 f"{record.name} is not in {target.parent} and the network must not be used (offline): fetch it "
                 f"first, or set {MIRROR_VARIABLE}=file:///FOLDER"
@@ -144,7 +144,12 @@ def _target(record: Checkpoint) -> Path:
     return home() / "checkpoints" / f"{record.name}.safetensors"
 
 
-def _is_offline(offline: bool | None) -> bool:
+def is_offline(offline: bool | None = None) -> bool:
+    """Whether the network must not be used: as given, or else what RESNEXUS_OFFLINE says.
+
+    Raises:
+        ResnexusError: the variable holds neither yes nor no.
+    """
     if offline is not None:
         return offline
     value = os.environ.get(OFFLINE_VARIABLE, "").lower()

@@ -12,6 +12,7 @@ import numpy as np
 from resnexus.artefacts.graph import Deployed
 from resnexus.artefacts.record import RECORD_KEY, ArtefactRecord
 from resnexus.packages import installed_version
+from resnexus.parity.agreement import FLOAT32_TOLERANCE
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Run: TypeAlias = Callable[[Array], list[Array]]
@@ -43,6 +44,7 @@ class Format(ABC):
         rewrites: whether the network is rewritten first.
         weights_only: whether it holds no graph, so that nothing can be added to the network.
         runs_code: whether opening it may run code from it.
+        tolerance: what the largest difference from the plain network may be, over the largest score.
     """
 
     name: str
@@ -51,6 +53,14 @@ class Format(ABC):
     rewrites: bool = True
     weights_only: bool = False
     runs_code: bool = False
+    tolerance: float = FLOAT32_TOLERANCE
+
+    def check(self, out: Path) -> None:  # noqa: B027  # most have nothing to look at
+        """Look at the place where it is to be written, and at what it needs besides packages, before any work is done.
+
+        Raises:
+            ResnexusError: something else is there, or something is missing.
+        """
 
     @abstractmethod
     def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:

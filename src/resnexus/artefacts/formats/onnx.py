@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
+
+from torch.export import ExportedProgram
 
 from resnexus.acceleration.backends.exporting import onnx_program
 from resnexus.artefacts.formats.contract import Format, Opened
@@ -28,25 +31,11 @@ class OnnxFormat(Format):
 
     def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:
         """Return the model as protobuf, and the version of its operators."""
-        interface = record.interface
-        translated = onnx_program(
-            program(deployed), record.opset, input_names=[interface.input], output_names=list(interface.outputs)
-        )
-        model = translated.model_proto
-        if model.ByteSize() > _MOST_BYTES:
-            raise ResnexusError(f"{record.row.name}: {model.ByteSize():,} bytes, and a file of ONNX holds 2 GiB")
-        model.producer_name, model.producer_version = RECORD_KEY, record.version
-        for entry in (*model.graph.node, *model.graph.value_info, model.graph):
-            del entry.metadata_props[:]  # what the exporter notes of our source, line by line
-        (opset,) = (entry.version for entry in model.opset_import if entry.domain == "")
-        return model, replace(record, opset=opset)
+        return model_of(program(deployed), record, record.interface.outputs)
 
     def write(self, built: Any, record: ArtefactRecord, path: Path) -> None:
         """Write the model once ONNX's own checker has passed it."""
-        onnx = required("onnx")
-        del built.metadata_props[:]
-        onnx.helper.set_model_props(built, metadata(record))
-        onnx.checker.check_model(built, full_check=True)
+        describe(built, record)
         path.write_bytes(built.SerializeToString())
 
     def open(self, path: Path) -> Opened:
@@ -61,6 +50,36 @@ class OnnxFormat(Format):
         record = read_text(found[RECORD_KEY], f"the record in {path}")
         name = session.get_inputs()[0].name
         return Opened(record, lambda images: session.run(list(record.interface.outputs), {name: images}))
+
+
+def model_of(exported: ExportedProgram, record: ArtefactRecord, outputs: Sequence[str]) -> tuple[Any, ArtefactRecord]:
+    """Return a program as an `onnx.ModelProto` with the weights within, and the record with its version of operators.
+
+    Args:
+        exported: takes what the record's interface says.
+        record: of the artefact.
+        outputs: names of all that comes out.
+
+    Raises:
+        ResnexusError: it is larger than a file of ONNX can be.
+    """
+    translated = onnx_program(exported, record.opset, input_names=[record.interface.input], output_names=list(outputs))
+    model = translated.model_proto
+    if model.ByteSize() > _MOST_BYTES:
+        raise ResnexusError(f"{record.row.name}: {model.ByteSize():,} bytes, and a file of ONNX holds 2 GiB")
+    model.producer_name, model.producer_version = RECORD_KEY, record.version
+    for entry in (*model.graph.node, *model.graph.value_info, model.graph):
+        del entry.metadata_props[:]  # what the exporter notes of our source, line by line
+    (opset,) = (entry.version for entry in model.opset_import if entry.domain == "")
+    return model, replace(record, opset=opset)
+
+
+def describe(model: Any, record: ArtefactRecord) -> None:
+    """Put the record into a model, and let ONNX's own checker look at it."""
+    onnx = required("onnx")
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, metadata(record))
+    onnx.checker.check_model(model, full_check=True)
 
 
 def metadata(record: ArtefactRecord) -> dict[str, str]:

@@ -12,13 +12,14 @@ from resnexus.records import read_json
 
 # Module and name of each; imported on use.
 _HOMES = {
-    "onnx": ("onnx", "FORMAT"),
-    "openvino": ("openvino", "FORMAT"),
-    "pt2": ("program", "FORMAT"),
-    "safetensors": ("checkpoint", "FORMAT"),
-    "aoti": ("compiled", "FORMAT"),
-    "triton": ("repository", "TRITON"),
-    "ovms": ("repository", "OVMS"),
+    "onnx": ("formats.onnx", "FORMAT"),
+    "openvino": ("formats.openvino", "FORMAT"),
+    "pt2": ("formats.program", "FORMAT"),
+    "safetensors": ("formats.checkpoint", "FORMAT"),
+    "aoti": ("formats.compiled", "FORMAT"),
+    "triton": ("formats.repository", "TRITON"),
+    "ovms": ("formats.repository", "OVMS"),
+    "web": ("web.format", "FORMAT"),
 }
 FORMATS = tuple(_HOMES)
 _SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
@@ -33,7 +34,7 @@ def find_format(name: str) -> Format:
     if name not in _HOMES:
         raise unknown("format", name, _HOMES)
     module, constant = _HOMES[name]
-    found: Format = getattr(import_module(f"resnexus.artefacts.formats.{module}"), constant)
+    found: Format = getattr(import_module(f"resnexus.artefacts.{module}"), constant)
     return found
 
 
