@@ -19,17 +19,29 @@ _PREPROCESS = (
     "What of the preprocessing is in the graph. none: prepared images in, logits out. normalise: 8-bit images at the "
     "network's size in, probabilities out. full: one 8-bit picture of any size in, resized and cropped in the graph."
 )
+_Format = Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, triton, ovms or web.")]
+_Out = Annotated[
+    Path,
+    typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others; *.html with --single-file."),
+]
+_MultiLabel = Annotated[
+    bool | None,
+    typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
+]
+_SingleFile = Annotated[
+    bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
+]
+_WebGPU = Annotated[
+    bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
+]
 
 
 def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
     ],
-    format: Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, triton, ovms or web.")],
-    out: Annotated[
-        Path,
-        typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others; *.html with --single-file."),
-    ],
+    format: _Format,
+    out: _Out,
     weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
     architecture: Annotated[
         str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
@@ -37,10 +49,7 @@ def export(
     image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
     sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
     preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
-    multi_label: Annotated[
-        bool | None,
-        typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
-    ] = None,
+    multi_label: _MultiLabel = None,
     heatmap: Annotated[
         bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")
     ] = False,
@@ -50,15 +59,11 @@ def export(
     instruction_set: Annotated[
         str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
     ] = None,
-    single_file: Annotated[
-        bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
-    ] = False,
+    single_file: _SingleFile = False,
     weights_type: Annotated[
         str | None, typer.Option(metavar="fp32|fp16|int8", help="web: how weights are stored.  [default: fp32]")
     ] = None,
-    webgpu: Annotated[
-        bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
-    ] = False,
+    webgpu: _WebGPU = False,
     sign: Annotated[
         Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
     ] = None,
