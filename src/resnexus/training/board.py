@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 
+from resnexus.errors import ResnexusError, printable
 from resnexus.packages import required
 from resnexus.training.validation import Validation
 
@@ -20,10 +21,19 @@ class Board(lightning.Callback):
     Args:
         folder: of TensorBoard's files.
         validation: whose rows are written; it must run before this one.
+
+    Raises:
+        ResnexusError: TensorBoard is not installed, or cannot write to a folder of this name.
     """
 
     def __init__(self, folder: Path, validation: Validation) -> None:
         required("tensorboard")
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError as error:  # now, and not after an epoch
+            raise ResnexusError(
+                f"{printable(folder)}: TensorBoard writes to no folder whose name is not Unicode; give another one"
+            ) from error
         self.folder, self.validation = folder, validation
         self._writer: Any = None
 

@@ -20,6 +20,7 @@ WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "native, direct": ("native", {"products": "direct"}),
     "torch, plain": ("torch", {"mode": "plain"}),
     "torch, eager": ("torch", {"mode": "eager"}),
+    "torch, compiled": ("torch", {"mode": "compiled"}),
     "openvino": ("openvino", {}),
     "openvino, 2 parts": ("openvino", {"parts": "2"}),
     "onnxruntime": ("onnxruntime", {}),
@@ -89,13 +90,20 @@ SHAPES = ((4, (28, 28), 2), (2, (64, 48), 1), (5, (28, 28), 2))
 
 
 def _cases() -> Iterator[Any]:
-    """Everything for our own kernels; of the others one row at one size, and the rest where there is time."""
+    """Everything for our own kernels; of the others one row at one size, and the rest where there is time.
+
+    What is compiled takes a minute each: two rows at one size.
+    """
     for way in WAYS:
         for row in ROWS:
             for shape in SHAPES:
+                compiled = way == "torch, compiled"
+                if compiled and (row not in ("wide, gated", "res2") or shape != SHAPES[0]):
+                    continue
                 few = way in ("torch, plain", "torch, eager", "openvino, 2 parts")
                 quick = way.startswith("native") or (few and (row, shape) == ("wide, gated", SHAPES[0]))
-                yield pytest.param(way, row, *shape, marks=() if quick else pytest.mark.slow)
+                patience = (pytest.mark.timeout(1200),) if compiled else ()
+                yield pytest.param(way, row, *shape, marks=() if quick else (pytest.mark.slow, *patience))
 
 
 @pytest.mark.parametrize(("way", "row", "size", "image_size", "threads"), list(_cases()))
