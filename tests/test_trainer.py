@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 import resnexus
-from resnexus import ResnexusError
+from resnexus import ResnexusError, trainer
+from resnexus.claim import claimed
 from resnexus.data.preprocess import Preprocess
 from resnexus.weights.checkpoint_file import CheckpointRecord, read_record, sha256, write_checkpoint
 
@@ -89,3 +90,18 @@ def test_a_teacher_of_something_else(pictures, tmp_path, known, message):
     with pytest.raises(ResnexusError, match=f"teacher .*teacher.safetensors {message}"):
         resnexus.train(ROW, pictures, out=tmp_path / "run", recipe="usi", teacher=path, changes=SMALL)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("rank", "local"), [("1", "0"), ("1", "1"), ("0", "0")])
+def test_the_first_of_all_processes_holds_the_folder(tmp_path, monkeypatch, rank, local):
+    """The first process of a second machine is not the first of all, and shares the folder."""
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("LOCAL_RANK", local)
+    with claimed(tmp_path, busy="another process trains in"):
+        if rank == "0":
+            with pytest.raises(ResnexusError, match="another process trains in"), trainer._held(tmp_path):
+                pass
+        else:
+            with trainer._held(tmp_path):
+                pass
+    assert not (tmp_path / "starts.json").exists()

@@ -224,13 +224,12 @@ def _teacher(model: str | os.PathLike[str] | None, splits: Splits, progress: Pro
 
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
-    """Hold the folder of a training, and note that it starts; of several processes the first does so for all."""
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+    """Hold the folder of a training, and note that it starts; the first of all processes does so for all machines."""
+    if int(os.environ.get("RANK", "0")) > 0:
         yield
         return
     with claimed(out, busy="another process trains in"):
-        if int(os.environ.get("RANK", "0")) == 0:
-            note_start(out)
+        note_start(out)
         yield
 
 

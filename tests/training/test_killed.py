@@ -107,16 +107,28 @@ def launched(data, out):
         )
 
 
+def newest(out):
+    """The number of batches in the newest checkpoint, -1 if there is none."""
+    return max((int(path.name[5:14]) for path in (out / "checkpoints").glob("batch*.ckpt")), default=-1)
+
+
+def workers(launcher):
+    """The processes of a training that torchrun started, in the order of their ranks."""
+    return [int(child) for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_torchrun_starts_again_ends_the_same_to_the_bit(data, tmp_path):
+@pytest.mark.parametrize("victims", [(1,), (1, 0)], ids=["once", "twice"])
+def test_what_torchrun_starts_again_ends_the_same_to_the_bit(data, tmp_path, victims):
     whole, killed = (launched(data / "shards", tmp_path / name) for name in ("whole", "killed"))
-    while not list((tmp_path / "killed" / "checkpoints").glob("batch*.ckpt")):
-        assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-3000:]
-        time.sleep(0.05)
-    children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
-    os.kill(int(children[-1]), signal.SIGKILL)
+    for rank in victims:
+        before = newest(tmp_path / "killed")
+        while newest(tmp_path / "killed") <= before:  # each kill after a checkpoint of its own
+            assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-3000:]
+            time.sleep(0.05)
+        os.kill(workers(killed.pid)[rank], signal.SIGKILL)
     for process, name in ((whole, "whole"), (killed, "killed")):
         assert process.wait() == 0, (tmp_path / f"{name}.log").read_text()[-3000:]
-    assert (tmp_path / "killed.log").read_text().count("exitcode: -9") == 1
+    assert (tmp_path / "killed.log").read_text().count("exitcode: -9") == len(victims)
     assert differences(content(tmp_path / "whole"), content(tmp_path / "killed")) == []

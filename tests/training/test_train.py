@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from resnexus import ResnexusError
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import open_dataset
 from resnexus.data.labelled import ImageArrays
+from resnexus.training.module import Classifier
 from resnexus.training.recipe import Recipe
 from resnexus.training.saving import Saving, Stopped
 from resnexus.training.train import train
@@ -173,3 +175,18 @@ def test_frozen_parts_stay_as_they_are(digits, tmp_path):
     train(trained, *digits, RECIPE.changed({"freeze_stages": 1, "ema_decay": 0.0}), tmp_path)
     for name, value in trained.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith("stem."), name
+
+
+def test_sigterm_is_heard_by_us_alone_and_given_back(digits, tmp_path, monkeypatch):
+    """Lightning's handler would speak to the other processes from wherever this one is."""
+    before, heard = signal.getsignal(signal.SIGTERM), []
+
+    def loss(self, batch, draws):
+        heard.append(signal.getsignal(signal.SIGTERM))
+        raise ResnexusError("enough")
+
+    monkeypatch.setattr(Classifier, "loss", loss)
+    with pytest.raises(ResnexusError, match="enough"):
+        train(network(), *digits, RECIPE, tmp_path)
+    assert [handler.__func__ for handler in heard] == [Saving._ask]
+    assert signal.getsignal(signal.SIGTERM) is before

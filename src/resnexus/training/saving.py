@@ -50,17 +50,18 @@ class Saving(lightning.Callback):
         self.folder, self.every_s, self.clock = folder, every_s, clock
         self._last = clock()
         self._asked = False
-        self._before: Any = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Hear SIGTERM from now on."""
-        self._before = signal.signal(signal.SIGTERM, self._ask)
+        """Hear SIGTERM from now on; whoever calls the trainer gives it back to whom it was."""
+        signal.signal(signal.SIGTERM, self._ask)
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Leave SIGTERM to whoever had it."""
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-            self._before = None
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Hear SIGTERM alone.
+
+        Lightning has put a handler of its own before ours meanwhile, which tells the other processes at once, from
+        wherever this one is: with one of them gone it waits for it until it is killed, too.
+        """
+        signal.signal(signal.SIGTERM, self._ask)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int

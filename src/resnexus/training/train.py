@@ -27,6 +27,7 @@ from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.recipe import Recipe
+from resnexus.training.restarts import meet_again
 from resnexus.training.teacher import Teacher, check_teacher
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def train(
         if tensorboard:
             callbacks.insert(1, Board(out / "tensorboard", validation))
         trainer = _trainer(recipe, callbacks, accelerator, devices)
+        meet_again(trainer.strategy.root_device)
         order = _order(len(train_images), recipe, trainer.world_size)
         loader = TrainingLoader(
             train_images,
@@ -260,8 +262,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _fit(trainer: lightning.Trainer, module: Any, loader: TrainingLoader, resume: Path | None) -> None:
-    """Run the trainer; Ctrl-C arrives here as Lightning's exit and leaves as what it was."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Run the trainer; Ctrl-C arrives here as Lightning's exit and leaves as what it was; so do both handlers."""
+    handler, terminated = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
         trainer.fit(module, loader, ckpt_path=resume)
     except SystemExit as stop:
@@ -269,3 +271,5 @@ def _fit(trainer: lightning.Trainer, module: Any, loader: TrainingLoader, resume
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from stop
         raise
+    finally:
+        signal.signal(signal.SIGTERM, terminated)
