@@ -19,8 +19,8 @@ from resnexus.progress import Silent
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("pebble")
 
-FILES, BROKEN, SHARD = 3000, 100, 100
-KILLS = 20
+FILES, BROKEN, SHARD = 2000, 100, 100
+KILLS = 15
 """Of workers of either kind and of the command, every fifth time the command."""
 
 
