@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import Future
 
@@ -97,6 +99,17 @@ def test_a_call_whose_worker_is_gone_unseen_is_begun_again(pool, tmp_path):
     pool.is_unattended = is_unattended
     assert list(pool.ordered(work, [(0, ("sleep once", str(mark)))], window=1)) == [(0, "woken")]
     assert killed
+
+
+def test_a_process_that_ends_waits_for_no_worker():
+    """Python waits for the processes of one that ends, and these for their orders."""
+    code = """
+from resnexus.prediction.pool import Pool
+pool = Pool(1, preload="math")
+print(*pool.ordered(abs, [(0, -3)], window=1))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "(0, 3)\n"
 
 
 def test_workers_that_cannot_start_are_an_error():

@@ -14,6 +14,7 @@ from concurrent.futures import BrokenExecutor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from multiprocessing.util import Finalize
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,8 @@ _TICK_S = 0.5
 _UNATTENDED = 3
 """Ticks after which a call is believed to have no worker: pebble itself may be about to say so."""
 _STOP_S = 5.0
+_BEFORE_THE_WAIT = 10
+"""Of 0 and more, as `multiprocessing` does before it waits for the processes of a process that ends."""
 _WORKER = "pebble_pool_worker"
 
 
@@ -83,6 +86,8 @@ class Pool:
         self._context.set_forkserver_preload([preload])
         self._workers, self._begin, self._clock, self._lives = workers, (begin, arguments), clock, lives
         self._pool = self._started()
+        # A process that ends waits for its own first: one that loses its parent in the middle would wait for ever.
+        self._at_exit = Finalize(None, self._stop, exitpriority=_BEFORE_THE_WAIT)
 
     def ordered(
         self,
@@ -113,6 +118,11 @@ class Pool:
             under_way.popleft()
 
     def close(self) -> None:
+        """End the workers."""
+        self._at_exit.cancel()
+        self._stop()
+
+    def _stop(self) -> None:
         """End the workers. A pool whose threads do not end is left behind, its processes killed."""
         pool = self._pool
         pool.stop()
@@ -135,7 +145,7 @@ class Pool:
         return bool(worker) and worker not in manager.worker_manager.workers
 
     def _restart(self) -> None:
-        self.close()
+        self._stop()
         self._pool = self._started()
 
     def _started(self) -> Any:
