@@ -60,6 +60,7 @@ def test_the_instruction_set_is_to_be_said(network, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 def test_it_answers_as_the_network(network, tmp_path, images, logits):
     if compiled.INSTRUCTION_SETS["avx2"].flags - compiled.instructions():
