@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from resnexus import ResnexusError, export, open_artefact
 from resnexus.artefacts.formats import compiled
 from resnexus.artefacts.record import ArtefactRecord, Interface, record_text
+from resnexus.packages import installed_version
 from tests.artefacts.conftest import PREPROCESS
 
 
@@ -23,7 +23,7 @@ def record(network):
         preprocess=PREPROCESS,
         interface=Interface(image_size=32),
         instruction_set="avx2",
-        versions={"torch": torch.__version__},
+        versions={"torch": installed_version("torch")},
     )
 
 
@@ -60,6 +60,7 @@ def test_the_instruction_set_is_to_be_said(network, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 def test_it_answers_as_the_network(network, tmp_path, images, logits):
     if compiled.INSTRUCTION_SETS["avx2"].flags - compiled.instructions():

@@ -18,6 +18,7 @@ from resnexus.artefacts.graph import Deployed, program
 from resnexus.artefacts.record import ArtefactRecord, record_text
 from resnexus.errors import ResnexusError, printable, unknown
 from resnexus.machine import instructions, processor_name
+from resnexus.packages import installed_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +90,10 @@ class CompiledFormat(Format):
         """Load the library, if it is for this processor and this PyTorch."""
         record = archived_record(path)
         _check_processor(_known(record.instruction_set), printable(path))
-        made_by = record.versions.get("torch")
-        if made_by != torch.__version__:
+        made_by, here = record.versions.get("torch"), installed_version("torch")
+        if made_by != here:
             raise ResnexusError(
-                f"{printable(path)} was compiled for PyTorch {made_by}, and this is {torch.__version__}: export it anew"
+                f"{printable(path)} was compiled for PyTorch {made_by}, and this is {here}: export it anew"
             )
         from torch._inductor import aoti_load_package
 
