@@ -20,6 +20,16 @@ _PREPROCESS = (
     "network's size in, probabilities out. full: one 8-bit picture of any size in, resized and cropped in the graph."
 )
 
+_SingleFile = Annotated[
+    bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
+]
+_WeightsType = Annotated[
+    str | None, typer.Option(metavar="fp32|fp16|int8", help="web: how weights are stored.  [default: fp32]")
+]
+_WebGpu = Annotated[
+    bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
+]
+
 
 def export(
     model: Annotated[
@@ -50,15 +60,9 @@ def export(
     instruction_set: Annotated[
         str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
     ] = None,
-    single_file: Annotated[
-        bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
-    ] = False,
-    weights_type: Annotated[
-        str | None, typer.Option(metavar="fp32|fp16|int8", help="web: how weights are stored.  [default: fp32]")
-    ] = None,
-    webgpu: Annotated[
-        bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
-    ] = False,
+    single_file: _SingleFile = False,
+    weights_type: _WeightsType = None,
+    webgpu: _WebGpu = False,
     sign: Annotated[
         Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
     ] = None,
