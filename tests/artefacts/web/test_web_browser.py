@@ -179,11 +179,11 @@ def test_pictures_are_dropped_pasted_and_taken(chromium, single, files):
         for count, kind in enumerate(("drop", "paste"), start=1):
             page.evaluate(GIVE, [kind, content, f"{kind}.png"])
             page.wait_for_selector(f".card:nth-child({count}) .class")
-        assert page.locator("h3").all_inner_texts() == ["paste.png", "drop.png"]
+        assert page.locator(".card h3").all_inner_texts() == ["paste.png", "drop.png"]
         page.get_by_role("button", name="Take a picture").click()
         page.get_by_role("button", name="Take the picture").click()
         page.wait_for_selector(".card:nth-child(3) .class")
-        assert page.locator("h3").first.inner_text().startswith("camera ")
+        assert page.locator(".card h3").first.inner_text().startswith("camera ")
         assert not page.get_by_role("dialog").is_visible()
         assert page.evaluate("document.querySelector('video').srcObject") is None
 
@@ -200,7 +200,7 @@ def test_by_keyboard_a_class_is_chosen_and_a_picture_removed(chromium, single, f
         page.get_by_label("Heat map").press("Space")
         assert not page.locator(".heat").first.is_visible()
         page.get_by_role("button", name="Remove plain.png").press("Enter")
-        assert page.locator("h3").all_inner_texts() == ["grey.png"]
+        assert page.locator(".card h3").all_inner_texts() == ["grey.png"]
         assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove grey.png"
         page.get_by_role("button", name="Remove all").press("Enter")
         assert page.locator(".card").count() == 0
