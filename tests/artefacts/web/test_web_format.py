@@ -93,7 +93,7 @@ def test_the_command_line_writes_a_single_file_whose_model_says_what_it_is(stand
     arguments = ("--format", "web", "--single-file", "--weights-type", "int8", "--multi-label", "--out", page)
     done = command("export", weights, *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{page}: tiny with weights own.safetensors, web, opset ")
+    assert done.stdout.startswith(f"{page}: small with weights own.safetensors, web, opset ")
     assert "tolerance 2e-01" in done.stdout
     model = onnx.load_from_string(embedded_model(page))
     properties = {entry.key: entry.value for entry in model.metadata_props}
