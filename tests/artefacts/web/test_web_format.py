@@ -11,6 +11,7 @@ import torch
 from resnexus import export, open_artefact
 from resnexus.artefacts.photographs import photographs
 from resnexus.artefacts.web import build, format
+from resnexus.artefacts.web import weights as stored
 from resnexus.artefacts.web.build import MODEL
 from resnexus.artefacts.web.format import WebFormat, embedded_model, web_record
 from resnexus.artefacts.web.runtime import PROCESSOR
@@ -88,12 +89,15 @@ def test_the_page_says_what_the_record_says(folder, network):
     assert settings["multiLabel"] is False
 
 
-def test_the_command_line_writes_a_single_file_whose_model_says_what_it_is(stand_in, command, weights, tmp_path):
+def test_the_command_line_writes_a_single_file_whose_model_says_what_it_is(
+    stand_in, command, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stored, "_LEAST", 64)  # the network is small
     page = tmp_path / "page.html"
     arguments = ("--format", "web", "--single-file", "--weights-type", "int8", "--multi-label", "--out", page)
     done = command("export", weights, *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{page}: tiny with weights own.safetensors, web, opset ")
+    assert done.stdout.startswith(f"{page}: small with weights own.safetensors, web, opset ")
     assert "tolerance 2e-01" in done.stdout
     model = onnx.load_from_string(embedded_model(page))
     properties = {entry.key: entry.value for entry in model.metadata_props}
