@@ -19,7 +19,7 @@ from resnexus.progress import Silent
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("pebble")
 
-FILES, BROKEN, SHARD = 1000, 100, 50
+FILES, BROKEN, SHARD = 6000, 100, 100
 KILLS = 10
 """Of workers of either kind and of the command, every fifth time the command."""
 
