@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from resnexus.artefacts.graph import Deployed, class_activation, example
+from resnexus.architectures.activation import class_activation
+from resnexus.artefacts.graph import Deployed, example
 from resnexus.artefacts.photographs import photographs
 from resnexus.artefacts.record import Interface
 from tests.artefacts.conftest import PREPROCESS

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnexus.architectures.activation import class_activation
 from resnexus.architectures.network import Network
 from resnexus.artefacts.artefact import Artefact
-from resnexus.artefacts.graph import class_activation, scores
+from resnexus.artefacts.graph import scores
 from resnexus.artefacts.photographs import photographs
 from resnexus.artefacts.record import HEATMAP, MULTIPLE, ArtefactRecord
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement, map_agreement

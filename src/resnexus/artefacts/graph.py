@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from resnexus.acceleration.backends.exporting import exported_for
+from resnexus.architectures.activation import class_activation
 from resnexus.architectures.network import Network
 from resnexus.artefacts.record import MULTIPLE, Interface
 from resnexus.artefacts.resizing import Frame
@@ -69,25 +70,6 @@ def scores(logits: Tensor, interface: Interface) -> Tensor:
     if interface.included == "none":
         return logits
     return logits.sigmoid() if interface.multi_label else logits.softmax(1)
-
-
-def class_activation(features: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
-    """Return for each image how much every place of the last map speaks for the top class.
-
-    The class activation map, sum over channels of weight[class, channel] x feature[channel] (Zhou et al. 2016,
-    Learning Deep Features for Discriminative Localization). Its mean, plus the bias, is the logit of the class; where
-    it is positive it is Grad-CAM's map times the number of places.
-
-    Args:
-        features: (N, C, h, w), the output of the last stage.
-        logits: (N, classes).
-        weight: (classes, C), of the last layer.
-
-    Returns:
-        (N, h, w).
-    """
-    chosen = weight.index_select(0, logits.argmax(1))
-    return (features * chosen[:, :, None, None]).sum(1)
 
 
 def example(interface: Interface) -> Tensor:

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from resnexus.architectures.activation import class_activation
 from resnexus.architectures.network import Network
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
-from resnexus.evaluation.metrics import predicted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class MapRunner:
             logits: Tensor = head(embeddings)
             if not isinstance(head, nn.Linear):
                 raise ResnexusError(f"{self.card.name}: the last layer is {type(head).__name__}, expected Linear")
-            heat = torch.einsum("nchw,nc->nhw", maps, head.weight[predicted(logits)])
+            heat = class_activation(maps, logits, head.weight)
             return Answers(logits=logits.cpu(), embeddings=embeddings.cpu(), heat=heat.cpu())
 
     def close(self) -> None:
