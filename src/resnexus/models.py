@@ -123,10 +123,10 @@ def open_trained(
         ResnexusError: no such network or file, weights that fit no network, or no last layer.
     """
     from resnexus.weights.convert import load_state, ours
-    from resnexus.weights.pretrained import is_file_name
+    from resnexus.weights.pretrained import names_file
     from resnexus.weights.store import fetch, find_checkpoint
 
-    if isinstance(model, os.PathLike) or is_file_name(model):
+    if names_file(model):
         path = Path(model)
         found, _ = ours(load_state(path), architecture)
         network = create_model(found.architecture, pretrained=path)
@@ -135,7 +135,7 @@ def open_trained(
             raise ResnexusError(
                 f"architecture={architecture!r} has no effect on {model!r}: it is for a file of weights"
             )
-        checkpoint = find_checkpoint(model)
+        checkpoint = find_checkpoint(str(model))
         path = fetch(checkpoint, progress=progress)
         network = create_model(checkpoint.architecture, pretrained=checkpoint.tag)
     if not network.num_classes:

@@ -16,7 +16,7 @@ from resnexus.progress import Progress
 from resnexus.series.checkpoints import Checkpoint, checkpoints
 from resnexus.series.imagenet import imagenet_classes
 from resnexus.weights.checkpoint_file import CheckpointRecord, sha256
-from resnexus.weights.pretrained import is_file_name
+from resnexus.weights.pretrained import names_file
 
 RANDOM = "random"
 """What is given for weights to try a network out without any."""
@@ -66,7 +66,7 @@ def open_subject(
     Raises:
         ResnexusError: no such network or file, weights that fit no network, or no last layer.
     """
-    if _is_file(model):
+    if names_file(model):
         if weights is not None:
             raise ResnexusError(f"weights={printable(weights)} has no effect on {printable(model)}: it is a file")
         return _trained(Path(model), architecture, progress)
@@ -77,7 +77,7 @@ def open_subject(
         return _trained(name, None, progress)
     if weights == RANDOM:
         return _described(name, drawn(name), "")
-    if _is_file(weights):
+    if names_file(weights):
         return _trained(Path(weights), name, progress)
     return _trained(f"{name}:{weights}", None, progress)
 
@@ -91,10 +91,6 @@ def drawn(name: str) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         return create_model(name)
-
-
-def _is_file(model: str | os.PathLike[str]) -> bool:
-    return isinstance(model, os.PathLike) or is_file_name(model)
 
 
 def _trained(model: str | Path, architecture: str | None, progress: Progress | None) -> Subject:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained
     Raises:
         ResnexusError: no such weights, or they are another network's.
     """
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and is_file_name(source)):
+    if names_file(source):
         loaded = load_state(source)
         state = ours(loaded, row)[1]
         record = loaded.record
@@ -122,6 +123,8 @@ def fold_channels(weight: Tensor, in_chans: int) -> Tensor:
     return weight[:, [channel % 3 for channel in range(in_chans)]] * (3 / in_chans)
 
 
-def is_file_name(text: str) -> bool:
-    """Whether a text names a file of weights: it has a folder or the suffix of one."""
-    return Path(text).suffix in SUFFIXES or os.sep in text or (os.altsep is not None and os.altsep in text)
+def names_file(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether what is given for weights is a file: a path object, or a text with a folder or the suffix of one."""
+    if not isinstance(source, str):
+        return isinstance(source, os.PathLike)
+    return Path(source).suffix in SUFFIXES or os.sep in source or (os.altsep is not None and os.altsep in source)
