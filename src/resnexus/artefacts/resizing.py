@@ -35,6 +35,7 @@ class Frame(nn.Module):
     """
 
     places: Tensor
+    resize_short: Tensor
 
     def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
@@ -43,7 +44,9 @@ class Frame(nn.Module):
                 "preprocess='full': a resize with antialias is Pillow's own and no graph computes it; give "
                 "preprocess='normalise', and resize before"
             )
-        self.size, self.resize_short = preprocess.size, preprocess.resize_short
+        self.size = preprocess.size
+        # A tensor: PyTorch divides a number by a tensor with one more rounding, which moves halves.
+        self.register_buffer("resize_short", torch.scalar_tensor(preprocess.resize_short, dtype=torch.float64))
         self.register_buffer("places", torch.arange(preprocess.size, dtype=torch.float64) + 0.5)
 
     def forward(self, picture: Tensor) -> Tensor:
