@@ -30,6 +30,8 @@ demo: $(VENV)/demo
 	$(BIN)/resnexus compare --data digits --out report
 	@echo "open report/index.html"
 
+# Both test processes, and all that they start, read what one of them has compiled.
+test: export PYTHONDONTWRITEBYTECODE =
 test: check
 	$(BIN)/pytest
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +25,7 @@ import resnexus
 from resnexus.acceleration.native import compiler
 from resnexus.architectures.network import Network
 from resnexus.cli import main
+from resnexus.parity import golden
 
 # On a busy machine an example may take any time.
 hypothesis.settings.register_profile(
@@ -38,6 +40,15 @@ def _kernels_compiled_once():
     folder = Path(tempfile.gettempdir(), f"resnexus-tests-{os.getuid()}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "home", lambda: folder)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _golden_entries_drawn_once():
+    """Networks share most of their golden entries with others, and drawing them takes longer than running them."""
+    drawn = lru_cache(maxsize=1024)(golden._golden_entry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(golden, "_golden_entry", lambda *arguments: drawn(*arguments).copy())
         yield
 
 

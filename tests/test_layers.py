@@ -143,9 +143,14 @@ def test_importing_loads_nothing_heavy(module):
     assert not loaded & {"torch", "numpy", "PIL", "lightning", "altair", "pydantic", "pooch", "safetensors", "sklearn"}
 
 
-def test_importing_the_networks_loads_nothing_optional():
-    code = "import sys, resnexus; resnexus.create_model; print(*{name.split('.')[0] for name in sys.modules})"
+def test_importing_networks_and_engines_loads_nothing_optional():
+    code = (
+        "import sys, resnexus, resnexus.acceleration.accelerate, resnexus.rewrites.table; resnexus.create_model;"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
-    assert not loaded & {"lightning", "altair", "pydantic", "onnx", "openvino", "sklearn", "timm", "huggingface_hub"}
+    optional = {"lightning", "altair", "pydantic", "onnx", "openvino", "sklearn", "timm", "huggingface_hub"}
+    optional |= {"onnxruntime", "onnxscript", "nncf", "pooch", "platformdirs", "torchvision"}
+    assert not loaded & optional

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -80,14 +80,18 @@ def test_what_others_may_write_is_not_taken(of, pretended, tmp_path):
 
 
 def test_processes_compile_once(pretended, tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from resnexus.acceleration.native import compiler;"
-        "print(compiler.library_in(Path(sys.argv[1])))"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "kernels")]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    found = {process.communicate()[0] for process in processes}
-    assert len(found) == 1
+    context = multiprocessing.get_context("fork")
+    found = context.SimpleQueue()
+
+    def compiled():
+        found.put(compiler.library_in(tmp_path / "kernels"))
+
+    processes = [context.Process(target=compiled) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert found.get() == found.get()
+    for process in processes:
+        process.join()
     sources = len(list((Path(compiler.__file__).parent / "kernels").glob("*.cpp")))
     assert _runs(pretended) == sources + 1
 

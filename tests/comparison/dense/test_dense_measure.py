@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -12,8 +14,12 @@ from resnexus.data.canvases import Canvases, collate_canvases
 from resnexus.packages import MissingPackageError
 
 SOURCE = CanvasSource(settings=DenseSettings(epochs=1, learning_rate=0.1, val_images=8))
-CANVASES = SOURCE.val()
-TRUTH = collate_canvases([CANVASES[index] for index in range(len(CANVASES))])
+
+
+@cache
+def drawn():
+    canvases = SOURCE.val()
+    return collate_canvases([canvases[index] for index in range(len(canvases))])
 
 
 class Answers(DenseNetwork):
@@ -34,15 +40,17 @@ def scores(answers, task, recorded):
 
 
 def test_the_truth_is_segmented_without_fault(recorded):
-    assert scores([Prediction(classes=classes) for classes in TRUTH.labels], "segmentation", recorded) == {"miou": 1.0}
+    assert scores([Prediction(classes=classes) for classes in drawn().labels], "segmentation", recorded) == {
+        "miou": 1.0
+    }
     assert recorded.stages == [("evaluating", 8, [8])]
 
 
 def test_miou_counts_every_class_over_all_pixels(recorded):
     # All background: its IoU is its share of the pixels, that of the other classes 0.
-    share = float((TRUTH.labels == 0).double().mean())
-    classes = len(TRUTH.labels.unique())
-    found = scores([Prediction(classes=torch.zeros_like(one)) for one in TRUTH.labels], "segmentation", recorded)
+    share = float((drawn().labels == 0).double().mean())
+    classes = len(drawn().labels.unique())
+    found = scores([Prediction(classes=torch.zeros_like(one)) for one in drawn().labels], "segmentation", recorded)
     assert found["miou"] == pytest.approx(share / classes, rel=1e-5)
 
 
@@ -53,7 +61,7 @@ def truth(scale=1.0, shift=0.0, labels=0):
             labels=(target["labels"] - 1 + labels) % 10 + 1,
             scores=torch.linspace(0.9, 0.8, len(target["labels"])),
         )
-        for target in TRUTH.targets
+        for target in drawn().targets
     ]
 
 
