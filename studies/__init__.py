@@ -7,6 +7,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.read_pdparams       reading the largest checkpoint, against Paddle's own reader
     python -m studies.loading             reading training images, against torchvision's reference
     python -m studies.side_by_side        engines beside each other, in threads and in processes
+    python -m studies.engine_memory       memory that an engine takes, each in a process of its own
     python -m studies.dilation            how exact dilation is, ours and timm's
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
     resnexus bench                        latencies of networks in every engine
