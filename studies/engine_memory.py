@@ -2,8 +2,8 @@
 
     python -m studies.engine_memory results/engine_memory_cpu_DATE.json --case mlperf-detector
 
-A process makes the plain network, opens the engine and runs it. What its memory has grown by since the network was there
-is the engine's, its library's code and buffers included. Our own engine is planned before, as in a service.
+A process makes the plain network, opens the engine and runs it. What its memory has grown by since the network was
+there is the engine's, its library's code and buffers included. Our own engine is planned before, as in a service.
 """
 
 from __future__ import annotations

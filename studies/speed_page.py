@@ -20,20 +20,31 @@ from resnexus.report.speed import (
     title,
 )
 from resnexus.report.table import Column, Entry, Table, missing, to_markdown
+from studies.engine_memory import EngineMemory
 from studies.worth import WAYS, Worth, Worths
 
 
-def sections(benches: Sequence[Bench], engines: Sequence[Bench], worths: Sequence[Worths]) -> dict[str, str]:
+def sections(
+    benches: Sequence[Bench],
+    engines: Sequence[Bench],
+    maps: Sequence[Bench],
+    memory: Sequence[EngineMemory],
+    worths: Sequence[Worths],
+) -> dict[str, str]:
     """Return name of a section -> its Markdown.
 
     Args:
         benches: records of `resnexus bench`; the tables of each stand for themselves.
         engines: records with every engine, of few networks.
+        maps: records of networks that return feature maps.
+        memory: what engines take of it.
         worths: records of what rewrites are worth.
     """
     return {
         "summary": _summary(benches),
         "engines": _apart(engines),
+        "maps": _apart(maps),
+        "memory": "\n\n".join(_memory(record) for record in memory) or "Not measured.",
         "latency": "\n\n".join(_latency(bench) for bench in benches),
         "penalty": "\n\n".join(_penalty(bench) for bench in benches),
         "rewrites": "\n\n".join(_worth(record) for record in worths),
@@ -100,7 +111,35 @@ def _penalty(bench: Bench) -> str:
 
 def _heading(bench: Bench, place: Place) -> str:
     models = counted(len({cell.model for cell in at(bench.cells, place)}), "network")
-    return f"### {_processor(bench, place[0])}: {title(place)}, {models}"
+    side = bench.settings.image_size
+    maps = f", maps of {side}x{side} pixels" if bench.settings.out_indices else ""
+    return f"### {_processor(bench, place[0])}: {title(place)}, {models}{maps}"
+
+
+def _memory(record: EngineMemory) -> str:
+    """Return one row for each network, one column for each engine."""
+    found = {(entry.model, entry.engine): entry for entry in record.footprints}
+    models, engines = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    rows = []
+    for model in models:
+        weights = next(entry.weights_mib for entry in record.footprints if entry.model == model)
+        cells = [
+            Entry(text=f"{entry.resident_mib:,.0f}", detail=f"{entry.peak_mib:,.0f}") if entry else missing()
+            for entry in (found.get((model, engine)) for engine in engines)
+        ]
+        rows.append((Entry(text=model), Entry(text=f"{weights:,.0f}"), *cells))
+    table = Table(
+        name=f"memory_{record.case}",
+        caption=f"MiB that a process grows by with an engine, batch {record.batch_size}; in brackets at most, while it "
+        "is opened or runs.",
+        columns=(
+            Column(title="Network", text=True),
+            Column(title="weights in float32", unit="MiB"),
+            *(Column(title=engine, unit="MiB") for engine in engines),
+        ),
+        rows=tuple(rows),
+    )
+    return f"`{record.case}`. {machine(record.environment)}\n\n{to_markdown(table).strip()}"
 
 
 def _worth(record: Worths) -> str:

@@ -8,6 +8,7 @@ Needs Chromium and Playwright (`pip install playwright`). The weights are the go
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import sys
@@ -114,6 +115,12 @@ def table(record: dict[str, Any]) -> str:
         ratio = row["page_ms"]["median"] / row["native_ms"]["median"]
         lines.append(f"| {row['name']} | {' | '.join(cells)} | {ratio:.1f} | {row['page_bytes'] / 1e6:.0f} |")
     return "\n".join(lines)
+
+
+def section() -> str:
+    """Return the newest record as the table of docs/web.md."""
+    *_, newest = sorted((Path(__file__).parents[1] / "results").glob("web_page_cpu_*.json"))
+    return table(json.loads(newest.read_text("utf-8"))) + "\n"
 
 
 def _cell(found: dict[str, Any]) -> str:

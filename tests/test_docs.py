@@ -22,7 +22,7 @@ from resnexus.cli import app
 from resnexus.parity.golden import golden_weights
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import stored_shapes
-from studies import dense, gpu_hours
+from studies import dense, gpu_hours, web_page
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -162,24 +162,23 @@ def test_measured_figures_come_from_the_records():
     assert reading_table() in page.read_text()
 
 
-def test_the_hours_of_training_come_from_the_record():
-    page = ROOT / "docs" / "training.md"
-    written = re.sub(
-        r"(?<=<!-- measured: gpu hours -->\n).*?(?=<!-- end -->)", gpu_hours.table(), page.read_text(), flags=re.S
-    )
+@pytest.mark.parametrize(
+    ("page", "mark", "section"),
+    [
+        ("training.md", "gpu hours", gpu_hours.table),
+        ("backbones.md", "dense", dense.section),
+        ("web.md", "web", web_page.section),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_was_measured_comes_from_the_records(page, mark, section):
+    page = ROOT / "docs" / page
+    block = rf"(?<=<!-- measured: {mark} -->\n).*?(?=<!-- end -->)"
+    written = re.sub(block, lambda _: section(), page.read_text(), flags=re.S)
     if os.environ.get("RESNEXUS_WRITE_DOCS"):
         page.write_text(written)
     assert page.read_text() == written
-
-
-def test_what_segmentation_and_detection_found_comes_from_the_records():
-    page = ROOT / "docs" / "backbones.md"
-    written = re.sub(
-        r"(?<=<!-- measured: dense -->\n).*?(?=<!-- end -->)", lambda _: dense.section(), page.read_text(), flags=re.S
-    )
-    if os.environ.get("RESNEXUS_WRITE_DOCS"):
-        page.write_text(written)
-    assert page.read_text() == written
+    assert section() in written
 
 
 def test_an_hour_of_training_is_what_it_says():

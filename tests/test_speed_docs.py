@@ -12,6 +12,7 @@ import pytest
 
 from resnexus.benchmark.bench import Bench
 from resnexus.records import read_json
+from studies.engine_memory import EngineMemory
 from studies.speed_page import charts, sections
 from studies.worth import Worths
 
@@ -52,7 +53,8 @@ def siblings():
 def test_the_pages_are_written_from_the_records():
     benches = records(Bench, "bench_cpu_*.json")
     engines, worths = records(Bench, "engines_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
-    found = sections(benches, engines, worths) | {"siblings": siblings()}
+    maps, memory = records(Bench, "maps_cpu_*.json"), records(EngineMemory, "engine_memory_cpu_*.json")
+    found = sections(benches, engines, maps, memory, worths) | {"siblings": siblings()}
     assert benches
     marked = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
     names = []

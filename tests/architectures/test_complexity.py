@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnexus import ResnexusError, complexity, create_model, list_models
+from resnexus import ResnexusError, architecture, complexity, create_model, list_models
 from resnexus.architectures.siblings import SIBLINGS
 
 MEASURED = {
@@ -65,9 +65,11 @@ def test_equals_what_the_original_counts(name):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_equals_a_hooked_forward_pass(name):
+def test_every_network_of_the_series_builds_and_costs_what_a_hooked_forward_pass_does(name):
     with torch.device("meta"):
         network = create_model(name)
+    assert network.architecture is architecture(name)
+    assert network.head.weight.shape == (1000, network.num_features)
     for size in ((224, 224), (97, 131)):
         assert as_dict(complexity(name, size)) == count_by_running(network, *size)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from resnexus import ResnexusError, export
+from resnexus.prediction.inputs import Listing
 from resnexus.prediction.predictor import Predictor, predict
 
 FORMATS = {"onnx": "own.onnx", "openvino": "own.xml", "pt2": "own.pt2", "safetensors": "own"}
@@ -14,7 +15,8 @@ def artefacts(weights, tmp_path_factory):
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     folder = tmp_path_factory.mktemp("artefacts")
     for format, name in FORMATS.items():
-        export(weights, folder / name, format=format)
+        more = {"preprocess": "normalise", "heatmap": True} if format == "onnx" else {}
+        export(weights, folder / name, format=format, **more)
     return folder
 
 
@@ -29,13 +31,9 @@ def test_the_records_are_the_networks(artefacts, weights, awkward, format):
         assert own.scores == pytest.approx(theirs.scores, rel=1e-4, abs=1e-6)
 
 
-def test_probabilities_and_heat(weights, awkward, tmp_path):
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    path = tmp_path / "own.onnx"
-    export(weights, path, format="onnx", preprocess="normalise", heatmap=True)
+def test_probabilities_and_heat(artefacts, weights, awkward):
+    path = artefacts / FORMATS["onnx"]
     with Predictor(weights, heatmaps=True) as plain, Predictor(path, heatmaps=True) as exported:
-        from resnexus.prediction.inputs import Listing
-
         for own, theirs in zip(exported.seen(Listing([awkward[0]])), plain.seen(Listing([awkward[0]])), strict=True):
             assert own.prediction.class_ids == theirs.prediction.class_ids
             assert own.prediction.scores == pytest.approx(theirs.prediction.scores, rel=1e-4, abs=1e-6)

@@ -35,7 +35,8 @@ def _share(rank, path):
 
 
 def test_two_processes_equal_one(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")  # gradients cannot be computed after a fork
+    context.set_forkserver_preload(["resnexus.training.synchronised"])
     running = [context.Process(target=_share, args=(rank, tmp_path / "meet")) for rank in range(2)]
     for process in running:
         process.start()

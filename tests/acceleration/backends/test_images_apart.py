@@ -90,7 +90,7 @@ SHAPES = ((4, (28, 28), 2), (2, (64, 48), 1), (5, (28, 28), 2))
 
 
 def _cases() -> Iterator[Any]:
-    """Everything for our own kernels; of the others one row at one size, and the rest where there is time.
+    """Everything for our own kernels as they are; of the others one row at one size, and the rest where there is time.
 
     What is compiled takes a minute each: two rows at one size.
     """
@@ -100,8 +100,8 @@ def _cases() -> Iterator[Any]:
                 compiled = way == "torch, compiled"
                 if compiled and (row not in ("wide, gated", "res2") or shape != SHAPES[0]):
                     continue
-                few = way in ("torch, plain", "torch, eager", "openvino, 2 parts")
-                quick = way.startswith("native") or (few and (row, shape) == ("wide, gated", SHAPES[0]))
+                few = way in ("native, direct", "torch, plain", "torch, eager", "openvino, 2 parts")
+                quick = way == "native" or (few and (row, shape) == ("wide, gated", SHAPES[0]))
                 patience = (pytest.mark.timeout(1200),) if compiled else ()
                 yield pytest.param(way, row, *shape, marks=() if quick else (pytest.mark.slow, *patience))
 
