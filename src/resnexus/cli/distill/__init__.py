@@ -1,0 +1,20 @@
+"""`resnexus distill`: a better network from pictures without labels, one step after the other or all in one."""
+
+from __future__ import annotations
+
+import typer
+
+from resnexus.cli.distill import finetune, fixres, run, train
+
+app = typer.Typer(
+    help="A better network from pictures without labels: each step alone, or all of them in one run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+for name, step, summary in (
+    ("train", train.train, "A student on a teacher's answers."),
+    ("finetune", finetune.finetune, "The student on labelled pictures."),
+    ("fixres", fixres.fixres, "The student at larger sizes."),
+    ("run", run.run, "All steps, and the page."),
+):
+    app.command(name, short_help=summary)(step)
