@@ -37,6 +37,7 @@ GROUPS = (
     ("report",),
     ("artefacts.web",),
     ("comparison", "assessment", "prediction"),
+    ("distillation",),
     ("cli",),
     ("__main__",),
 )
