@@ -26,9 +26,8 @@ import numpy as np
 from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.lines import read_lines
-from resnexus.errors import ResnexusError, printable, unknown
-from resnexus.prediction.inputs import Wanted, from_uri
-from resnexus.prediction.record import ErrorCode
+from resnexus.distillation.pictures import Picture
+from resnexus.errors import ResnexusError, printable
 from resnexus.records import read_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,35 +35,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 RECORD = "cache.json"
 ONE_VIEW = "one view of each picture: students are known to overfit to such a cache; score more views"
 """What is said of a cache with one view: Beyer et al., arXiv:2106.05237, on answers that were computed beforehand."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture of a pool.
-
-    Attributes:
-        id: its number, from 0.
-        uri: its path, address, or `SHARD.tar#OFFSET:NAME`.
-        size: of the file in bytes; -1 if nobody says.
-        error: why the teacher has no answer, an `ErrorCode`; None if it has one.
-
-    Raises:
-        ResnexusError: another error code.
-    """
-
-    id: int
-    uri: str
-    size: int = -1
-    error: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.error is not None and self.error not in tuple(ErrorCode):
-            raise unknown("error code", self.error, tuple(ErrorCode))
-
-    @property
-    def source(self) -> Wanted:
-        """Where it lies."""
-        return from_uri(self.uri, self.size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +212,10 @@ class Cache:
     def column(self, name: str) -> Array:
         """Return a tensor of all shards, by its name in their files: (pictures, ...)."""
         return np.concatenate([self._shard(shard).get_tensor(name) for shard in range(self.record.shards)])
+
+    def feature(self, index: int) -> Array:
+        """Return the features of one picture: (C,) float16, 0 if it could not be read."""
+        return self._row("features", index)
 
     def soft_label(self, index: int) -> SoftLabel:
         """Return the teacher's answer for the plain view of a picture; errors as for `soft_labels`."""
