@@ -26,7 +26,7 @@ import numpy as np
 from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.lines import read_lines
-from resnexus.distillation.pictures import Picture
+from resnexus.distillation.pictures import Picture as Picture  # a part of the contract
 from resnexus.errors import ResnexusError, printable
 from resnexus.records import read_json
 

@@ -22,7 +22,7 @@ from resnexus.distillation.hashing import SHARES, Hashing, hashed, near, pool_ha
 from resnexus.distillation.lines import write_lines
 from resnexus.distillation.pairs_page import check_page, page_path, write_page
 from resnexus.distillation.pictures import Listed, Picture
-from resnexus.distillation.scoring import open_teacher
+from resnexus.distillation.scoring import teacher_runner
 from resnexus.distillation.sketches import Sketching, alike
 from resnexus.errors import ResnexusError
 from resnexus.packages import required
@@ -160,7 +160,7 @@ def _features(
     wanted = sorted({number for close in candidates.values() for number, _ in close})
     if not wanted:
         return {}
-    runner = open_teacher(absolute(teacher or record.teacher), asking, progress)
+    runner = teacher_runner(absolute(teacher or record.teacher), asking, progress)
     if runner.card.weights != record.teacher_sha256:
         raise ResnexusError(f"{runner.card.name} has other weights than those that scored the cache: give those")
     runner.card = replace(runner.card, preprocess=record.preprocess)

@@ -31,6 +31,8 @@ GENERATOR = "resnexus distill dedupe"
 """By which a page of pairs is known; no other page is replaced."""
 MOST_COPIES, MOST_KEPT = 200, 50
 """Pairs that the page shows; the list has all."""
+_PLACES = 3
+"""Of what was compared with, that are named."""
 _ROOM = "resnexus.distillation"
 
 
@@ -139,12 +141,17 @@ def _said(pair: Pair) -> str:
     )
 
 
+def _places(against: Sequence[str]) -> str:
+    more = f" and {len(against) - _PLACES:,} more" if len(against) > _PLACES else ""
+    return ", ".join(map(printable, against[:_PLACES])) + more
+
+
 def _findings(record: Deduplication) -> list[str]:
     limits = record.thresholds
     said = [
         f"{record.removed:,} of {counted(record.pictures, 'picture')} of the pool "
         f"{'is a copy' if record.removed == 1 else 'are copies'} of one of {record.others:,} in "
-        f"{', '.join(map(printable, record.against))}. Mining leaves them out; no file is deleted.",
+        f"{_places(record.against)}. Mining leaves them out; no file is deleted.",
         f"A copy differs in at most {limits.distance} of the 64 bits of its perceptual hash, has features of the teacher "
         f"with a cosine of at least {limits.cosine:g}, and pixels that correlate by at least {limits.correlation:g}.",
         measured(limits),

@@ -19,7 +19,7 @@ from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import ONE_VIEW, RECORD, Cache, CacheRecord, open_cache, pictures_name, tensors_name
 from resnexus.distillation.pictures import Pool, Summary, in_shards, summary
-from resnexus.distillation.scoring import ScoreTask, open_teacher, release, score_shard
+from resnexus.distillation.scoring import ScoreTask, teacher_runner, release, score_shard
 from resnexus.distillation.views import check_redrawable
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable
@@ -141,7 +141,7 @@ def errors(cache: Cache) -> dict[str, int]:
 def _described(teacher: str, settings: ScoreSettings, pool: Summary, progress: Progress) -> CacheRecord:
     """Open the teacher once, so that what is wrong is told at once, and say what the cache will be of."""
     asking = settings.asking
-    runner = open_teacher(teacher, asking, progress)
+    runner = teacher_runner(teacher, asking, progress)
     card = runner.card
     preprocess = _sized(card.preprocess, settings.image_size)
     with one_thread():

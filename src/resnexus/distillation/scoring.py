@@ -84,7 +84,7 @@ def release() -> None:
         _kept.pop().close()
 
 
-def open_teacher(teacher: str, asking: PredictionSettings, progress: Progress | None = None) -> Runner:
+def teacher_runner(teacher: str, asking: PredictionSettings, progress: Progress | None = None) -> Runner:
     """Open a teacher, to be asked for logits and features.
 
     Args:
@@ -115,12 +115,12 @@ class Scorer:
         asking: how the teacher is asked.
 
     Raises:
-        ResnexusError: as for `open_teacher`, or the teacher is not the one that the record names.
+        ResnexusError: as for `teacher_runner`, or the teacher is not the one that the record names.
     """
 
     def __init__(self, record: CacheRecord, asking: PredictionSettings) -> None:
         self.record, self.asking = record, asking
-        self._runner = open_teacher(record.teacher, asking)
+        self._runner = teacher_runner(record.teacher, asking)
         if self._runner.card.weights != record.teacher_sha256:
             raise ResnexusError(f"{record.teacher} has other weights than those that scored the cache: give those")
         viewing = Viewing(preprocess=record.preprocess, augment=record.augment, fetching=fetch_limits(asking))

@@ -1,4 +1,4 @@
-"""`resnexus distill STEP`: from pictures without labels to a better network, one thin file per step."""
+"""`resnexus distill`: a better network from pictures without labels, one step after the other or all in one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import typer
 from resnexus.cli.distill import dedupe, mine, score
 
 app = typer.Typer(
-    help="From pictures without labels to a better network, by what a teacher says of them (SSLD).",
+    help="A better network from pictures without labels: each step alone, or all of them in one run.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-for name, run, summary in (
+for name, step, summary in (
     ("score", score.score, "A teacher once over a pool of pictures."),
-    ("dedupe", dedupe.dedupe, "Near-duplicates of your own pictures in a pool."),
+    ("dedupe", dedupe.dedupe, "Copies of your own pictures in a pool."),
     ("mine", mine.mine, "Which pictures of a pool to learn from."),
 ):
-    app.command(name, short_help=summary)(run)
+    app.command(name, short_help=summary)(step)

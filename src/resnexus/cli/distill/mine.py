@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from resnexus.distillation.mine import Mining
+    from resnexus.distillation.mining import Mining
 
 _SHOWN = 10
 """Rare classes that are named; the record has all."""
@@ -30,12 +30,12 @@ def mine(
     counts what was left out, by reason, and names the classes with fewer pictures than were asked for.
     """
     from resnexus.distillation.cache import open_cache
-    from resnexus.distillation.mine import MiningSettings
-    from resnexus.distillation.mine import mine as job
+    from resnexus.distillation.mining import mine as job
     from resnexus.records import to_json
 
-    settings = MiningSettings(per_class=per_class, min_confidence=min_confidence)
-    done = job(open_cache(cache), out, settings, duplicates=duplicates)
+    done = job(
+        open_cache(cache), out, per_class=per_class, min_confidence=min_confidence, duplicates=duplicates
+    )
     print(to_json(done) if json_output else _told(done, out))
 
 
@@ -46,8 +46,8 @@ def _told(done: Mining, out: Path) -> str:
     reasons = {
         "unreadable": done.unreadable,
         "copies": done.copies,
-        f"below {done.settings.min_confidence:g}": done.unsure,
-        f"beyond the first {done.settings.per_class:,} of their class": done.surplus,
+        f"below {done.min_confidence:g}": done.unsure,
+        f"beyond the first {done.per_class:,} of their class": done.surplus,
     }
     left = ", ".join(f"{count:,} {why}" for why, count in reasons.items() if count) or "none"
     lines = [
@@ -55,7 +55,7 @@ def _told(done: Mining, out: Path) -> str:
         f"out: {left}; wrote {out}"
     ]
     if done.rare:
-        named = ", ".join(f"{printable(rare.class_name)} ({rare.pictures})" for rare in done.rare[:_SHOWN])
+        named = ", ".join(f"{printable(rare.name)} ({rare.pictures})" for rare in done.rare[:_SHOWN])
         more = f", and {len(done.rare) - _SHOWN} more" if len(done.rare) > _SHOWN else ""
-        lines.append(f"fewer than {done.settings.per_class:,}: {named}{more}")
+        lines.append(f"fewer than {done.per_class:,}: {named}{more}")
     return "\n".join(lines)

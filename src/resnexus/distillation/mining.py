@@ -25,28 +25,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiningSettings:
-    """What is taken.
-
-    Attributes:
-        per_class: pictures of each class at most.
-        min_confidence: least probability of the most probable class.
-
-    Raises:
-        ResnexusError: a value outside its range.
-    """
-
-    per_class: int
-    min_confidence: float
-
-    def __post_init__(self) -> None:
-        if isinstance(self.per_class, bool) or not isinstance(self.per_class, int) or self.per_class < 1:
-            raise ResnexusError(f"per_class={self.per_class!r}: expected a whole number of at least 1")
-        if not 0 <= self.min_confidence <= 1:
-            raise ResnexusError(f"min_confidence={self.min_confidence!r}: expected a probability from 0 to 1")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Selected:
     """A picture that was taken: a line of `selection.jsonl`.
 
@@ -54,7 +32,7 @@ class Selected:
         id: of the picture in the cache.
         uri: where it lies.
         class_id: its most probable class.
-        class_name: what that is called; its number where nobody says.
+        name: what the class is called; its number where nobody says.
         confidence: its probability, of float32.
         rank: place among the pictures of the class, from 1.
         teacher: who said so, as it was asked for.
@@ -64,7 +42,7 @@ class Selected:
     id: int
     uri: str
     class_id: int
-    class_name: str
+    name: str
     confidence: float
     rank: int
     teacher: str
@@ -77,12 +55,12 @@ class RareClass:
 
     Attributes:
         class_id: its number.
-        class_name: what it is called.
+        name: what it is called.
         pictures: that were taken.
     """
 
     class_id: int
-    class_name: str
+    name: str
     pictures: int
 
 
@@ -96,7 +74,8 @@ class Mining:
         cache: digest of the pool.
         teacher: as it was asked for.
         teacher_sha256: of its weights.
-        settings: what was asked for.
+        per_class: pictures of each class at most.
+        min_confidence: least probability of the most probable class.
         duplicates: list of copies that was left out; None if there was none.
         pictures: of the pool.
         unreadable: left out because they could not be read.
@@ -111,7 +90,8 @@ class Mining:
     cache: str
     teacher: str
     teacher_sha256: str
-    settings: MiningSettings
+    per_class: int
+    min_confidence: float
     duplicates: str | None
     pictures: int
     unreadable: int
@@ -123,38 +103,46 @@ class Mining:
     rare: tuple[RareClass, ...]
 
 
-def mine(cache: Cache, out: Path, settings: MiningSettings, *, duplicates: Path | None = None) -> Mining:
+def mine(
+    cache: Cache, out: Path, *, per_class: int, min_confidence: float, duplicates: Path | None = None
+) -> Mining:
     """Write which pictures to learn from, class after class, the surest first; of equally sure ones the lower number.
 
     Args:
         cache: of the pool.
         out: the selection, JSON lines; the record lies beside it as `NAME.run.json`.
-        settings: what is taken.
+        per_class: pictures of each class at most.
+        min_confidence: least probability of the most probable class.
         duplicates: what `resnexus distill dedupe` wrote; its copies are left out.
 
     Raises:
-        ResnexusError: nothing can be taken, the list of duplicates is of another pool, or a file cannot be written.
+        ResnexusError: a number out of range, nothing can be taken, the list of duplicates is of another pool, or a file cannot be written.
     """
+    if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:
+        raise ResnexusError(f"per_class={per_class!r}: expected a whole number of at least 1")
+    if not 0 <= min_confidence <= 1:
+        raise ResnexusError(f"min_confidence={min_confidence!r}: expected a probability from 0 to 1")
     record = cache.record
     classes, confidence = cache.column("plain_classes")[:, 0], cache.column("plain_probabilities")[:, 0]
     readable = classes >= 0
     copies = _copies(cache, duplicates)
-    sure = confidence >= np.float32(settings.min_confidence)
+    sure = confidence >= np.float32(min_confidence)
     free = readable & ~copies
     taken, ranks = _ranked(np.flatnonzero(free & sure), classes, confidence)
     if not len(taken):
         best = f"the surest has {number(float(confidence[free].max()), 3)}" if free.any() else "none is left before"
-        raise ResnexusError(f"min_confidence={settings.min_confidence}: no picture is as sure; {best}")
-    first = ranks <= settings.per_class
+        raise ResnexusError(f"min_confidence={min_confidence}: no picture is as sure; {best}")
+    first = ranks <= per_class
     counts = np.bincount(classes[taken[first]], minlength=record.num_classes)
     found = np.bincount(classes[taken], minlength=record.num_classes)
     write_lines(_selected(cache, taken[first], ranks[first], classes, confidence, found), out)
-    rare = np.argsort(counts, kind="stable")[: int((counts < settings.per_class).sum())]
+    rare = np.argsort(counts, kind="stable")[: int((counts < per_class).sum())]
     mining = Mining(
         cache=record.pool,
         teacher=record.teacher,
         teacher_sha256=record.teacher_sha256,
-        settings=settings,
+        per_class=per_class,
+        min_confidence=min_confidence,
         duplicates=None if duplicates is None else str(duplicates),
         pictures=len(cache),
         unreadable=int((~readable).sum()),
@@ -164,7 +152,7 @@ def mine(cache: Cache, out: Path, settings: MiningSettings, *, duplicates: Path 
         selected=int(first.sum()),
         classes=int((counts > 0).sum()),
         rare=tuple(
-            RareClass(class_id=int(one), class_name=record.class_name(int(one)), pictures=int(counts[one]))
+            RareClass(class_id=int(one), name=record.class_name(int(one)), pictures=int(counts[one]))
             for one in rare
         ),
     )
@@ -189,7 +177,7 @@ def _selected(
             id=index,
             uri=cache.pictures[index].uri,
             class_id=class_id,
-            class_name=record.class_name(class_id),
+            name=record.class_name(class_id),
             confidence=float(str(confidence[index])),
             rank=rank,
             teacher=record.teacher,
