@@ -46,6 +46,7 @@ PACKAGES = MappingProxyType(
     | _extra("sign", model_signing="model-signing")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
+    | _extra("distill", imagehash="ImageHash")
     | {"cv2": Package(extra="images", distributions=("opencv-python-headless", "opencv-python"))}
     | _extra("predict", "pebble")
     | _extra("scale", "ray", "pyarrow")

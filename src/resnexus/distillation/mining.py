@@ -116,7 +116,8 @@ def mine(
         duplicates: what `resnexus distill dedupe` wrote; its copies are left out.
 
     Raises:
-        ResnexusError: a number out of range, nothing can be taken, the list of duplicates is of another pool, or a file cannot be written.
+        ResnexusError: a number out of range, nothing can be taken, the list of duplicates is of another pool, or a file
+            cannot be written.
     """
     if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:
         raise ResnexusError(f"per_class={per_class!r}: expected a whole number of at least 1")

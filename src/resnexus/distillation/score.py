@@ -212,4 +212,4 @@ def _tasks(
         if shard in missing:
             yield ScoreTask(out=str(out.absolute()), shard=shard, pictures=pictures, record=record, asking=asking)
     if count != record.pictures:
-        raise ResnexusError(f"the pool changed while it was scored: {record.pictures:,} pictures, then {count:,} or more")
+        raise ResnexusError(f"the pool changed while it was scored: it had {record.pictures:,} pictures; start again")
