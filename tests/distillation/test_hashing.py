@@ -55,7 +55,9 @@ def test_all_hashes_of_a_picture_are_made():
     assert plain[1].tolist() == perceptual_hash(pixels[2:-2, 3:-3]).tolist()
 
 
-def test_near_ones_are_those_that_counting_finds():
+@pytest.mark.parametrize("held", [1, 2**25])
+def test_near_ones_are_those_that_counting_finds(held, monkeypatch):
+    monkeypatch.setattr(hashing, "_HELD", held)
     random = np.random.default_rng(0)
     pool, others = (random.integers(0, 256, shape, dtype=np.uint8) for shape in ((70, 3, 8), (50, 6, 8)))
     others[7, 5] = pool[69, 2] ^ np.array([1, 0, 0, 0, 0, 0, 0, 128], np.uint8)

@@ -75,7 +75,7 @@ def test_the_surest_of_each_class_are_taken(answered, tmp_path):
         confidence=0.95,
         rank=1,
         teacher=answered.record.teacher,
-        why="number 1 of the 5 surest of its class",
+        why="number 1 of the 5 of its class that are sure enough",
     )
     assert (done.unreadable, done.copies, done.unsure, done.surplus, done.selected) == (1, 0, 2, 2, 5)
     assert done.unreadable + done.copies + done.unsure + done.surplus + done.selected == done.pictures == 10

@@ -32,8 +32,8 @@ SIDE = 8
 """Of a hash, in bits."""
 SHARES = (1.0, 0.95, 0.9)
 """Of each side length that is hashed, in the middle."""
-_BLOCK = 64
-"""Pictures of the pool that are compared with all others at a time."""
+_HELD = 2**25
+"""Products of hashes that are held at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +129,9 @@ def near(pool: Array, others: Array, limit: int, most: int) -> Iterator[list[tup
     """
     count = len(others)
     signs = _signs(others).reshape(count * others.shape[1], -1).T
-    for start in range(0, len(pool), _BLOCK):
-        block = _signs(pool[start : start + _BLOCK])
+    step = max(1, _HELD // max(1, pool.shape[1] * signs.shape[1]))
+    for start in range(0, len(pool), step):
+        block = _signs(pool[start : start + step])
         size, versions = block.shape[:2]
         agreeing = (block.reshape(size * versions, -1) @ signs).reshape(size, versions, count, -1).max((1, 3))
         distances = (SIDE * SIDE - agreeing) / 2

@@ -182,7 +182,7 @@ def _selected(
             confidence=float(str(confidence[index])),
             rank=rank,
             teacher=record.teacher,
-            why=f"number {rank} of the {found[class_id]} surest of its class",
+            why=f"number {rank} of the {found[class_id]} of its class that are sure enough",
         )
 
 
