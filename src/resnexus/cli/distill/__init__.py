@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from resnexus.cli.distill import finetune, fixres, run, train
+from resnexus.cli.distill import dedupe, finetune, fixres, mine, run, score, train
 
 app = typer.Typer(
     help="A better network from pictures without labels: each step alone, or all of them in one run.",
@@ -12,6 +12,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for name, step, summary in (
+    ("score", score.score, "A teacher once over a pool of pictures."),
+    ("dedupe", dedupe.dedupe, "Copies of your own pictures in a pool."),
+    ("mine", mine.mine, "Which pictures of a pool to learn from."),
     ("train", train.train, "A student on a teacher's answers."),
     ("finetune", finetune.finetune, "The student on labelled pictures."),
     ("fixres", fixres.fixres, "The student at larger sizes."),
