@@ -24,7 +24,7 @@ from resnexus.architectures.siblings import SIBLINGS
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.data.labelled import Splits, StoredImages
-from resnexus.distillation.cache import RECORD, Cache, Picture, open_cache
+from resnexus.distillation.cache import RECORD, Cache, open_cache
 from resnexus.distillation.choosing import chosen
 from resnexus.distillation.dedupe import dedupe
 from resnexus.distillation.fixres import fix_resolution
@@ -32,7 +32,7 @@ from resnexus.distillation.materials import open_labelled
 from resnexus.distillation.lines import read_lines
 from resnexus.distillation.mining import Selected, mine
 from resnexus.distillation.objectives import objective
-from resnexus.distillation.pictures import Listed
+from resnexus.distillation.pictures import Listed, Picture
 from resnexus.distillation.replay import ReplayedImages, collate_answered
 from resnexus.distillation.replaying import Replaying
 from resnexus.distillation.score import ScoreSettings, score

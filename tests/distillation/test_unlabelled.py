@@ -14,8 +14,7 @@ from resnexus.data.fingerprint import fingerprint
 from resnexus.data.labelled import ImageFiles
 from resnexus.data.order import Draw
 from resnexus.data.preprocess import Preprocess
-from resnexus.distillation.cache import Picture
-from resnexus.distillation.pictures import Listed
+from resnexus.distillation.pictures import Listed, Picture
 from resnexus.distillation.unlabelled import JoinedImages, PoolImages
 from resnexus.training.losses import UNLABELLED
 from tests.distillation.pictured import CLASSES, folders

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from resnexus.distillation.cache import RECORD, Cache, Picture, open_cache
-from resnexus.distillation.mining import Selected
+from resnexus.distillation.cache import RECORD, Cache, open_cache
 from resnexus.distillation.lines import read_lines
-from resnexus.distillation.pictures import Listed, Manifested
+from resnexus.distillation.mining import Selected
+from resnexus.distillation.pictures import Listed, Manifested, Picture
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.manifest import RECORD as MANIFEST
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
 
@@ -19,7 +19,7 @@ from resnexus.records import from_plain
 from resnexus.training.recipe import Recipe
 
 _FOLDER = "configurations"
-TrainedOn = Literal["labelled", "all"]
+TRAINED_ON = ("labelled", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,12 @@ class TeacherConfig:
 
     given: str | None = None
     model: str = "ResNet_small"
-    trained_on: TrainedOn = "labelled"
+    trained_on: str = "labelled"
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.trained_on not in get_args(TrainedOn):
-            raise unknown("trained_on", self.trained_on, get_args(TrainedOn))
+        if self.trained_on not in TRAINED_ON:
+            raise unknown("trained_on", self.trained_on, TRAINED_ON)
 
 
 @dataclass(frozen=True, kw_only=True)

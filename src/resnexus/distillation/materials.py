@@ -12,7 +12,8 @@ from resnexus.data.batches import collate
 from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.labelled import ImageFiles, LabelledImages, Splits, StoredImages
 from resnexus.data.preprocess import Preprocess
-from resnexus.distillation.cache import ONE_VIEW, Cache, Picture
+from resnexus.distillation.cache import ONE_VIEW, Cache
+from resnexus.distillation.pictures import Picture
 from resnexus.distillation.replay import ReplayedImages, collate_answered
 from resnexus.distillation.unlabelled import JoinedImages, PoolImages
 from resnexus.errors import ResnexusError, printable

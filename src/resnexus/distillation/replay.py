@@ -11,7 +11,8 @@ from torch import Tensor
 
 from resnexus.data.batches import BadImage, Batch, collate
 from resnexus.data.order import Draw, drawn
-from resnexus.distillation.cache import Cache, Picture, dense
+from resnexus.distillation.cache import Cache, dense
+from resnexus.distillation.pictures import Picture
 from resnexus.distillation.unlabelled import PoolImages
 from resnexus.distillation.views import redrawn
 from resnexus.errors import ResnexusError

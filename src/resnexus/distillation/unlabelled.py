@@ -12,7 +12,7 @@ from resnexus.data.labelled import StoredImages, Transforms
 from resnexus.data.preprocess import AnyImage
 from resnexus.data.shards.reading import OpenFiles
 from resnexus.data.sources import Fault, ImageError
-from resnexus.distillation.cache import Picture
+from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.inputs import Address, Member
 from resnexus.training.losses import UNLABELLED

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
-    from resnexus.trainer import Trained
+    from resnexus.trainer import Running, Trained
     from resnexus.training.recipe import Recipe
 
 Recipe_: TypeAlias = Annotated[str, typer.Option("--recipe", help="A training recipe by name, or a YAML file.")]
@@ -36,17 +36,16 @@ def recipe_of(recipe: str, loss: str | None, label_weight: float | None, changes
     return objective(recipe, loss, label_weight, parse_changes(changes or []))
 
 
-def running(device: str, devices: int, allow_bad_images: bool, as_json: bool) -> Any:
+def running(device: str, devices: int, allow_bad_images: bool, as_json: bool) -> Running:
     """Return where and how the options ask a training to run."""
     from resnexus.progress import Shown, Silent
-    from resnexus.trainer import Running
 
-    return Running(
-        accelerator=device,
-        devices=devices,
-        allow_bad_images=allow_bad_images,
-        progress=Silent() if as_json else Shown(),
-    )
+    return {
+        "accelerator": device,
+        "devices": devices,
+        "allow_bad_images": allow_bad_images,
+        "progress": Silent() if as_json else Shown(),
+    }
 
 
 def report(done: Trained, *, as_json: bool) -> None:
