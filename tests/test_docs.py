@@ -64,12 +64,14 @@ COMMAND = re.compile(r"^\$ (?:torchrun .*? -m )?resnexus ((?:.*\\\n)*.*)$", re.M
     "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
 )
 def test_every_command_that_is_shown_has_its_options(page):
+    verbs = typer.main.get_command(app).commands
     for line in COMMAND.findall(page.read_text()):
-        found, arguments = typer.main.get_command(app), shlex.split(line.replace("\\\n", " "), comments=True)
-        while hasattr(found, "commands"):  # a group: the next word is a command of it
-            name, *arguments = arguments
-            found = found.commands[name]
-        found.make_context(name, arguments)
+        verb, *arguments = shlex.split(line.replace("\\\n", " "), comments=True)
+        found = verbs[verb]
+        while hasattr(found, "commands"):  # a verb of several steps
+            verb, *arguments = arguments
+            found = found.commands[verb]
+        found.make_context(verb, arguments)
 
 
 @pytest.mark.slow
