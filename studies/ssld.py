@@ -27,7 +27,7 @@ from resnexus.data.labelled import Splits, StoredImages
 from resnexus.distillation.cache import RECORD, Cache, open_cache
 from resnexus.distillation.choosing import chosen
 from resnexus.distillation.dedupe import dedupe
-from resnexus.distillation.fixres import fix_resolution
+from resnexus.distillation.fixres import evaluated, fix_resolution
 from resnexus.distillation.materials import open_labelled
 from resnexus.distillation.lines import read_lines
 from resnexus.distillation.mining import Selected, mine
@@ -47,7 +47,7 @@ from resnexus.report.conditions import date
 from resnexus.report.findings import BETTER, WORSE, Difference, paired
 from resnexus.report.printing import MISSING, percent, signed
 from resnexus.teachers import Taught
-from resnexus.trainer import Trained, train_on
+from resnexus.trainer import train_on
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
 from studies.ssld_data import DATA, Data
@@ -190,14 +190,19 @@ class Seed:
 
         def work(folder: Path) -> Left:
             splits = self.splits
-            done = train_on(
-                TEACHER, splits.train, splits.val, recipe, preprocess=splits.preprocess, out=folder,
+            train_on(
+                TEACHER, splits.train, None, recipe, preprocess=splits.preprocess, out=folder,
                 label="training the teacher", **self.running,
             )  # fmt: skip
-            return _left(done, folder)
+            return self._left(folder)
 
         self.steps.step("teacher", {"recipe": recipe.flat(), "row": repr(TEACHER)}, work, "data")
         return str(self.steps.file("teacher", "last.safetensors"))
+
+    def _left(self, folder: Path) -> Left:
+        """Return weights with their accuracy after the last step."""
+        found = evaluated(folder / WEIGHTS, self.labelled, self.running)
+        return Left(files=(folder / WEIGHTS,), figures={"top1": found.top1, "images": found.images})
 
     def _cache(self, views: int) -> Cache:
         """Return the teacher's answers for the pool and the labelled pictures."""
@@ -250,13 +255,13 @@ class Seed:
 
         def work(folder: Path) -> Left:
             out = folder / "first"
-            done = self._first(arm, row, pool, cache, recipe, out)
+            self._first(arm, row, pool, cache, recipe, out)
             if arm.second:
                 first, out = out / WEIGHTS, folder / "second"
                 stage2 = objective(self.stage2, arm.loss)
-                done = finetune(first, self.labelled, out=out, recipe=stage2, teacher=self.teacher, **self.running)
+                finetune(first, self.labelled, out=out, recipe=stage2, teacher=self.teacher, **self.running)
             if not arm.size:
-                return _left(done, out)
+                return self._left(out)
             size, tuned = round(arm.size * recipe.images.image_size), objective("fixres", changes=self.data.images)
             found = fix_resolution(
                 out / WEIGHTS, self.labelled, out=folder / "fixres", recipe=tuned, sizes=(size,), size=size,
@@ -272,7 +277,7 @@ class Seed:
 
     def _first(
         self, arm: Arm, row: Architecture, pool: list[Picture], cache: Cache, recipe: Recipe, out: Path
-    ) -> Trained:
+    ) -> None:
         """Train the student of an arm up to its second stage."""
         classes, preprocess = self.splits.classes, self.splits.preprocess
         options: dict[str, Any] = {"preprocess": preprocess, "out": out, "label": arm.what, **self.running}
@@ -283,7 +288,8 @@ class Seed:
             pictures = [one for one in cache.pictures if one.uri in known or one.uri.startswith(here)]
             images: StoredImages = ReplayedImages(cache, pictures, classes)
             options |= {"collated": collate_answered, "module": Replaying, "teacher": Taught(name=self.teacher)}
-            return train_on(row, images, self.splits.val, recipe, **options)
+            train_on(row, images, None, recipe, **options)
+            return
         labels = {}
         if arm.loss == "pseudo":
             labels = {picture.uri: int(cache.soft_label(picture.id).classes[0]) for picture in pool}
@@ -294,7 +300,7 @@ class Seed:
         unlabelled = PoolImages(pool, classes, labels, preprocess=preprocess, augment=augment, seed=self.seed)
         images = JoinedImages(unlabelled, labelled) if pool else labelled
         teacher = None if recipe.distil.distillation == "none" else self.teacher
-        return train_on(row, images, self.splits.val, recipe, teacher=teacher, **options)
+        train_on(row, images, None, recipe, teacher=teacher, **options)
 
 
 def stage1(data: Data, seed: int) -> Recipe:
@@ -360,11 +366,6 @@ def _difference(found: Difference | None) -> str:
 
 def _finding(found: Difference | None) -> str:
     return MISSING if found is None else f"SSLD is {found.finding}" if found.finding in (BETTER, WORSE) else found.finding
-
-
-def _left(done: Trained, folder: Path) -> Left:
-    last = done.outcome.rows[-1]
-    return Left(files=(folder / WEIGHTS,), figures={"top1": last["top1"], "images": last["images"]})
 
 
 def main() -> None:

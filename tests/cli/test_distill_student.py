@@ -62,7 +62,7 @@ def test_a_mistake_of_a_student_is_one_sentence(command, place, arguments, messa
 
 def test_a_configuration_is_printed(command):
     done = command("distill", "run", "ssld-small", "--out", "x", "--print-config")
-    assert "embedded: digits" in done.stdout
+    assert "  name: digits\n" in done.stdout
 
 
 def test_every_step_of_a_student_explains_its_options(command):

@@ -8,8 +8,11 @@ from resnexus.distillation.configs import config_text, configs, find_config
 
 def test_those_that_ship():
     assert configs() == ["ssld-published", "ssld-small"]
-    small = find_config("ssld-small")
-    assert small.embedded == "digits"
+    small = find_config("ssld-small").changed()
+    assert small.embedded.name == "digits"
+    assert (small.student, small.fixres.size) == ("Res2Net_small", 10)
+    own = find_config("ssld-small").changed(labelled="photos", pool=("more",), student="ResNet50_vd")
+    assert (own.student, own.fixres.size, own.stage1_recipe(0).images.image_size) == ("ResNet50_vd", 288, 224)
     assert small.teacher.trained_on == "labelled"
     assert small.stage1_recipe(2).seed == 2
     assert small.stage1_recipe(0).images.image_size == small.baseline_recipe(0, 9).images.image_size == 8
@@ -31,7 +34,7 @@ def test_the_published_recipe_is_what_was_published():
 
 
 def test_the_baseline_differs_from_the_student_in_what_it_learns_alone():
-    config = find_config("ssld-small")
+    config = find_config("ssld-small").changed()
     student, baseline = config.stage1_recipe(1).flat(), config.baseline_recipe(1, 7).flat()
     assert {name for name in student if student[name] != baseline[name]} == {"distillation", "label_weight", "epochs"}
 
@@ -58,7 +61,7 @@ def test_one_of_your_own_and_what_a_command_line_changes(tmp_path):
         ("seeds: 0", "seeds=0: expected at least 1"),
         ("seeds: many", r"seeds: expected a whole number, found \"many\""),
         ("student: ResNet_smal", "unknown architecture 'ResNet_smal': did you mean 'ResNet_small'"),
-        ("embedded: digit", "unknown embedded data set 'digit': did you mean 'digits'"),
+        ("embedded: {name: digit}", "unknown embedded data set 'digit': did you mean 'digits'"),
         ("loss: js", "unknown loss 'js'"),
         ("stage1: {epoch: 3}", "unknown setting of a recipe 'epoch'"),
         ("teacher: {trained_on: everything}", "unknown trained_on 'everything'"),

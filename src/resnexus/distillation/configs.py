@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,30 @@ class FixResConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbeddedConfig:
+    """What is taken where no data are given.
+
+    Attributes:
+        name: of `resnexus.distillation.embedded.EMBEDDED`.
+        settings: of the configuration that are others then, such as networks and sizes for small pictures.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name not in EMBEDDED:
+            raise unknown("embedded data set", self.name, EMBEDDED)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run.
 
     Attributes:
         name: of the configuration.
         about: what it is, in a sentence or two.
-        embedded: name of an embedded data set, for where no data are given.
+        embedded: what is taken where no data are given; None for nothing.
         labelled: labelled pictures, as `open_dataset` takes them; None for those of `embedded`.
         pool: pictures without labels; empty for those of `embedded`.
         rows: networks of your own, which `student` and the teacher's `model` may name.
@@ -114,7 +131,7 @@ class Config:
 
     name: str = "run"
     about: str = ""
-    embedded: str | None = None
+    embedded: EmbeddedConfig | None = None
     labelled: str | None = None
     pool: tuple[str, ...] = ()
     rows: tuple[Architecture, ...] = ()
@@ -134,8 +151,6 @@ class Config:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ResnexusError(f"seeds={self.seeds}: expected at least 1")
-        if self.embedded is not None and self.embedded not in EMBEDDED:
-            raise unknown("embedded data set", self.embedded, EMBEDDED)
         self.row(self.student)
         if self.teacher.given is None:
             self.row(self.teacher.model)
@@ -154,7 +169,9 @@ class Config:
         student: str | None = None,
         seeds: int | None = None,
     ) -> Config:
-        """Return the configuration with what a command line says; what is None or empty stays.
+        """Return the configuration for the data that it is run on, with what a command line says.
+
+        What is None or empty stays; where no labelled pictures are named, the settings for embedded data hold.
 
         Raises:
             ResnexusError: labelled pictures without a pool, or the other way round.
@@ -164,6 +181,9 @@ class Config:
         found = self
         if labelled is not None:
             found = replace(found, labelled=labelled, pool=pool, embedded=None)
+        elif self.embedded is not None and self.labelled is None:
+            content = asdict(self) | self.embedded.settings | {"embedded": {"name": self.embedded.name}}
+            found = from_plain(Config, content, where=f"{self.name}, embedded")
         if teacher is not None:
             found = replace(found, teacher=replace(found.teacher, given=teacher))
         if student is not None:

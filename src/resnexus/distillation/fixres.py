@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from resnexus.data.preprocess import Preprocess
-from resnexus.distillation.materials import open_labelled
+from resnexus.distillation.materials import device_of, open_labelled
 from resnexus.distillation.stages import architecture_of
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.evaluate import evaluate
@@ -22,7 +22,6 @@ from resnexus.models import create_model
 from resnexus.progress import Silent
 from resnexus.records import write_json
 from resnexus.trainer import Running, train_on
-from resnexus.training.hardware import hardware
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
 from resnexus.weights.checkpoint_file import read_record, sha256
@@ -109,11 +108,9 @@ def fix_resolution(
         raise ResnexusError(
             f"freeze_stages={recipe.optim.freeze_stages} leaves more to train than the classifier: set it to 5"
         )
-    own = read_record(path).preprocess
-    if own is None:
-        raise ResnexusError(f"{printable(path)} does not say how its images are prepared: train it with `resnexus`")
+    own = _prepared(path)
     tried = tuple(dict.fromkeys(sizes or [round(own.size * factor) for factor in _LARGER]))
-    found = tuple(_evaluated(path, labelled, at_size(own, side), running) for side in tried)
+    found = tuple(evaluated(path, labelled, running, at_size(own, side)) for side in tried)
     wanted = max(found, key=lambda one: (one.top1, -one.size)).size if size is None else size
     there = at_size(own, wanted)
     recipe = recipe.changed({"image_size": wanted, "eval_size": wanted, "resize_short": there.resize_short})
@@ -144,10 +141,24 @@ def fix_resolution(
     return result
 
 
-def _evaluated(path: Path, labelled: str | os.PathLike[str], preprocess: Preprocess, running: Running) -> AtSize:
-    here = "cpu" if running.get("accelerator") == "cpu" else hardware().device
+def evaluated(
+    weights: Path, labelled: str | os.PathLike[str], running: Running, preprocess: Preprocess | None = None
+) -> AtSize:
+    """Evaluate a file of weights on labelled pictures.
+
+    Args:
+        weights: the file.
+        labelled: what `open_dataset` takes, in files.
+        running: where it runs.
+        preprocess: how the pictures are prepared; as the record of the weights says if None.
+
+    Raises:
+        ResnexusError: the weights or the pictures cannot be used.
+    """
+    preprocess = preprocess or _prepared(weights)
+    here = device_of(running)
     splits = open_labelled(labelled, preprocess, None, 0, Silent())
-    network = create_model(architecture_of(path), pretrained=path).eval().to(here)
+    network = create_model(architecture_of(weights), pretrained=weights).eval().to(here)
     found = evaluate(
         network,
         splits.val,
@@ -156,3 +167,12 @@ def _evaluated(path: Path, labelled: str | os.PathLike[str], preprocess: Preproc
         label=f"evaluating at {preprocess.size} pixels",
     )
     return AtSize(size=preprocess.size, top1=found.top1, top5=found.top5, images=found.images)
+
+
+def _prepared(weights: Path) -> Preprocess:
+    preprocess = read_record(weights).preprocess
+    if preprocess is None:
+        raise ResnexusError(
+            f"{printable(weights)} does not say how its images are prepared: train it with `resnexus`"
+        )
+    return preprocess

@@ -20,6 +20,8 @@ from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.manifest import portable
 from resnexus.progress import Progress
 from resnexus.teachers import Taught, open_teacher
+from resnexus.trainer import Running
+from resnexus.training.hardware import hardware
 from resnexus.training.losses import UNLABELLED
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
@@ -131,6 +133,11 @@ def open_labelled(
     for remark in splits.remarks:
         progress.say(remark)
     return splits
+
+
+def device_of(running: Running) -> str:
+    """Return the device of what is not a training but runs where trainings do."""
+    return "cpu" if running.get("accelerator") == "cpu" else hardware().device
 
 
 def check_labels(images: StoredImages, recipe: Recipe) -> None:

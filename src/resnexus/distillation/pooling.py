@@ -13,6 +13,7 @@ from resnexus.distillation.configs import Config
 from resnexus.distillation.dedupe import dedupe
 from resnexus.distillation.duplicates import Pair
 from resnexus.distillation.lines import read_lines
+from resnexus.distillation.materials import device_of
 from resnexus.distillation.mining import Selected, mine
 from resnexus.distillation.pictures import Listed
 from resnexus.distillation.score import ScoreSettings, score
@@ -22,7 +23,6 @@ from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Silent
 from resnexus.report.distillation_record import PoolCounts
 from resnexus.trainer import Running
-from resnexus.training.hardware import hardware
 from resnexus.training.preparation import preparation
 
 SELECTION = "selection.jsonl"
@@ -58,8 +58,7 @@ def mined_pool(
     """
     recipe, progress = config.stage1_recipe(0), running.get("progress") or Silent()
     augment = preparation(recipe)[1]
-    device = "cpu" if running.get("accelerator") == "cpu" else hardware().device
-    asking = PredictionSettings(device=device, workers=recipe.step.workers)
+    asking = PredictionSettings(device=device_of(running), workers=recipe.step.workers)
 
     def scored(folder: Path) -> Left:
         settings = ScoreSettings(

@@ -9,10 +9,12 @@ from typing import Any
 from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.environment import environment
 from resnexus.claim import claimed
+from resnexus.comparison.interruptions import stoppable
 from resnexus.data.fingerprint import fingerprint
 from resnexus.distillation.configs import Config
+from resnexus.distillation.fixres import evaluated
 from resnexus.distillation.embedded import EMBEDDED, write_embedded
-from resnexus.distillation.materials import open_labelled
+from resnexus.distillation.materials import device_of, open_labelled
 from resnexus.distillation.pictures import Listed, summary
 from resnexus.distillation.picturing import shown
 from resnexus.distillation.pooling import mined_pool
@@ -28,8 +30,9 @@ from resnexus.report.distillation_record import BASELINE, DistillationRun, SeedR
 from resnexus.report.document import is_report
 from resnexus.teachers import open_teacher
 from resnexus.trainer import train_on
-from resnexus.training.hardware import hardware
 from resnexus.training.preparation import preparation
+from resnexus.weights.checkpoint_file import sha256
+from resnexus.weights.pretrained import names_file
 
 _PACKAGES = ("lightning", "jinja2")
 _TITLES = {
@@ -72,7 +75,7 @@ def run_all(
     if page.exists() and not is_report(page, GENERATOR):
         raise ResnexusError(f"{printable(page)} is no page of ours and is not overwritten: choose another folder")
     check_writable(out)
-    with claimed(out, busy="another process runs in"):
+    with claimed(out, busy="another process runs in"), stoppable(out):
         run = _Run(config, out, accelerator, progress)
         record = run.record()
         with replacing(out / "student.safetensors") as temporary:
@@ -89,6 +92,7 @@ class _Run:
         self.running: Any = {"accelerator": accelerator, "progress": progress}
         self.steps = Steps(out, progress)
         self.weights: list[Path] = []
+        self.name = ""
         self.labelled, self.pool, self.all = self._data()
         self.splits = open_labelled(self.labelled, *preparation(config.stage1_recipe(0)), 0, Silent())
         self.teacher, self.taught = self._teacher()
@@ -114,7 +118,7 @@ class _Run:
         mined, dropped = shown(pool)
         return DistillationRun(
             config=config.name,
-            data=self.splits.name if config.embedded is None else EMBEDDED[config.embedded].title,
+            data=self.name,
             classes=len(self.splits.classes),
             labelled=len(self.splits.train),
             val=len(self.splits.val),
@@ -142,13 +146,15 @@ class _Run:
             depends = {part: fingerprint(images) for part, images in (("train", splits.train), ("val", splits.val))}
             depends["pool"] = summary(Listed(config.pool)).digest
             self.steps.step("data", depends, lambda _: Left())
+            self.name = splits.name
             return config.labelled, config.pool, None
         if config.embedded is None:
             raise ResnexusError(
                 f"configuration {config.name!r} has no data of its own: name labelled pictures and a pool (--labelled, "
                 "--pool)"
             )
-        folder, name = self.out / "data", config.embedded
+        folder, name = self.out / "data", config.embedded.name
+        self.name = EMBEDDED[name].title
 
         def write(_: Path) -> Left:
             written = write_embedded(name, folder)
@@ -178,20 +184,19 @@ class _Run:
             if config.given is not None:
                 return Left(figures=self._worth(config.given))
             images = open_labelled(data, *preparation(recipe), recipe.seed, self.progress)
-            trained = train_on(
+            train_on(
                 self.config.row(config.model),
                 images.train,
-                images.val,
+                None,
                 recipe,
                 preprocess=images.preprocess,
                 out=folder,
                 label="training the teacher",
                 **self.running,
             )
-            last = trained.outcome.rows[-1]
-            return Left(
-                files=(folder / "last.safetensors",), figures={"top1": last["top1"], "images": last["images"]}
-            )
+            path = folder / "last.safetensors"
+            found = evaluated(path, self.labelled, self.running)
+            return Left(files=(path,), figures={"top1": found.top1, "images": found.images})
 
         depends = {
             "given": config.given,
@@ -199,6 +204,7 @@ class _Run:
             "trained_on": config.trained_on,
             "recipe": recipe.flat(),
             "images": len(splits.train),
+            "weights": sha256(Path(config.given)) if config.given and names_file(config.given) else None,
         }
         done = self.steps.step("teacher", depends, work, "data")
         result = TeacherResult(
@@ -208,7 +214,7 @@ class _Run:
 
     def _worth(self, teacher: str) -> dict[str, Any]:
         """Evaluate a teacher that was given."""
-        splits, here = self.splits, hardware().device
+        splits, here = self.splits, device_of(self.running)
         taught = open_teacher(teacher, splits.classes, splits.preprocess, self.progress)
         if taught.network is None:
             raise ResnexusError(f"teacher {printable(teacher)} cannot be asked")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnexus.distillation.configs import Config
-from resnexus.distillation.fixres import fix_resolution
+from resnexus.distillation.fixres import evaluated, fix_resolution
 from resnexus.distillation.materials import open_labelled
 from resnexus.distillation.pooling import MinedPool
 from resnexus.distillation.stages import finetune, train_student
@@ -93,21 +93,21 @@ def _stages(given: Student, seed: int) -> list[tuple[str, Finished]]:
     row = config.row(config.student)
 
     def done(name: str, recipe: Recipe, work: Callable[[Path, str], Trained], *after: str) -> Finished:
-        label = f"{name}, seed {seed}"
-
         def job(folder: Path) -> Left:
-            last = work(folder, label).outcome.rows[-1]
-            return Left(files=(folder / _WEIGHTS,), figures={"top1": last["top1"], "images": last["images"]})
+            work(folder, f"{name}, seed {seed}")
+            weights = folder / _WEIGHTS
+            found = evaluated(weights, given.labelled, given.running)
+            return Left(files=(weights,), figures={"top1": found.top1, "images": found.images})
 
         depends = {"row": repr(row), "recipe": recipe.flat(), "replay": config.score.replay}
         return steps.step(f"{name}-seed{seed}", depends, job, *after)
 
     def from_labels(folder: Path, label: str) -> Trained:
         images = open_labelled(given.labelled, *preparation(baseline), seed, given.running["progress"])
+        # Of many short epochs: evaluated once, at the end.
         return train_on(
-            row, images.train, images.val, baseline, preprocess=images.preprocess, out=folder, label=label,
-            **given.running,
-        )  # fmt: skip
+            row, images.train, None, baseline, preprocess=images.preprocess, out=folder, label=label, **given.running
+        )
 
     def from_pool(folder: Path, label: str) -> Trained:
         return train_student(
