@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnexus.data.datasets import open_dataset
-from resnexus.data.labelled import ImageFiles, LabelledImages
+from resnexus.data.labelled import ImageFiles
 from resnexus.distillation.cache import RECORD, Cache, open_cache
 from resnexus.distillation.configs import Config
 from resnexus.distillation.dedupe import dedupe
@@ -76,8 +77,7 @@ def mined_pool(
     cache = open_cache(steps.file("score", RECORD).parent)
     after = ["score"]
     if config.dedupe:
-        splits = open_dataset(labelled)
-        against = [*_paths(splits.train), *_paths(splits.val)]
+        against = _compared_with(labelled)
 
         def compared(folder: Path) -> Left:
             dedupe(cache, against, folder / PAIRS, teacher=teacher, asking=asking, progress=progress)
@@ -126,10 +126,12 @@ def _counted(config: Config, steps: Steps, cache: Cache) -> MinedPool:
     return MinedPool(cache=cache.folder, selection=selection, counts=counts, selected=selected, copies=copies)
 
 
-def _paths(images: LabelledImages) -> tuple[str, ...]:
-    """Return the files of a data set."""
-    if not isinstance(images, ImageFiles):
+def _compared_with(labelled: str) -> list[str]:
+    """Return where the labelled pictures lie: their folder, which names them all, or every file."""
+    splits = open_dataset(labelled)
+    parts = [part for part in (splits.train, splits.val) if isinstance(part, ImageFiles)]
+    if len(parts) < 2:
         raise ResnexusError(
             "near-duplicates are looked for among files, and the labelled pictures are none: set dedupe to false"
         )
-    return images.paths
+    return [labelled] if os.path.isdir(labelled) else [path for part in parts for path in part.paths]
