@@ -12,7 +12,7 @@ from resnexus.records import read_json
 from resnexus.report.distillation_page import RECORD
 from resnexus.report.distillation_record import DistillationRun
 from tests.distillation.pictured import folders
-from tests.distillation.test_run import TEXT
+from tests.distillation.test_distillation_run import TEXT
 
 STEPS = ("teacher", "score", "dedupe", "mine", "baseline-seed0", "stage1-seed0", "stage2-seed0", "fixres-seed0")
 
