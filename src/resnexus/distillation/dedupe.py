@@ -23,7 +23,7 @@ from resnexus.distillation.lines import write_lines
 from resnexus.distillation.pairs_page import check_page, page_path, write_page
 from resnexus.distillation.pictures import Listed, Picture
 from resnexus.distillation.scoring import teacher_runner
-from resnexus.distillation.sketches import Sketching, alike
+from resnexus.distillation.sketches import Sketching, alike, windows
 from resnexus.errors import ResnexusError
 from resnexus.packages import required
 from resnexus.prediction.bulk import absolute, one_thread
@@ -36,10 +36,10 @@ from resnexus.records import write_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MOST = 8
+MOST = 32
 """Others that a picture is compared with closely, those with the nearest hashes."""
-_SKETCHES = 4096
-"""Sketches of pictures that are held, of 4 KiB each."""
+_HELD = 1024
+"""Pictures that are compared with whose windows are held, 121 KiB each."""
 
 
 def dedupe(
@@ -187,9 +187,13 @@ def _judged(
     """Yield what becomes of each picture of the pool that has candidates, in order."""
     sketching = Sketching(preprocess=Preprocess(), fetching=fetch_limits(asking))
 
-    @lru_cache(maxsize=_SKETCHES)
+    def cut(picture: Picture) -> Array | ErrorCode:
+        made = sketching(picture.source)
+        return made if isinstance(made, ErrorCode) else windows(made)
+
+    @lru_cache(maxsize=_HELD)
     def sketched(number: int) -> Array | ErrorCode:
-        return sketching(others[number].source)
+        return cut(others[number])
 
     def evidence(index: int, own: Array) -> Iterator[Evidence]:
         (seen,) = of_length_one(cache.feature(index)[None])
@@ -202,7 +206,7 @@ def _judged(
             yield Evidence(other=others[number], distance=distance, cosine=cosine, **likeness._asdict())
 
     for index in candidates:
-        own = sketching(cache.pictures[index].source)
+        own = cut(cache.pictures[index])
         known = [] if isinstance(own, ErrorCode) else list(evidence(index, own))
         if known:
             yield judged(cache.pictures[index], known, thresholds)

@@ -53,30 +53,37 @@ def sketch(pixels: Array) -> Array:
     return np.asarray(grey.reduce(factors).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def alike(first: Array, second: Array) -> Alike:
-    """Compare two sketches, and the first with the second's mirror image; a picture of one colour is like no other."""
-    whole, windows = _standard(_windows(first)[:1]), _standard(_windows(first))
-    found = []
-    for turned in (second, second[:, ::-1]):
-        others = _standard(_windows(turned))
-        found.append(max(float((others @ whole[0]).max()), float((windows @ others[0]).max())))
-    return Alike(max(found), mirrored=found[1] > found[0])
+def windows(picture: Array) -> Array:
+    """Return all windows of a sketch, the whole first, each with mean 0 and length 1, or 0 if it is of one colour.
 
+    Args:
+        picture: (64, 64) uint8.
 
-def _windows(picture: Array) -> Array:
-    """Return all windows of a sketch, the whole first: (121, 256)."""
+    Returns:
+        (121, 256) float32, a window of 16 x 16 on each row.
+    """
     shrink = _shrinking()
     rows = np.tensordot(shrink, picture.astype(np.float32), axes=1)
-    found: Array = np.einsum("aiq,bjq->abij", rows, shrink, optimize=True)
-    return found.reshape(len(shrink) ** 2, -1)
-
-
-def _standard(windows: Array) -> Array:
-    """Subtract the mean of every row and divide it by its length; rows of one value become 0."""
-    centred = windows - windows.mean(1, keepdims=True)
+    cut = np.einsum("aiq,bjq->abij", rows, shrink, optimize=True).reshape(len(shrink) ** 2, -1)
+    centred = cut - cut.mean(1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     found: Array = np.where(length > _FLAT, centred / np.maximum(length, 1e-9), 0)
     return found
+
+
+def alike(first: Array, second: Array) -> Alike:
+    """Compare two pictures by their windows, and one with the mirror image of the other.
+
+    The whole of each is compared with the windows of the other. A picture of one colour is like no other.
+    """
+    direct = max(float((second @ first[0]).max()), float((first @ second[0]).max()))
+    # The windows of a mirror image are the mirror images of the windows.
+    turned = max(float((second @ _mirrored(first[0])).max()), float((first @ _mirrored(second[0])).max()))
+    return Alike(max(direct, turned), mirrored=turned > direct)
+
+
+def _mirrored(window: Array) -> Array:
+    return window.reshape(_SMALL, _SMALL)[:, ::-1].reshape(-1)
 
 
 @cache
