@@ -76,7 +76,8 @@ def distilled_table() -> str:
     """Return the three published distillations as Markdown: hours of scoring and of both stages."""
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     lines = [
-        "| student | score 14 M pictures, 3 views | stage 1, 5.3 M pictures, 360 epochs | stage 2, 60 epochs | RTX 4090, hours |",
+        "| student | score 14 M pictures, 3 views | stage 1, 5.3 M pictures, 360 epochs | stage 2, 60 epochs "
+        "| RTX 4090, hours |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name in ("Res2Net50_vd_26w_4s", "Res2Net101_vd_26w_4s", "Res2Net200_vd_26w_4s"):

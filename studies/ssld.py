@@ -28,8 +28,8 @@ from resnexus.distillation.cache import RECORD, Cache, open_cache
 from resnexus.distillation.choosing import chosen
 from resnexus.distillation.dedupe import dedupe
 from resnexus.distillation.fixres import evaluated, fix_resolution
-from resnexus.distillation.materials import open_labelled
 from resnexus.distillation.lines import read_lines
+from resnexus.distillation.materials import open_labelled
 from resnexus.distillation.mining import Selected, mine
 from resnexus.distillation.objectives import objective
 from resnexus.distillation.pictures import Listed, Picture
@@ -101,7 +101,9 @@ ARMS = {
     "with-labels": Arm(what="SSLD with labels, weight 1", changes={"label_weight": 1.0}),
     "fixres": Arm(what="SSLD, then the classifier at 5/4 of the size", size=1.25),
     "resnet-ssld": Arm(what="SSLD, ResNet as student", student="ResNet"),
-    "resnet-labels": Arm(what="labels alone, ResNet", student="ResNet", pictures="labelled", loss="labels", second=False),
+    "resnet-labels": Arm(
+        what="labels alone, ResNet", student="ResNet", pictures="labelled", loss="labels", second=False
+    ),
 }
 REFERENCE = "ssld"
 
@@ -223,7 +225,9 @@ class Seed:
         cache = self._cache(VIEWS)
 
         def compared(folder: Path) -> Left:
-            dedupe(cache, [f"{self.labelled}/val"], folder / "pairs.jsonl", teacher=self.teacher, progress=self.progress)
+            dedupe(
+                cache, [f"{self.labelled}/val"], folder / "pairs.jsonl", teacher=self.teacher, progress=self.progress
+            )
             return Left(files=(folder / "pairs.jsonl",))
 
         def mined(folder: Path) -> Left:
@@ -271,13 +275,9 @@ class Seed:
 
         depends = {"arm": asdict(arm), "recipe": recipe.flat(), "stage2": self.stage2.flat(), "row": repr(row)}
         done = self.steps.step(name, depends, work, "teacher", "mine", f"score{views}")
-        return Cell(
-            data=self.name, seed=self.seed, arm=name, pool=len(pool), seconds=done.seconds, **done.figures
-        )
+        return Cell(data=self.name, seed=self.seed, arm=name, pool=len(pool), seconds=done.seconds, **done.figures)
 
-    def _first(
-        self, arm: Arm, row: Architecture, pool: list[Picture], cache: Cache, recipe: Recipe, out: Path
-    ) -> None:
+    def _first(self, arm: Arm, row: Architecture, pool: list[Picture], cache: Cache, recipe: Recipe, out: Path) -> None:
         """Train the student of an arm up to its second stage."""
         classes, preprocess = self.splits.classes, self.splits.preprocess
         options: dict[str, Any] = {"preprocess": preprocess, "out": out, "label": arm.what, **self.running}
@@ -365,7 +365,9 @@ def _difference(found: Difference | None) -> str:
 
 
 def _finding(found: Difference | None) -> str:
-    return MISSING if found is None else f"SSLD is {found.finding}" if found.finding in (BETTER, WORSE) else found.finding
+    return (
+        MISSING if found is None else f"SSLD is {found.finding}" if found.finding in (BETTER, WORSE) else found.finding
+    )
 
 
 def main() -> None:

@@ -30,7 +30,16 @@ def test_a_student_in_three_commands(command, place):
     assert done.returncode == 0, done.stderr
     assert [row["images"] for row in json.loads(done.stdout)] == [4]
     done = command(
-        "distill", "fixres", "second/last.safetensors", "--labelled", "labelled", "--out", "third", "--sizes", "8,12", *CHANGES
+        "distill",
+        "fixres",
+        "second/last.safetensors",
+        "--labelled",
+        "labelled",
+        "--out",
+        "third",
+        "--sizes",
+        "8,12",
+        *CHANGES,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

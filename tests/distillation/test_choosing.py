@@ -55,7 +55,7 @@ def test_what_was_mined_in_its_order_and_once(tmp_path):
 
 def test_a_selection_of_another_pool(tmp_path):
     path = selection(tmp_path / "selection.jsonl", "/pool/3.png", "/other/1.png")
-    with pytest.raises(ResnexusError, match="names /other/1.png, which is not in the pool or cannot be read"):
+    with pytest.raises(ResnexusError, match=r"names /other/1.png, which is not in the pool or cannot be read"):
         chosen(POOL, path)
-    with pytest.raises(ResnexusError, match="cannot read .*gone.jsonl"):
+    with pytest.raises(ResnexusError, match=r"cannot read .*gone.jsonl"):
         chosen(POOL, tmp_path / "gone.jsonl")

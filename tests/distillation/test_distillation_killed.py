@@ -19,7 +19,18 @@ STEPS = ("teacher", "score", "dedupe", "mine", "baseline-seed0", "stage1-seed0",
 
 def started(place, log):
     """Start the run in `place / "run"`."""
-    command = [sys.executable, "-m", "resnexus", "distill", "run", "own.yaml", "--labelled", "labelled", "--pool", "pool"]
+    command = [
+        sys.executable,
+        "-m",
+        "resnexus",
+        "distill",
+        "run",
+        "own.yaml",
+        "--labelled",
+        "labelled",
+        "--pool",
+        "pool",
+    ]
     command += ["--out", "run", "--device", "cpu"]
     with log.open("w") as file:
         return subprocess.Popen(

@@ -39,7 +39,9 @@ def test_every_picture_is_in_one_place_and_is_the_digit(written):
     folder, _ = written
     for path in ("labelled/train/3/0002.png", "pool/00700.png"):
         assert np.array_equal(np.asarray(Image.open(folder / path)), images[places[path], ..., 0])
-    assert all(labels[index] == int(Path(path).parts[2]) for path, index in places.items() if not path.startswith("pool/"))
+    assert all(
+        labels[index] == int(Path(path).parts[2]) for path, index in places.items() if not path.startswith("pool/")
+    )
 
 
 def test_the_order_of_the_pool_tells_nothing_of_the_classes():

@@ -20,7 +20,9 @@ def scored(tmp_path_factory):
     place = folders(tmp_path_factory.mktemp("pictures"))
     path = teacher(place / "teacher.safetensors")
     augment = Augment(crop_area=(0.3, 1.0))
-    return score(Listed([str(place / "pool")]), str(path), place / "cache", ScoreSettings(views=2, augment=augment)), path
+    return score(
+        Listed([str(place / "pool")]), str(path), place / "cache", ScoreSettings(views=2, augment=augment)
+    ), path
 
 
 def test_the_answer_is_the_teachers_to_the_very_pixels(scored):

@@ -82,7 +82,9 @@ def test_labels_count_only_where_they_are_given_a_weight(place, tmp_path, pool):
     plain, other = found[0.0, "labelled"], found[0.0, "swapped"]
     assert all(torch.allclose(plain[name], other[name], atol=1e-5) for name in plain)
     if pool == "pool":
-        assert not torch.allclose(found[1.0, "labelled"]["head.weight"], found[1.0, "swapped"]["head.weight"], atol=1e-4)
+        assert not torch.allclose(
+            found[1.0, "labelled"]["head.weight"], found[1.0, "swapped"]["head.weight"], atol=1e-4
+        )
 
 
 def test_replayed_views_are_learned_as_the_formula_says(place, tmp_path):
@@ -127,7 +129,7 @@ def test_only_what_was_mined(place, tmp_path, recorded):
     (place / "pool" / "0.png").rename(tmp_path / "0.png")
     try:
         if "0.png" in (tmp_path / "selection.jsonl").read_text():
-            with pytest.raises(ResnexusError, match="names .*0.png, which is not in the pool or cannot be read"):
+            with pytest.raises(ResnexusError, match=r"names .*0.png, which is not in the pool or cannot be read"):
                 student(place, tmp_path / "other", **options)
     finally:
         (tmp_path / "0.png").rename(place / "pool" / "0.png")
@@ -139,7 +141,9 @@ def test_it_goes_on_to_the_bit(place, tmp_path, monkeypatch, pool):
     changes = {"epochs": 3, "global_batch_size": 2, "mixup_alpha": 0.5, "ema_decay": 0.5}
     student(place, tmp_path / "whole", pool, changes, **options)
     for stop in (2, 3, None):
-        monkeypatch.setattr(Saving, "_stops", lambda self, trainer, _, stop=stop: trainer.lightning_module.batches == stop)
+        monkeypatch.setattr(
+            Saving, "_stops", lambda self, trainer, _, stop=stop: trainer.lightning_module.batches == stop
+        )
         try:
             student(place, tmp_path / "parts", pool, changes, **options)
         except Stopped:
@@ -153,7 +157,9 @@ def test_the_second_stage_starts_where_the_first_ended(place, tmp_path):
     first = tmp_path / "first"
     student(place, first, teacher=file)
     still = objective("distil-finetune", None, None, SMALL | {"lr": 0.0, "weight_decay": 0.0})
-    done = finetune(first / "last.safetensors", place / "labelled", out=tmp_path / "still", recipe=still, teacher=file, **HERE)
+    done = finetune(
+        first / "last.safetensors", place / "labelled", out=tmp_path / "still", recipe=still, teacher=file, **HERE
+    )
     before, after = weights(first), weights(tmp_path / "still")
     assert all(torch.equal(before[name], after[name]) for name in before if "running" not in name and "num" not in name)
     assert done.outcome.rows[0]["images"] == 4

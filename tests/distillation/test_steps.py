@@ -58,7 +58,9 @@ def test_what_a_change_touches_is_done_beside_what_was_done(tmp_path, recorded):
 def test_what_was_changed_by_hand_is_named(tmp_path, recorded):
     path = Jobs(tmp_path, recorded).run().steps.file("first", "out.txt")
     path.write_text("other")
-    with pytest.raises(ResnexusError, match=r"out.txt is not what the step first left: put it back, or remove .*first-"):
+    with pytest.raises(
+        ResnexusError, match=r"out.txt is not what the step first left: put it back, or remove .*first-"
+    ):
         Jobs(tmp_path, recorded).run()
     path.unlink()
     with pytest.raises(ResnexusError, match="is not what the step first left"):

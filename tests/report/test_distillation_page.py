@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from resnexus.records import read_json
 from resnexus.report.distillation_page import (
     RECORD,
     caution,
@@ -14,7 +15,6 @@ from resnexus.report.distillation_page import (
     stage_table,
     write_distillation,
 )
-from resnexus.records import read_json
 from resnexus.report.distillation_record import DistillationRun
 from resnexus.report.document import is_report
 from resnexus.report.table import to_csv

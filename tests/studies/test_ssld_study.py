@@ -60,7 +60,9 @@ def test_a_loss_is_told():
 @pytest.mark.timeout(900)
 def test_a_piece_of_the_study_is_kept(tmp_path, monkeypatch, recorded):
     small = {"epochs": 3}
-    data = ssld_data.Data(**vars(ssld_data.DATA["digits"]) | {"teacher": small, "stage1": small, "stage2": {"epochs": 1}})
+    data = ssld_data.Data(
+        **vars(ssld_data.DATA["digits"]) | {"teacher": small, "stage1": small, "stage2": {"epochs": 1}}
+    )
     monkeypatch.setitem(ssld_data.DATA, "digits", data)
     arms = ["ssld", "labels", "pseudo", "kept-views", "fixres"]
     (first,) = ssld.measure(["digits"], 1, arms[:2], tmp_path, recorded)

@@ -103,7 +103,9 @@ def test_cross_entropy_and_divergence_have_one_gradient_in_closed_form():
     logits, theirs = answers()
     logits.requires_grad_()
     for temperature in (1.0, 4.0):
-        expected = temperature * (softmax(logits.detach().numpy() / temperature) - softmax(theirs.numpy() / temperature))
+        expected = temperature * (
+            softmax(logits.detach().numpy() / temperature) - softmax(theirs.numpy() / temperature)
+        )
         for name in ("kl", "cross_entropy"):
             distil = Distil(distillation=name, temperature=temperature)
             (found,) = torch.autograd.grad(distance(logits, theirs, distil), logits)
@@ -111,7 +113,7 @@ def test_cross_entropy_and_divergence_have_one_gradient_in_closed_form():
 
 
 def test_the_bounds_of_the_divergences():
-    """Two that are sure of different classes: Jensen-Shannon ends at log 2, the others at the distance of the logits."""
+    """Two that are sure of different classes: Jensen-Shannon ends at log 2, the others at the logits' distance."""
     one, other = torch.tensor([[60.0, 0.0]]), torch.tensor([[0.0, 60.0]])
     found = {name: float(distance(one, other, Distil(distillation=name))) for name in DIVERGENCES}
     assert found["jensen_shannon"] == pytest.approx(np.log(2), rel=1e-6)

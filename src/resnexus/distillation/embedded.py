@@ -79,7 +79,7 @@ EMBEDDED: Mapping[str, Source] = MappingProxyType(
 
 
 def write_embedded(name: str, out: Path, *, seed: int = _SEED) -> Folders:
-    """Write a data set as pictures: `labelled/train/CLASS/`, `labelled/val/CLASS/`, `pool/`, and `all/` like `labelled/`.
+    """Write a data set as pictures: `labelled/train/CLASS/`, `labelled/val/CLASS/`, `pool/`, and `all/`.
 
     `pool/` holds the pictures without their labels, numbered in an order that tells nothing; `all/train/CLASS/` holds
     those of `labelled/train` and of the pool, with their labels, for a teacher that is to have seen them. Which picture
@@ -128,7 +128,9 @@ def divided(labels: Array, source: Source, seed: int) -> dict[str, int]:
     for label in np.unique(labels):
         order = random.permutation(np.flatnonzero(labels == label)).tolist()
         if len(order) <= source.labelled + source.val:
-            raise ResnexusError(f"class {label} has {len(order)} pictures: more than {source.labelled + source.val} needed")
+            raise ResnexusError(
+                f"class {label} has {len(order)} pictures: more than {source.labelled + source.val} needed"
+            )
         val, rest = order[: source.val], order[source.val :]
         for number, index in enumerate(val):
             places[f"labelled/val/{CLASSES[label]}/{number:04d}.png"] = index

@@ -172,7 +172,5 @@ def evaluated(
 def _prepared(weights: Path) -> Preprocess:
     preprocess = read_record(weights).preprocess
     if preprocess is None:
-        raise ResnexusError(
-            f"{printable(weights)} does not say how its images are prepared: train it with `resnexus`"
-        )
+        raise ResnexusError(f"{printable(weights)} does not say how its images are prepared: train it with `resnexus`")
     return preprocess

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import Cache, open_cache
 from resnexus.distillation.pooling import MinedPool
-from resnexus.prediction.decoding import Decoding
 from resnexus.errors import ResnexusError, printable
+from resnexus.prediction.decoding import Decoding
 from resnexus.prediction.fetching import FetchError
 from resnexus.report.distillation_record import Shown
 from resnexus.report.printing import percent

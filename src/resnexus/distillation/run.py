@@ -12,8 +12,8 @@ from resnexus.claim import claimed
 from resnexus.comparison.interruptions import stoppable
 from resnexus.data.fingerprint import fingerprint
 from resnexus.distillation.configs import Config
-from resnexus.distillation.fixres import evaluated
 from resnexus.distillation.embedded import EMBEDDED, write_embedded
+from resnexus.distillation.fixres import evaluated
 from resnexus.distillation.materials import device_of, open_labelled
 from resnexus.distillation.pictures import Listed, summary
 from resnexus.distillation.picturing import shown

@@ -47,7 +47,7 @@ def train_student(
         out: folder of the training.
         recipe: see `resnexus.distillation.objectives.objective`.
         teacher: as `resnexus.train` takes it.
-        labelled: what `open_dataset` takes, in files; to learn from as said above, and to evaluate on. None for neither.
+        labelled: what `open_dataset` takes, in files; to learn from as said above, and to evaluate on; or None.
         selection: what `resnexus distill mine` wrote: only these pictures of the pool.
         weights: to start from; None for random ones.
         label: what the stage is called in print.

@@ -125,9 +125,7 @@ def _stages(given: Student, seed: int) -> list[tuple[str, Finished]]:
     def from_labelled(folder: Path, label: str) -> Trained:
         first = steps.file(f"stage1-seed{seed}", _WEIGHTS)
         teacher = None if stage2.distil.distillation == "none" else given.teacher
-        return finetune(
-            first, given.labelled, out=folder, recipe=stage2, teacher=teacher, label=label, **given.running
-        )
+        return finetune(first, given.labelled, out=folder, recipe=stage2, teacher=teacher, label=label, **given.running)
 
     found = [(BASELINE, done(BASELINE, baseline, from_labels, "data"))]
     found.append(("stage1", done("stage1", stage1, from_pool, "data", "teacher", "mine")))

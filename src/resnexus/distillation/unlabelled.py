@@ -84,7 +84,9 @@ class JoinedImages(StoredImages):
         first = parts[0]
         for part in parts[1:]:
             if part.classes != first.classes:
-                raise ResnexusError(f"{len(first.classes)} and {len(part.classes)} classes, or others: cannot be joined")
+                raise ResnexusError(
+                    f"{len(first.classes)} and {len(part.classes)} classes, or others: cannot be joined"
+                )
         labels = [label for part in parts for label in part.labels.tolist()]
         transforms: Transforms = {"preprocess": first.preprocess, "augment": first.augment, "seed": first.seed}
         super().__init__(labels, first.classes, **transforms)

@@ -125,7 +125,7 @@ class Distil:
 
     Attributes:
         distillation: how far the network is from its teacher, one of `resnexus.training.losses.DIVERGENCES`: `"kl"`,
-            KL(teacher || network); `"cross_entropy"`, the same but for the teacher's entropy, and with the same gradient;
+            KL(teacher || network); `"cross_entropy"`, the same but for the teacher's entropy, with the same gradient;
             `"symmetric_kl"`, the mean of both directions, as SSLD's code computes; `"jensen_shannon"`, as SSLD's
             description says.
         distillation_weight: of that in the loss.

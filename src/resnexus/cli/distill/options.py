@@ -22,9 +22,7 @@ Changes: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
 Devices: TypeAlias = Annotated[int, typer.Option(help="How many GPUs, or processes on the CPU, of this machine.")]
-AllowBad: TypeAlias = Annotated[
-    bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
-]
+AllowBad: TypeAlias = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -35,9 +35,7 @@ def train(
     labelled: Annotated[
         str | None, typer.Option(help="Labelled pictures, to evaluate on and to learn from; as `train --data`.")
     ] = None,
-    selection: Annotated[
-        Path | None, typer.Option(help="What `mine` wrote: only these pictures of the pool.")
-    ] = None,
+    selection: Annotated[Path | None, typer.Option(help="What `mine` wrote: only these pictures of the pool.")] = None,
     weights: Annotated[
         str | None, typer.Option(help="To start from: imagenet, ssld, or a file; random if left out.")
     ] = None,
