@@ -73,7 +73,8 @@ def test_the_page_is_whole_and_escapes_what_it_prints(tmp_path):
     assert 'src="data:image/png;base64,AAAA" class="small"' in text
     assert "a&amp;b.png" in text
     assert "20 labelled pictures and 50 without labels: 1 could not be read, 2 were near-duplicates" in text
-    assert "http" not in text
+    assert "http://" not in text
+    assert "https://" not in text
     assert read_json(DistillationRun, tmp_path / RECORD) == run
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {
         "stages.md", "stages.csv", "mined.md", "mined.csv",

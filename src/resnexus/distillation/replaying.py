@@ -26,7 +26,7 @@ class Replaying(Classifier):
         recipe, classes = self.recipe, self.num_classes
         known = torch.cat([soft_targets(batch.labels, classes), batch.answers], dim=1)
         images, known = mixed(batch.images, known, recipe.target, draws)
-        targets, answers = known.split(classes, dim=1)
+        targets, answers = known[:, :classes], known[:, classes:]
         logits = self._run[0](self.laid_out(images))
         least = torch.finfo(answers.dtype).tiny  # a class that was given no probability has no logarithm
         return distilled_loss(logits, targets, answers.clamp(min=least).log(), recipe.target, recipe.distil)

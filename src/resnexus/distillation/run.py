@@ -168,12 +168,14 @@ class _Run:
         config = self.config.teacher
         name = config.given or config.model
         learned = "It was given, and not trained here."
+        data = self.labelled
         if config.given is None:
-            data = self.labelled if config.trained_on == "labelled" else self.all
-            if data is None:
-                raise ResnexusError(
-                    "trained_on='all': a pool of your own has no labels; set trained_on=labelled, or give a teacher"
-                )
+            if config.trained_on == "all":
+                if self.all is None:
+                    raise ResnexusError(
+                        "trained_on='all': a pool of your own has no labels; set trained_on=labelled, or give a teacher"
+                    )
+                data = self.all
             learned = {
                 "labelled": "It was trained on the very labels that the baseline has, and no others.",
                 "all": "It was trained on the labels of the pool, too, which student and baseline never see.",
