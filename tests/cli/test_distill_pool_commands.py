@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.distillation.conftest import pool_folder, weights  # noqa: F401  # fixtures
 from tests.assessment.conftest import network  # noqa: F401
+from tests.distillation.conftest import pool_folder, weights  # noqa: F401  # fixtures
 
 VIEWS = ("--views", "2", "--batch-size", "6", "--processes", "1")
 
