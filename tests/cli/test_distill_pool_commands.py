@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.distillation.conftest import pool_folder, weights  # noqa: F401  # fixtures
 from tests.assessment.conftest import network  # noqa: F401
+from tests.distillation.conftest import pool_folder, weights  # noqa: F401  # fixtures
 
 VIEWS = ("--views", "2", "--batch-size", "6", "--processes", "1")
 
@@ -66,7 +66,7 @@ def test_a_list_on_standard_input(command, pool_folder, weights, tmp_path, monke
         (("score", "a", "--teacher", "x", "--views", "1"), "views=1: one view of each picture"),
         (("score", "a", "--teacher", "x", "--set", "flop=1"), "unknown field of Augment 'flop': did you mean 'flip'?"),
         (("score", "a", "--teacher", "x", "--set", "flip"), "expected NAME=VALUE"),
-        (("score", "a", "--teacher", "x", "--processes", "1"), "unknown network"),
+        (("score", "a", "--teacher", "x", "--processes", "1"), "unknown architecture 'x'"),
     ],
 )
 def test_mistakes_are_told_at_once(command, tmp_path, arguments, message):

@@ -56,9 +56,11 @@ def planted(tmp_path_factory):
                 change = list(CHANGES)[(3 * row + column) % len(CHANGES)]
                 CHANGES[change](piece).save(pool / f"copy_{name}_{row}{column}_{change}.png")
     digits = datasets.load_digits()
-    for number in range(0, 40):
-        image = Image.fromarray((digits.images[number] * 15).astype(np.uint8)).resize((32, 32), Image.Resampling.BICUBIC)
-        image.save((own if number < 20 else pool) / f"digit_{number:02}.png")
+    for number in range(20):  # twice each digit
+        image = Image.fromarray((digits.images[number] * 15).astype(np.uint8)).resize(
+            (32, 32), Image.Resampling.BICUBIC
+        )
+        image.save((own if number < 10 else pool) / f"digit_{number:02}.png")
     (pool / "copy_digit_03.png").write_bytes((own / "digit_03.png").read_bytes())
     (pool / "broken.png").touch()
     (own / "broken.png").touch()
@@ -85,7 +87,7 @@ def test_copies_are_found_and_neighbours_kept(deduplicated):
     for name, pair in removed.items():
         assert pair.other.rpartition("/")[2].removesuffix(".png") in name
         assert pair.mirrored == ("mirrored" in name)
-    assert (record.pictures, record.unreadable, record.others, record.others_unreadable) == (46, 1, 33, 1)
+    assert (record.pictures, record.unreadable, record.others, record.others_unreadable) == (36, 1, 23, 1)
     assert (record.removed, record.candidates) == (13, len(pairs))
     assert sum(record.kept.values()) == len(pairs) - 13
     assert read_json(Deduplication, out.with_name("duplicates.run.json")) == record
@@ -94,7 +96,7 @@ def test_copies_are_found_and_neighbours_kept(deduplicated):
 def test_the_page_shows_every_pair(deduplicated):
     _, record, out = deduplicated
     page = out.with_suffix(".html").read_text()
-    assert "13 of 46 pictures of the pool are copies of one of 33" in page
+    assert "13 of 36 pictures of the pool are copies of one of 23" in page
     assert page.count('src="data:image/') == 2 * record.candidates
     assert "1 picture to compare with could not be read" in page
     assert "copy_digit_03.png" in page
@@ -106,9 +108,9 @@ def test_a_second_run_writes_the_same_and_reads_no_picture_of_the_pool_twice(ded
     own, _ = planted
     assert dedupe(open_cache(cache.folder), [str(own)], tmp_path / "again.jsonl") == record
     assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
-    # Of what is asked only of candidates, a third question that nothing passes keeps all of them.
+    # Saved as PNG, a mirror image is the same to the last bit; what was saved as JPEG or resized is not.
     strict = dedupe(cache, [str(own)], tmp_path / "strict.jsonl", Thresholds(correlation=1.0, cosine=1.0))
-    assert strict.removed <= 1
+    assert strict.removed < record.removed
     assert "was not measured" in (tmp_path / "strict.html").read_text()
 
 

@@ -31,7 +31,9 @@ def test_soft_labels_are_the_networks_own(cache, network):
             assert found.classes.tolist() == order[:2]
             np.testing.assert_allclose(found.probabilities, expected[order[:2]], rtol=1e-5)
             np.testing.assert_allclose(found.rest, expected[order[2]], rtol=1e-4)
-        features = network.forward_head(network.forward_features(redrawn(cache.pictures[index], None, cache.record)[None]), pre_logits=True)
+        features = network.forward_head(
+            network.forward_features(redrawn(cache.pictures[index], None, cache.record)[None]), pre_logits=True
+        )
         np.testing.assert_allclose(cache.feature(index), features[0], rtol=1e-3, atol=1e-4)
 
 
@@ -44,7 +46,9 @@ def test_a_picture_that_cannot_be_read_is_recorded_and_costs_no_other(cache, poo
         assert cache.column("seeds")[index].all()
     # With something readable in its place, the others' answers are the same to the bit.
     scorer = Scorer(cache.record, SETTINGS.asking)
-    whole = [picture if picture.id != 3 else type(picture)(id=3, uri=cache.pictures[0].uri) for picture in cache.pictures]
+    whole = [
+        picture if picture.id != 3 else type(picture)(id=3, uri=cache.pictures[0].uri) for picture in cache.pictures
+    ]
     arrays, _ = scorer.shard(whole[:4])
     scorer.close()
     for name, array in arrays.items():

@@ -1,5 +1,6 @@
 import os
 import tarfile
+from contextlib import closing
 from io import BytesIO
 
 import numpy as np
@@ -38,9 +39,8 @@ def test_the_members_of_a_tar_file_are_pictures(pool_folder, tmp_path):
 def test_a_list_and_a_manifest_are_the_same_pool(pool_folder, tmp_path):
     pytest.importorskip("pyarrow")
     write_manifest([pool_folder], tmp_path / "manifest", shard_images=4)
-    named = Lines(BytesIO(f"{pool_folder}\n".encode()))
-    assert list(Listed(named)) == list(Manifested(tmp_path / "manifest")) == list(Listed([pool_folder]))
-    named.close()
+    with closing(Lines(BytesIO(f"{pool_folder}\n".encode()))) as named:
+        assert list(Listed(named)) == list(Manifested(tmp_path / "manifest")) == list(Listed([pool_folder]))
 
 
 def test_another_pool_has_another_digest(pool_folder, tmp_path):
@@ -66,8 +66,8 @@ def test_shards_are_cut_in_order(pool_folder):
 def test_what_cannot_be_found_again_is_no_pool():
     with pytest.raises(ResnexusError, match="a pool consists of files and addresses"):
         list(Listed([Image.fromarray(np.zeros((3, 3, 3), np.uint8))]))
-    with pytest.raises(ResnexusError, match="no picture: the list is empty"):
-        summary(Listed(Lines(BytesIO(b""))))
+    with closing(Lines(BytesIO(b""))) as nothing, pytest.raises(ResnexusError, match="no picture: the list is empty"):
+        summary(Listed(nothing))
 
 
 def test_an_error_is_one_of_the_codes():

@@ -291,7 +291,7 @@ def _mapped(path: Path, record: CacheRecord, rows: int) -> Any:
     }
     try:
         file = safe_open(path, framework="np")
-        found = {name: file.get_slice(name).get_shape() for name in shapes}
+        found = {name: file.get_slice(name).get_shape() for name in shapes}  # type: ignore[no-untyped-call]
     except (OSError, SafetensorError) as error:
         raise ResnexusError(f"cannot read {printable(path)}: remove it, and score the pool again") from error
     if found != shapes:

@@ -104,7 +104,7 @@ def dedupe(
 
 
 def _asking(cache: Cache, asking: PredictionSettings) -> PredictionSettings:
-    """Return how the teacher is asked again: as it was for the cache, on the device and with the workers that are here."""
+    """Return how the teacher is asked again: as it was for the cache, with the device and the workers that are here."""
     record = cache.record
     return replace(
         asking,

@@ -33,7 +33,7 @@ class Thresholds:
 
     distance: int = 14
     cosine: float = 0.8
-    correlation: float = 0.95
+    correlation: float = 0.98
 
     def __post_init__(self) -> None:
         if isinstance(self.distance, bool) or not isinstance(self.distance, int) or not 0 <= self.distance <= 32:
@@ -161,6 +161,6 @@ def measured(thresholds: Thresholds) -> str:
         return "How well these thresholds tell copies from others was not measured: they are not the usual ones."
     return (
         f"Measured on planted copies (saved anew, cut by up to 5 %, mirrored, brighter, darker, of another size): "
-        f"{percent(FOUND, 1)} % of them are found, and {percent(MISTAKEN, 1)} % of other pictures that look alike, such "
-        "as neighbouring pieces of one texture, are taken for copies."
+        f"{percent(FOUND, 1)} % of them are found, and {percent(MISTAKEN, 1)} % of other pictures that look alike, "
+        "such as neighbouring pieces of one texture, are taken for copies."
     )

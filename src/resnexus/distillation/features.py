@@ -45,7 +45,7 @@ def mirrored_features(pictures: Sequence[Picture], decoder: Decoder, runner: Run
 
     def answer() -> None:
         images = runner.card.preprocess.normalise(np.concatenate(waiting))
-        answers = [runner(part).embeddings for part in images.split(runner.card.batch_size)]
+        answers = [runner(part).embeddings for part in torch.split(images, runner.card.batch_size)]
         features = torch.cat([part for part in answers if part is not None]).numpy()
         found.append(of_length_one(features).reshape(len(waiting), 2, -1))
         waiting.clear()

@@ -103,9 +103,7 @@ class Mining:
     rare: tuple[RareClass, ...]
 
 
-def mine(
-    cache: Cache, out: Path, *, per_class: int, min_confidence: float, duplicates: Path | None = None
-) -> Mining:
+def mine(cache: Cache, out: Path, *, per_class: int, min_confidence: float, duplicates: Path | None = None) -> Mining:
     """Write which pictures to learn from, class after class, the surest first; of equally sure ones the lower number.
 
     Args:
@@ -153,8 +151,7 @@ def mine(
         selected=int(first.sum()),
         classes=int((counts > 0).sum()),
         rare=tuple(
-            RareClass(class_id=int(one), name=record.class_name(int(one)), pictures=int(counts[one]))
-            for one in rare
+            RareClass(class_id=int(one), name=record.class_name(int(one)), pictures=int(counts[one])) for one in rare
         ),
     )
     write_json(mining, run_path(out))

@@ -152,8 +152,9 @@ def _findings(record: Deduplication) -> list[str]:
         f"{record.removed:,} of {counted(record.pictures, 'picture')} of the pool "
         f"{'is a copy' if record.removed == 1 else 'are copies'} of one of {record.others:,} in "
         f"{_places(record.against)}. Mining leaves them out; no file is deleted.",
-        f"A copy differs in at most {limits.distance} of the 64 bits of its perceptual hash, has features of the teacher "
-        f"with a cosine of at least {limits.cosine:g}, and pixels that correlate by at least {limits.correlation:g}.",
+        f"A copy differs in at most {limits.distance} of the 64 bits of its perceptual hash, has features of the "
+        f"teacher with a cosine of at least {limits.cosine:g}, and pixels that correlate by at least "
+        f"{limits.correlation:g}.",
         measured(limits),
     ]
     said += [f"Kept, although the hash is near: {count:,}. {why.capitalize()}." for why, count in record.kept.items()]

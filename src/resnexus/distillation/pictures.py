@@ -38,7 +38,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         if self.error is not None and self.error not in tuple(ErrorCode):
-            raise unknown("error code", self.error, tuple(ErrorCode))
+            raise unknown("error code", self.error, [code.value for code in ErrorCode])
 
     @property
     def source(self) -> Wanted:

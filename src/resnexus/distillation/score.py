@@ -19,7 +19,7 @@ from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import ONE_VIEW, RECORD, Cache, CacheRecord, open_cache, pictures_name, tensors_name
 from resnexus.distillation.pictures import Pool, Summary, in_shards, summary
-from resnexus.distillation.scoring import ScoreTask, teacher_runner, release, score_shard
+from resnexus.distillation.scoring import ScoreTask, release, score_shard, teacher_runner
 from resnexus.distillation.views import check_redrawable
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable

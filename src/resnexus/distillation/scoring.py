@@ -14,8 +14,8 @@ from torch import Tensor
 
 from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.distillation.cache import CacheRecord, pictures_name, tensors_name
-from resnexus.distillation.pictures import Picture
 from resnexus.distillation.lines import write_lines
+from resnexus.distillation.pictures import Picture
 from resnexus.distillation.views import PLAIN, Viewed, Viewing, view_seed
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import replacing
@@ -133,9 +133,7 @@ class Scorer:
         seeds = [[view_seed(record.seed, picture.id, view) for view in range(record.views)] for picture in pictures]
         arrays = _empty(record, np.array(seeds, np.int64))
         wanted = zip(pictures, seeds, strict=True)
-        frames = self._decoder.decoded(
-            (picture, Viewed(picture.source, (PLAIN, *drawn))) for picture, drawn in wanted
-        )
+        frames = self._decoder.decoded((picture, Viewed(picture.source, (PLAIN, *drawn))) for picture, drawn in wanted)
         marked: list[Picture] = []
         while group := list(islice(frames, self._together)):
             rows = slice(len(marked), len(marked) + len(group))
@@ -175,7 +173,7 @@ class Scorer:
         """(N, V, size, size, C) uint8 -> (N, V, classes) logits and (N, V, channels) features."""
         count, views = stack.shape[:2]
         images = self.record.preprocess.normalise(stack.reshape(count * views, *stack.shape[2:]))
-        answers = [self._runner(part) for part in images.split(self.record.batch_size)]
+        answers = [self._runner(part) for part in torch.split(images, self.record.batch_size)]
         logits = torch.cat([answer.logits for answer in answers])
         embeddings = torch.cat([answer.embeddings for answer in answers if answer.embeddings is not None])
         return logits.view(count, views, -1), embeddings.view(count, views, -1)

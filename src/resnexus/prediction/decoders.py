@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from resnexus.prediction.decoding import Decoding, Frame, begin_worker, decode_in_worker
+from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Address, Input, Member, Wanted
 from resnexus.prediction.pool import Lost, Pool
-from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.record import ErrorCode
 from resnexus.prediction.settings import PredictionSettings
 
@@ -30,7 +30,7 @@ class Decoder(Protocol):
         ...
 
     def decoded(self, calls: Iterable[tuple[Item, Any]]) -> Iterator[tuple[Item, Frame]]:
-        """Yield every item with what the decoding makes of what comes with it, in order; it goes to workers as it is."""
+        """Yield every item with what the decoding makes of what comes with it, in order; it goes there as it is."""
         ...
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Workers:
         return self.decoded((found, self._argument(found.source)) for found in inputs)
 
     def decoded(self, calls: Iterable[tuple[Item, Any]]) -> Iterator[tuple[Item, Frame]]:
-        """Yield every item with what the decoding makes of what comes with it, in order; it goes to workers as it is."""
+        """Yield every item with what the decoding makes of what comes with it, in order; it goes there as it is."""
         for item, frame in self._pool.ordered(
             decode_in_worker, calls, window=self._window, time_limit=self._time_limit
         ):

@@ -33,9 +33,7 @@ def mine(
     from resnexus.distillation.mining import mine as job
     from resnexus.records import to_json
 
-    done = job(
-        open_cache(cache), out, per_class=per_class, min_confidence=min_confidence, duplicates=duplicates
-    )
+    done = job(open_cache(cache), out, per_class=per_class, min_confidence=min_confidence, duplicates=duplicates)
     print(to_json(done) if json_output else _told(done, out))
 
 
@@ -51,8 +49,8 @@ def _told(done: Mining, out: Path) -> str:
     }
     left = ", ".join(f"{count:,} {why}" for why, count in reasons.items() if count) or "none"
     lines = [
-        f"{done.selected:,} of {counted(done.pictures, 'picture')}, of {counted(done.classes, 'class', 'classes')}; left "
-        f"out: {left}; wrote {out}"
+        f"{done.selected:,} of {counted(done.pictures, 'picture')}, of {counted(done.classes, 'class', 'classes')}; "
+        f"left out: {left}; wrote {out}"
     ]
     if done.rare:
         named = ", ".join(f"{printable(rare.name)} ({rare.pictures})" for rare in done.rare[:_SHOWN])
