@@ -10,9 +10,11 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.engine_memory       memory that an engine takes, each in a process of its own
     python -m studies.dilation            how exact dilation is, ours and timm's
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
+    python -m studies.duplicates          near-duplicates that were planted, and how many are found
+    python -m studies.ssld                what pictures without labels are worth to a student, and each step alone
     resnexus bench                        latencies of networks in every engine
 
-`speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`
-and `dense` into those of docs/training.md and docs/backbones.md; tests check that the pages say what the records say,
-and write them anew on demand.
+`speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,
+`dense`, `duplicates` and `ssld` into those of docs/training.md, docs/backbones.md, docs/pool.md and docs/ssld.md; tests
+check that the pages say what the records say, and write them anew on demand.
 """

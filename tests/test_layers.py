@@ -24,6 +24,7 @@ GROUPS = (
     ("series",),
     ("weights",),
     ("models", "timm"),
+    ("teachers",),
     ("trainer", "detection", "subject", "prediction.runner"),
     ("parity",),
     ("acceleration.backends.contract",),
@@ -37,6 +38,7 @@ GROUPS = (
     ("report",),
     ("artefacts.web",),
     ("comparison", "assessment", "prediction"),
+    ("distillation",),
     ("cli",),
     ("__main__",),
 )

@@ -55,6 +55,7 @@ _ROOMS = (
     "benchmark",
     "comparison",
     "data",
+    "distillation",
     "evaluation",
     "parity",
     "prediction",

@@ -46,6 +46,9 @@ PACKAGES = MappingProxyType(
     | _extra("sign", model_signing="model-signing")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
+    | _extra("distill", imagehash="ImageHash")
+    | {"mlxtend": Package(extra=None, distributions=("mlxtend",))}
+    | {"skimage": Package(extra=None, distributions=("scikit-image",))}
     | {"cv2": Package(extra="images", distributions=("opencv-python-headless", "opencv-python"))}
     | _extra("predict", "pebble")
     | _extra("scale", "ray", "pyarrow")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +16,16 @@ from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.claim import claimed
 from resnexus.data.augment import Augment
-from resnexus.data.batches import BadImage
+from resnexus.data.batches import BadImage, collate
 from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
-from resnexus.data.labelled import Splits
+from resnexus.data.labelled import LabelledImages, Splits
 from resnexus.data.preprocess import Preprocess
-from resnexus.errors import ResnexusError, printable
-from resnexus.models import create_model, open_trained
+from resnexus.models import create_model
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
+from resnexus.teachers import Taught, open_teacher
+from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
 from resnexus.training.starts import note_start
 from resnexus.training.teacher import check_teacher
@@ -33,6 +33,9 @@ from resnexus.training.train import Outcome
 from resnexus.training.train import train as train_network
 from resnexus.training.zero_init import zero_init_residual
 from resnexus.weights.checkpoint_file import CheckpointRecord, sha256, write_checkpoint
+
+if TYPE_CHECKING:
+    from resnexus.training.module import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,16 @@ class Trained:
     recipe: Recipe
     outcome: Outcome
     bad_images: tuple[BadImage, ...] = ()
+
+
+class Running(TypedDict, total=False):
+    """Where and how a training runs, whatever it trains: `accelerator` and so on, as `train` takes them."""
+
+    accelerator: str
+    devices: int
+    allow_bad_images: bool
+    save_every_s: float
+    progress: Progress | None
 
 
 def train(
@@ -92,25 +105,81 @@ def train(
             is missing or has no effect; the message says what can.
         Stopped: SIGTERM came, and the training was kept.
     """
-    progress, out = progress or Silent(), Path(out)
+    progress = progress or Silent()
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
     check_teacher(wanted, given=teacher is not None)
     splits = open_data(data, wanted, progress, download=download)
-    network = _network(row, splits, wanted, weights)
-    taught = _teacher(teacher, splits, progress)
+    return train_on(
+        row,
+        splits.train,
+        splits.val,
+        wanted,
+        preprocess=splits.preprocess,
+        out=Path(out),
+        weights=weights,
+        teacher=teacher,
+        accelerator=accelerator,
+        devices=devices,
+        allow_bad_images=allow_bad_images,
+        save_every_s=save_every_s,
+        progress=progress,
+    )
+
+
+def train_on(
+    row: Architecture,
+    train_images: LabelledImages,
+    val_images: LabelledImages | None,
+    recipe: Recipe,
+    *,
+    preprocess: Preprocess,
+    out: Path,
+    weights: str | os.PathLike[str] | None = None,
+    teacher: str | os.PathLike[str] | Taught | None = None,
+    collated: Callable[[Any], Any] = collate,
+    module: type[Classifier] | None = None,
+    conditions: Mapping[str, Any] | None = None,
+    label: str = "training",
+    **running: Unpack[Running],
+) -> Trained:
+    """Train a network on images that are opened already; what is not said here is as for `train`.
+
+    Args:
+        row: of the network.
+        train_images: what to train on.
+        val_images: what to evaluate on after every epoch; None to train alone, and keep `last.safetensors` alone.
+        recipe: of the training.
+        preprocess: of images that are evaluated; the record of the weights has it.
+        out: folder of the training.
+        weights: to start from.
+        teacher: by name or file; or one that is open already, or whose answers the batches bring.
+        collated: makes a batch of items of `train_images`.
+        module: what computes the loss of such a batch.
+        conditions: what else must be the same for a training to go on.
+        label: what the stage is called in print.
+        running: where and how it runs.
+
+    Raises:
+        ResnexusError: as `train` does.
+        Stopped: SIGTERM came, and the training was kept.
+    """
+    progress, classes = running.get("progress") or Silent(), train_images.classes
+    here: Running = {**running, "progress": progress}
+    network = _network(row, classes, preprocess, recipe, weights)
+    taught = teacher if isinstance(teacher, Taught) else open_teacher(teacher, classes, preprocess, progress)
     progress.say(
-        f"learning rate {wanted.scaled_lr:g}: {wanted.optim.lr:g} x {wanted.global_batch_size} images per step / "
-        f"{wanted.optim.lr_batch_size}"
+        f"learning rate {recipe.scaled_lr:g}: {recipe.optim.lr:g} x {recipe.global_batch_size} images per step / "
+        f"{recipe.optim.lr_batch_size}"
     )
 
     def keep(state: dict[str, Tensor], figures: dict[str, Any], name: str) -> None:
         record = CheckpointRecord(
             architecture=row,
-            classes=splits.classes,
-            preprocess=splits.preprocess,
-            recipe=wanted.flat(),
-            metrics={"top1": figures["top1"], "top5": figures["top5"], "epoch": figures["epoch"]},
+            classes=classes,
+            preprocess=preprocess,
+            recipe=recipe.flat(),
+            metrics={figure: figures[figure] for figure in ("top1", "top5", "epoch") if figure in figures},
             teacher=taught.name,
             teacher_sha256=taught.sha256,
             source=None if weights is None else f"trained from {os.fspath(weights)}",
@@ -120,22 +189,21 @@ def train(
     with _held(out):
         outcome = train_network(
             network,
-            splits.train,
-            splits.val,
-            wanted,
+            train_images,
+            val_images,
+            recipe,
             out,
             keep=keep,
             teacher=taught.network,
-            conditions=_conditions(row, splits, weights, taught),
-            accelerator=accelerator,
-            devices=devices,
-            save_every_s=save_every_s,
-            allow_bad_images=allow_bad_images,
+            conditions=_conditions(row, train_images, val_images, weights, taught) | dict(conditions or {}),
             tensorboard=True,
-            progress=progress,
+            label=label,
+            collated=collated,
+            module=module,
+            **here,
         )
-    bad = (*splits.train.bad_images(), *splits.val.bad_images())
-    return Trained(out=out, recipe=wanted, outcome=outcome, bad_images=bad)
+    bad = (*train_images.bad_images(), *(() if val_images is None else val_images.bad_images()))
+    return Trained(out=out, recipe=recipe, outcome=outcome, bad_images=bad)
 
 
 def open_data(
@@ -148,78 +216,32 @@ def open_data(
     Raises:
         ResnexusError: as `open_dataset` does.
     """
-    images = recipe.images
     if data in EMBEDDED:
         return open_dataset(data, augment=Augment(crop_area=None, flip=0.0, shift=1), seed=recipe.seed)
-    preprocess = Preprocess(
-        size=images.eval_size,
-        resize_short=images.resize_short,
-        interpolation=images.interpolation,
-        antialias=images.antialias,
-    )
-    augment = Augment(
-        size=images.image_size,
-        crop_area=(images.crop_area[0], images.crop_area[1]),
-        crop_aspect=(images.crop_aspect[0], images.crop_aspect[1]),
-        flip=images.flip,
-        policy=images.policy,
-        policy_magnitude=images.policy_magnitude,
-        policy_operations=images.policy_operations,
-        erasing=images.erasing,
-    )
+    preprocess, augment = preparation(recipe)
     splits = open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
     for remark in splits.remarks:
         (progress or Silent()).say(remark)
     return splits
 
 
-def _network(row: Architecture, splits: Splits, recipe: Recipe, weights: str | os.PathLike[str] | None) -> nn.Module:
+def _network(
+    row: Architecture,
+    classes: tuple[str, ...],
+    preprocess: Preprocess,
+    recipe: Recipe,
+    weights: str | os.PathLike[str] | None,
+) -> nn.Module:
     torch.manual_seed(recipe.seed)
     network = create_model(
         row,
         pretrained=False if weights is None else weights,
-        num_classes=len(splits.classes),
-        in_chans=splits.preprocess.in_chans,
+        num_classes=len(classes),
+        in_chans=preprocess.in_chans,
     )
     if recipe.step.zero_init_residual and weights is None:
         zero_init_residual(network)
     return network
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Teacher:
-    """A teacher as it was named, its network, and the SHA-256 of its file; None where there is none."""
-
-    name: str | None = None
-    network: nn.Module | None = None
-    sha256: str | None = None
-
-
-def _teacher(model: str | os.PathLike[str] | None, splits: Splits, progress: Progress) -> _Teacher:
-    """Open a teacher, and see that it answers the question: these classes, these images."""
-    if model is None:
-        return _Teacher()
-    network, path = open_trained(model, progress=progress)
-    name, record, preprocess = printable(model), network.record, splits.preprocess
-    if network.num_classes != len(splits.classes):
-        raise ResnexusError(
-            f"teacher {name} tells {network.num_classes:,} classes apart, and the data have {len(splits.classes):,}: "
-            "give one that was trained on these classes"
-        )
-    known = record.classes
-    if known is not None and known != splits.classes and set(known) == set(splits.classes):
-        raise ResnexusError(f"teacher {name} has the same classes in another order: its answers would be mistaken")
-    if network.in_chans != preprocess.in_chans:
-        raise ResnexusError(
-            f"teacher {name} takes images of {network.in_chans} channels, and the data have {preprocess.in_chans}"
-        )
-    seen = record.preprocess
-    if seen is not None and (seen.mean, seen.std) != (preprocess.mean, preprocess.std):
-        raise ResnexusError(
-            f"teacher {name} was trained on images normalised by mean={seen.mean}, std={seen.std}, and the data are by "
-            f"mean={preprocess.mean}, std={preprocess.std}: give one that sees images alike"
-        )
-    return _Teacher(name=name, network=network, sha256=sha256(path))
 
 
 @contextmanager
@@ -234,17 +256,21 @@ def _held(out: Path) -> Iterator[None]:
 
 
 def _conditions(
-    row: Architecture, splits: Splits, weights: str | os.PathLike[str] | None, taught: _Teacher
+    row: Architecture,
+    train_images: LabelledImages,
+    val_images: LabelledImages | None,
+    weights: str | os.PathLike[str] | None,
+    taught: Taught,
 ) -> dict[str, Any]:
     """Return what else must be the same for a training to go on."""
     start = None
     if weights is not None:
         path = Path(weights)
-        start = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else os.fspath(weights)
+        start = sha256(path) if path.is_file() else os.fspath(weights)
     return {
         "architecture": repr(row),
         "weights": start,
         "teacher": taught.sha256,
-        "train_images": fingerprint(splits.train),
-        "val_images": fingerprint(splits.val),
+        "train_images": fingerprint(train_images),
+        "val_images": None if val_images is None else fingerprint(val_images),
     }

@@ -9,7 +9,7 @@ from resnexus.weights import read_record
 
 def test_recipes_are_listed_and_printed_whole(command):
     names = command("train", "--list-recipes").stdout.split()
-    assert len(names) == 33
+    assert len(names) == 36
     assert {"SE_ResNet18_vd", "Res2Net50_vd_26w_4s_ssld", "rsb-a2", "finetune-small"} <= set(names)
     done = command(
         "train", "--recipe", "SE_ResNet18_vd", "--print-recipe", "--json", "--set", "optim.lr=0.05", "--set", "epochs=3"

@@ -24,7 +24,7 @@ def test_there_is_one_for_every_checkpoint():
     assert set(checkpoints()) <= set(recipes())
     assert len(checkpoints()) == 27
     assert set(recipes()) - set(checkpoints()) == {
-        "finetune-small", "gluon", "rsb-a2", "rsb-a3", "torchvision-v2", "usi",
+        "distil", "distil-finetune", "finetune-small", "fixres", "gluon", "rsb-a2", "rsb-a3", "torchvision-v2", "usi",
     }  # fmt: skip
 
 
@@ -65,7 +65,9 @@ def test_who_learns_from_a_teacher():
     learning = {name: find_recipe(name).distil for name in recipes() if find_recipe(name).distil != Distil()}
     as_published = Distil(distillation="symmetric_kl", label_weight=0, teacher_statistics="batch")
     assert learning == {name: as_published for name in checkpoints() if name.endswith("_ssld")} | {
-        "usi": Distil(distillation="kl", distillation_weight=5)
+        "usi": Distil(distillation="kl", distillation_weight=5),
+        "distil": Distil(distillation="kl", label_weight=0),
+        "distil-finetune": Distil(distillation="kl", label_weight=0),
     }
 
 

@@ -8,6 +8,7 @@ from resnexus.cli import (
     bench,
     compare,
     convert,
+    distill,
     evaluate,
     export,
     fetch,
@@ -47,6 +48,7 @@ for name, run, summary in (
     ("optimize", optimize.optimize, "The fastest form of a network, here."),
 ):
     app.command(name, short_help=summary)(run)
+app.add_typer(distill.app, name="distill", short_help="A better network from pictures without labels.")
 
 
 def _print_version(wanted: bool) -> None:

@@ -90,11 +90,18 @@ class Augment:
             if self.size is not None and self.size != preprocess.size:
                 short = max(self.size, preprocess.resize_short)
                 preprocess = replace(preprocess, size=self.size, resize_short=short)
-            pixels = self.pixels(preprocess.pixels(image), preprocess, random)
-            if self.policy != "none":
-                pixels = changed(pixels, self.policy, self.policy_magnitude, self.policy_operations, random)
-            result = preprocess.normalise(pixels)
+            result = preprocess.normalise(self.view(preprocess.pixels(image), preprocess, random))
             return erased(result, random) if self.erasing and random.random() < self.erasing else result
+
+    def view(self, pixels: Array, preprocess: Preprocess, random: np.random.Generator) -> Array:
+        """Crop, flip, shift and apply the policy: (H, W, C) -> (size, size, C) uint8, with the size of `preprocess`.
+
+        What a call normalises; arguments as for one.
+        """
+        pixels = self.pixels(pixels, preprocess, random)
+        if self.policy != "none":
+            pixels = changed(pixels, self.policy, self.policy_magnitude, self.policy_operations, random)
+        return pixels
 
     def pixels(self, pixels: Array, preprocess: Preprocess, random: np.random.Generator) -> Array:
         """Crop, flip and shift: (H, W, C) -> (size, size, C) uint8; arguments as for a call."""

@@ -86,7 +86,7 @@ def predict_shard(task: ShardTask) -> int:
     last digits of an answer, and many shards keep many processors busy.
     """
     count = 0
-    with _one_thread(), writing(task.out, task.settings) as write:
+    with one_thread(), writing(task.out, task.settings) as write:
         predictor = _predictor(task.model, task.settings)
         for seen in predictor.seen(read_shard(Path(task.shard))):
             write(seen.prediction)
@@ -136,8 +136,8 @@ def predict_manifest(
     required("pyarrow")
     found = read_manifest(manifest)
     # Other processes may be in other folders.
-    model = _absolute(model)
-    settings = settings if settings.weights is None else replace(settings, weights=_absolute(settings.weights))
+    model = absolute(model)
+    settings = settings if settings.weights is None else replace(settings, weights=absolute(settings.weights))
     check_writable(out)
     with claimed(out, busy=_BUSY):
         # Opened here first: what is wrong is told once, at once, and a download is done before all ask for it.
@@ -191,7 +191,7 @@ def verify(manifest: Path, out: Path, progress: Progress | None = None) -> Tally
     return Tally(images=images, errors=errors, shards=found.shards)
 
 
-def _absolute(name: str) -> str:
+def absolute(name: str) -> str:
     """Return the whole path of a file; another name as it is."""
     return str(Path(name).absolute()) if Path(name).is_file() else name
 
@@ -205,7 +205,8 @@ def _table(path: Path, *columns: str) -> Any:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread: how many there are would change the last digits of an answer."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

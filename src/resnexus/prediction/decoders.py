@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from resnexus.prediction.decoding import Decoding, Frame, begin_worker, decode_in_worker
+from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Address, Input, Member, Wanted
 from resnexus.prediction.pool import Lost, Pool
 from resnexus.prediction.record import ErrorCode
+from resnexus.prediction.settings import PredictionSettings
+
+Item = TypeVar("Item")
 
 _CODES = {Lost.TIMED_OUT: ErrorCode.TIMED_OUT, Lost.DIED: ErrorCode.DECODER_DIED}
 
@@ -23,6 +27,10 @@ class Decoder(Protocol):
 
     def frames(self, inputs: Iterable[Input]) -> Iterator[tuple[Input, Frame]]:
         """Yield every input with its pixels or its error code, in order."""
+        ...
+
+    def decoded(self, calls: Iterable[tuple[Item, Any]]) -> Iterator[tuple[Item, Frame]]:
+        """Yield every item with what the decoding makes of what comes with it, in order; it goes there as it is."""
         ...
 
     def close(self) -> None:
@@ -38,8 +46,12 @@ class Here:
 
     def frames(self, inputs: Iterable[Input]) -> Iterator[tuple[Input, Frame]]:
         """Yield every input with its pixels or its error code, in order."""
-        for found in inputs:
-            yield found, self._decoding(found.source)
+        return self.decoded((found, found.source) for found in inputs)
+
+    def decoded(self, calls: Iterable[tuple[Item, Any]]) -> Iterator[tuple[Item, Frame]]:
+        """Yield every item with what the decoding makes of what comes with it, in order."""
+        for item, source in calls:
+            yield item, self._decoding(source)
 
     def close(self) -> None:
         """Do nothing."""
@@ -67,11 +79,14 @@ class Workers:
 
     def frames(self, inputs: Iterable[Input]) -> Iterator[tuple[Input, Frame]]:
         """Yield every input with its pixels or its error code, in order."""
-        calls = ((found, self._argument(found.source)) for found in inputs)
-        for found, frame in self._pool.ordered(
+        return self.decoded((found, self._argument(found.source)) for found in inputs)
+
+    def decoded(self, calls: Iterable[tuple[Item, Any]]) -> Iterator[tuple[Item, Frame]]:
+        """Yield every item with what the decoding makes of what comes with it, in order; it goes there as it is."""
+        for item, frame in self._pool.ordered(
             decode_in_worker, calls, window=self._window, time_limit=self._time_limit
         ):
-            yield found, _CODES[frame] if isinstance(frame, Lost) else frame
+            yield item, _CODES[frame] if isinstance(frame, Lost) else frame
 
     def close(self) -> None:
         """End the workers."""
@@ -83,3 +98,30 @@ class Workers:
         decoded: Future[Frame] = Future()
         decoded.set_result(self._decoding(source))
         return decoded
+
+
+def open_decoder(decoding: Decoding, settings: PredictionSettings, window: int) -> Decoder:
+    """Return what decodes with the workers and the limits of the settings.
+
+    Args:
+        decoding: what is done.
+        settings: how many workers, and their limits.
+        window: inputs under way.
+
+    Raises:
+        MissingPackageError: pebble is not installed, and there are to be workers.
+    """
+    if not settings.workers:
+        return Here(decoding)
+    return Workers(
+        decoding,
+        workers=settings.workers,
+        time_limit=settings.time_limit,
+        memory_limit=settings.memory_limit,
+        window=window,
+    )
+
+
+def fetch_limits(settings: PredictionSettings) -> FetchLimits:
+    """Return the limits of what is brought over HTTP that the settings ask for."""
+    return FetchLimits(private=settings.private_addresses, seconds=settings.time_limit)

@@ -33,10 +33,10 @@ class Decoding:
     preprocess: Preprocess
     fetching: FetchLimits = field(default_factory=FetchLimits)
 
-    def __call__(self, source: Wanted) -> Frame:
-        """Return the pixels of an input, or an error code; raises nothing that an input can cause."""
+    def __call__(self, source: Any) -> Frame:
+        """Return what is made of an input, or an error code; raises nothing that an input can cause."""
         try:
-            return np.ascontiguousarray(self.preprocess.frame(self.preprocess.pixels(self._brought(source))))
+            return self.made(source)
         except ImageError as error:
             return ErrorCode(error.fault.value)
         except FetchError as error:
@@ -49,6 +49,14 @@ class Decoding:
             return ErrorCode.OUT_OF_MEMORY
         except ResnexusError:  # an array of another shape or dtype
             return ErrorCode.UNSUPPORTED_PIXELS
+
+    def made(self, source: Any) -> Array:
+        """Return what is made of an input: here, of a `Wanted`, the pixels that the network sees."""
+        return np.ascontiguousarray(self.preprocess.frame(self.pixels(source)))
+
+    def pixels(self, source: Wanted) -> Array:
+        """Return an input, neither resized nor cropped: (H, W, C) uint8; raises what a call turns into a code."""
+        return self.preprocess.pixels(self._brought(source))
 
     def _brought(self, source: Wanted) -> AnyImage:
         if isinstance(source, Member):
@@ -117,8 +125,8 @@ def begin_worker(decoding: Decoding, memory_limit: int) -> None:
     _limit_memory(memory_limit)
 
 
-def decode_in_worker(source: Wanted) -> Frame:
-    """Return the pixels of an input by what `begin_worker` was told."""
+def decode_in_worker(source: Any) -> Frame:
+    """Return what is made of an input by what `begin_worker` was told."""
     if _decoding is None:
         raise RuntimeError("begin_worker comes first")
     return _decoding(source)

@@ -129,7 +129,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_shard(path: Path) -> Iterator[Input]:
-    """Yield the images of a shard as inputs.
+    """Yield the images of a shard as inputs; errors as for `read_rows`."""
+    for number, uri, size in read_rows(path):
+        yield Input(number, uri, from_uri(uri, size))
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, str, int]]:
+    """Yield id, URI and size of the images of a shard.
 
     Raises:
         ResnexusError: the file cannot be read, or is no shard of a manifest.
@@ -139,7 +145,7 @@ def read_shard(path: Path) -> Iterator[Input]:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024, columns=["id", "uri", "size"]):
                 for row in batch.to_pylist():
-                    yield Input(row["id"], row["uri"], from_uri(row["uri"], row["size"]))
+                    yield row["id"], row["uri"], row["size"]
     except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors are among them
         raise ResnexusError(f"cannot read {printable(path)}: {printable(error).partition('. ')[0]}") from error
 
@@ -162,21 +168,27 @@ def _rows(sources: Iterable[str]) -> Iterator[tuple[str, int]]:
         elif os.path.isdir(source):
             for path in walked(os.path.abspath(source)):
                 if path.lower().endswith(SUFFIXES):
-                    yield path, _size(path)
+                    yield path, file_size(path)
         elif source.endswith(".tar"):
-            yield from _members(Path(source).absolute())
+            yield from shard_members(Path(source).absolute())
         else:
             raise ResnexusError(f"{printable(source)}: expected a folder, a .tar file, or an address such as s3://...")
 
 
-def _size(path: str) -> int:
+def file_size(path: str) -> int:
+    """Return the bytes of a file, -1 if the system does not say."""
     try:
         return os.stat(path).st_size
     except OSError:  # a link to nothing: a record will say so
         return -1
 
 
-def _members(shard: Path) -> Iterator[tuple[str, int]]:
+def shard_members(shard: Path) -> Iterator[tuple[str, int]]:
+    """Yield URI and size of the images in a tar shard, which is not unpacked.
+
+    Raises:
+        ShardError: it cannot be read.
+    """
     try:
         for member in listed_members(shard):
             if member.name.lower().endswith(SUFFIXES):
@@ -208,14 +220,14 @@ def _write_shard(path: Path, first: int, rows: list[tuple[str, int]]) -> None:
     pa, parquet = required("pyarrow"), _parquet()
     columns = {
         "id": pa.array(range(first, first + len(rows)), pa.int64()),
-        "uri": pa.array([_portable(uri) for uri, _ in rows], pa.string()),
+        "uri": pa.array([portable(uri) for uri, _ in rows], pa.string()),
         "size": pa.array([size for _, size in rows], pa.int64()),
     }
     with replacing(path) as temporary:
         parquet.write_table(pa.table(columns), temporary, compression="zstd")
 
 
-def _portable(path: str) -> str:
+def portable(path: str) -> str:
     """Return a path as Parquet's UTF-8 holds it: one that is no UTF-8 as a file:// address, percent-encoded."""
     if any("\udc80" <= char <= "\udcff" for char in path):
         return "file://" + quote(os.fsencode(os.path.abspath(path)))

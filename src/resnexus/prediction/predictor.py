@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 
 from resnexus.data.preprocess import AnyImage
-from resnexus.prediction.decoders import Decoder, Here, Workers
+from resnexus.prediction.decoders import Decoder, fetch_limits, open_decoder
 from resnexus.prediction.decoding import Decoding, Frame
-from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Address, Input, Listing, is_address
 from resnexus.prediction.opening import open_runner
 from resnexus.prediction.record import ErrorCode, Prediction
@@ -130,18 +129,8 @@ class Predictor:
         self.close()
 
     def _opened_decoder(self) -> Decoder:
-        settings = self.settings
-        fetching = FetchLimits(private=settings.private_addresses, seconds=settings.time_limit)
-        decoding = Decoding(preprocess=self.card.preprocess, fetching=fetching)
-        if not settings.workers:
-            return Here(decoding)
-        return Workers(
-            decoding,
-            workers=settings.workers,
-            time_limit=settings.time_limit,
-            memory_limit=settings.memory_limit,
-            window=2 * self.card.batch_size,
-        )
+        decoding = Decoding(preprocess=self.card.preprocess, fetching=fetch_limits(self.settings))
+        return open_decoder(decoding, self.settings, window=2 * self.card.batch_size)
 
     def _answered(self, group: list[tuple[Input, Frame]]) -> Iterator[Seen]:
         frames = [frame for _, frame in group if not isinstance(frame, ErrorCode)]

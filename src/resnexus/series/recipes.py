@@ -62,23 +62,34 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 
 def parse_changes(texts: list[str]) -> dict[str, Any]:
-    """Return the changes that `NAME=VALUE` texts ask for; values are YAML, so that numbers are numbers.
+    """Return the changes of a recipe that `NAME=VALUE` texts ask for.
 
     Raises:
-        ResnexusError: a text without an equals sign, or an unknown setting.
+        ResnexusError: as for `parse_values`, or an unknown setting.
     """
-    changes = {}
+    changes = parse_values(texts)
+    for name in changes:
+        if name.rpartition(".")[2] not in SETTINGS and name not in SECTIONS:
+            raise unknown("setting of a recipe", name, SETTINGS)
+    return changes
+
+
+def parse_values(texts: list[str]) -> dict[str, Any]:
+    """Return what `NAME=VALUE` texts say; values are YAML, so that numbers are numbers.
+
+    Raises:
+        ResnexusError: a text without an equals sign, or whose value is no YAML.
+    """
+    values = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise ResnexusError(f"{text!r}: expected NAME=VALUE, such as lr=0.05")
-        if name.rpartition(".")[2] not in SETTINGS and name not in SECTIONS:
-            raise unknown("setting of a recipe", name, SETTINGS)
         try:
-            changes[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(value)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ResnexusError(f"{text!r}: {value!r} is no value") from error
-    return changes
+    return values
 
 
 def _is_file_name(text: str) -> bool:

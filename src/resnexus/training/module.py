@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
@@ -43,9 +43,12 @@ class Classifier(lightning.LightningModule):
         out: folder in which a batch whose loss is not finite is kept; None to keep none.
 
     Attributes:
+        answered: whether the batches bring a teacher's answers along, so that no teacher is asked.
         batches: trained on so far.
         average: of the weights, if the recipe has one.
     """
+
+    answered: ClassVar[bool] = False
 
     def __init__(
         self,

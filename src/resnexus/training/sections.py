@@ -15,7 +15,7 @@ Loss = Literal["cross_entropy", "binary_cross_entropy"]
 Interpolation = Literal["bilinear", "bicubic"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Unscaled = Literal["none", "vectors"]
-Distillation = Literal["none", "kl", "symmetric_kl"]
+Distillation = Literal["none", "kl", "cross_entropy", "symmetric_kl", "jensen_shannon"]
 Statistics = Literal["running", "batch"]
 
 
@@ -124,10 +124,12 @@ class Distil:
     Without a teacher, `distillation="none"`, the rest of this section has no effect.
 
     Attributes:
-        distillation: how far the network is from its teacher: `"kl"`, KL(teacher || network), or `"symmetric_kl"`, the
-            mean of that and KL(network || teacher), as SSLD's code computes.
+        distillation: how far the network is from its teacher, one of `resnexus.training.losses.DIVERGENCES`: `"kl"`,
+            KL(teacher || network); `"cross_entropy"`, the same but for the teacher's entropy, with the same gradient;
+            `"symmetric_kl"`, the mean of both directions, as SSLD's code computes; `"jensen_shannon"`, as SSLD's
+            description says.
         distillation_weight: of that in the loss.
-        label_weight: of the labels' loss in it; 0 leaves the labels out.
+        label_weight: of the labels' loss in it; 0 leaves the labels out. A picture without a label adds nothing to it.
         temperature: by which both sides' logits are divided; the distance is multiplied by its square, so that
             gradients stay as large (Hinton et al. 2015, arXiv:1503.02531).
         teacher_statistics: `"running"`, or `"batch"` for a teacher whose normalisations go by the batch, as SSLD's.

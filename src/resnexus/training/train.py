@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from resnexus.data.batches import collate
 from resnexus.data.canvases import Canvases
@@ -98,7 +98,8 @@ def train(
         val_images: what to evaluate on after every epoch; None to train alone.
         recipe: of the training.
         out: folder of the training: `metrics.csv`, `recipe.json`, and the checkpoints that it goes on from.
-        keep: called after every epoch with weights, figures and `"last"`, and with `"best"` if they are.
+        keep: called after every epoch with weights, figures and `"last"`, and with `"best"` if they are; None to keep
+            none.
         teacher: (N, C, H, W) -> (N, classes) logits, for a recipe that learns from one; set up in place, not trained.
         conditions: what else must be the same for a training to go on, such as the digest of the data; plain values.
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
@@ -109,7 +110,8 @@ def train(
         progress: where to report; nowhere if None.
         label: what the stage is called there.
         collated: makes a batch of items of `train_images`.
-        module: what computes the loss of such a batch, `Classifier` if None; then the network is what it takes.
+        module: what computes the loss of such a batch, `Classifier` if None; then the network is what it takes, and if
+            it is `answered`, the batches stand for the teacher.
 
     Raises:
         ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, a teacher is
@@ -122,13 +124,13 @@ def train(
     from resnexus.training.saving import Saving, resume_path
     from resnexus.training.validation import Validation
 
-    check_teacher(recipe, given=teacher is not None)
+    check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out)
     folder = out / "checkpoints"
     resume = resume_path(folder)
-    validation = Validation(val_images, keep or _drop, out / "metrics.csv", workers=recipe.step.workers)
+    validation = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers)
     _prepare(network, recipe)
     with _quiet():
         callbacks: list[Any] = [validation, Saving(folder, every_s=save_every_s)]
@@ -247,10 +249,6 @@ def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path) -> 
         check_same(recorded, wanted, out)
         return
     write_text(json.dumps(wanted, indent=1) + "\n", path)
-
-
-def _drop(state: dict[str, Tensor], row: dict[str, Any], name: str) -> None:
-    """Keep nothing."""
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Validation(lightning.Callback):
 
     Args:
         dataset: to evaluate on; None to note the loss alone.
-        keep: called with weights, figures and `"last"` or `"best"`.
+        keep: called with weights, figures and `"last"`, and where there is a data set with `"best"`; None to keep none.
         table: file of the figures, one row an epoch.
         workers: processes that read images.
         clock: seconds.
@@ -56,7 +56,7 @@ class Validation(lightning.Callback):
     def __init__(
         self,
         dataset: LabelledImages | None,
-        keep: Keep,
+        keep: Keep | None,
         table: Path,
         *,
         workers: int = 0,
@@ -102,25 +102,27 @@ class Validation(lightning.Callback):
             "train_loss": float(self._loss) / max(1, self._steps),
         }
         self._loss, self._steps = torch.zeros((), dtype=torch.float64), 0
-        if self.dataset is not None:
-            self._evaluate(trainer, pl_module, self.dataset, row)
+        if self.dataset is not None or self.keep is not None:
+            self._judge(trainer, pl_module, row)
         self.rows.append(row)
         if trainer.is_global_zero:
             write_text(_csv(self.rows), self.table)
         self._end = self.clock()
 
-    def _evaluate(self, trainer: lightning.Trainer, module: Any, dataset: LabelledImages, row: dict[str, Any]) -> None:
-        """Add the accuracy to a row, and hand on the weights that have it."""
-        average, network = module.average, module.network
+    def _judge(self, trainer: lightning.Trainer, module: Any, row: dict[str, Any]) -> None:
+        """Add the accuracy to a row if it can be told, and hand on the weights that have it."""
+        average, network, found = module.average, module.network, dict[str, Any]()
         training = network.training
         with average.applied(network) if average is not None else nullcontext():
-            top1, top5, images = _accuracy(trainer, network, dataset, self.workers)
+            if self.dataset is not None:
+                top1, top5, images = _accuracy(trainer, network, self.dataset, self.workers)
+                found = {"top1": top1, "top5": top5, "images": images}
             state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
         network.train(training)
-        row |= {"top1": top1, "top5": top5, "images": images}
-        if trainer.is_global_zero:
+        row |= found
+        if self.keep is not None and trainer.is_global_zero:
             self.keep(state, row, "last")
-            if top1 > self.best:
+            if found and found["top1"] > self.best:
                 self.keep(state, row, "best")
 
     def state_dict(self) -> dict[str, Any]:

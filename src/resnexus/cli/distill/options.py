@@ -1,0 +1,61 @@
+"""What several steps of `resnexus distill` take on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from resnexus.trainer import Running, Trained
+    from resnexus.training.recipe import Recipe
+
+Recipe_: TypeAlias = Annotated[str, typer.Option("--recipe", help="A training recipe by name, or a YAML file.")]
+Loss: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="kl, cross-entropy, jensen-shannon, published (as SSLD's code), or labels; the recipe's."),
+]
+LabelWeight: TypeAlias = Annotated[float | None, typer.Option(help="Of the labels' loss beside it; the recipe's.")]
+Changes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe; as often as needed."),
+]
+Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+Devices: TypeAlias = Annotated[int, typer.Option(help="How many GPUs, or processes on the CPU, of this machine.")]
+AllowBad: TypeAlias = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def recipe_of(recipe: str, loss: str | None, label_weight: float | None, changes: list[str] | None) -> Recipe:
+    """Return the recipe that the options ask for."""
+    from resnexus.distillation.objectives import objective
+    from resnexus.series.recipes import parse_changes
+
+    return objective(recipe, loss, label_weight, parse_changes(changes or []))
+
+
+def running(device: str, devices: int, allow_bad_images: bool, as_json: bool) -> Running:
+    """Return where and how the options ask a training to run."""
+    from resnexus.progress import Shown, Silent
+
+    return {
+        "accelerator": device,
+        "devices": devices,
+        "allow_bad_images": allow_bad_images,
+        "progress": Silent() if as_json else Shown(),
+    }
+
+
+def report(done: Trained, *, as_json: bool) -> None:
+    """Print what a training came to."""
+    import json
+
+    if as_json:
+        print(json.dumps(list(done.outcome.rows), indent=1))
+        return
+    last = done.outcome.rows[-1]
+    found = f"{100 * last['top1']:.2f} % top-1" if "top1" in last else f"loss {last['train_loss']:.4f}"
+    print(f"{found} after epoch {last['epoch']} of {done.recipe.epochs}")
+    print(f"wrote {done.out / 'last.safetensors'}")
+    if done.bad_images:
+        print(f"{len(done.bad_images)} images could not be read and were skipped")

@@ -1,0 +1,101 @@
+"""Whether two pictures are the same, pixel by pixel, when one may be cut out of the other.
+
+A sketch is the picture shrunk to 64 x 64 grey pixels. Windows of it, whole or with up to a tenth of a side cut off in
+either direction, are shrunk to 16 x 16. Two pictures correlate as much as the best pair of a whole and a window does:
+1 for copies, whatever their brightness and contrast, about 0 for others, even two pieces of one texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from resnexus.prediction.decoding import Decoding
+from resnexus.prediction.inputs import Wanted
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SIDE = 64
+"""Of a sketch in pixels."""
+_SMALL = 16
+_SHARES = (0.95, 0.9)
+_PLACES = 5
+"""Places of a window on each axis, from one end to the other."""
+_FLAT = 0.1
+"""Length of a window without its mean, in levels of grey, below which it is of one colour but for rounding."""
+
+
+class Alike(NamedTuple):
+    """How much two pictures correlate, from -1 to 1, and whether one of them is mirrored for that."""
+
+    correlation: float
+    mirrored: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sketching(Decoding):
+    """How a picture becomes its sketch: (64, 64) uint8."""
+
+    def made(self, source: Wanted) -> Array:
+        """Return the sketch of a picture."""
+        return sketch(self.pixels(source))
+
+
+def sketch(pixels: Array) -> Array:
+    """(H, W, 3) uint8 -> (64, 64) uint8, of the whole picture, whatever its aspect."""
+    grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L")
+    # By way of the box of whole pixels: a filter over a large picture takes longer and gives much the same.
+    factors = (max(1, grey.width // (4 * SIDE)), max(1, grey.height // (4 * SIDE)))
+    return np.asarray(grey.reduce(factors).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def windows(picture: Array) -> Array:
+    """Return all windows of a sketch, the whole first, each with mean 0 and length 1, or 0 if it is of one colour.
+
+    Args:
+        picture: (64, 64) uint8.
+
+    Returns:
+        (121, 256) float32, a window of 16 x 16 on each row.
+    """
+    shrink = _shrinking()
+    rows = np.tensordot(shrink, picture.astype(np.float32), axes=1)
+    cut = np.einsum("aiq,bjq->abij", rows, shrink, optimize=True).reshape(len(shrink) ** 2, -1)
+    centred = cut - cut.mean(1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    found: Array = np.where(length > _FLAT, centred / np.maximum(length, 1e-9), 0)
+    return found
+
+
+def alike(first: Array, second: Array) -> Alike:
+    """Compare two pictures by their windows, and one with the mirror image of the other.
+
+    The whole of each is compared with the windows of the other. A picture of one colour is like no other.
+    """
+    direct = max(float((second @ first[0]).max()), float((first @ second[0]).max()))
+    # The windows of a mirror image are the mirror images of the windows.
+    turned = max(float((second @ _mirrored(first[0])).max()), float((first @ _mirrored(second[0])).max()))
+    return Alike(max(direct, turned), mirrored=turned > direct)
+
+
+def _mirrored(window: Array) -> Array:
+    return window.reshape(_SMALL, _SMALL)[:, ::-1].reshape(-1)
+
+
+@cache
+def _shrinking() -> Array:
+    """Return for each window of an axis the means that its 16 pixels are of the 64: (11, 16, 64) float32."""
+    spans = [(0.0, 1.0)]
+    for share in _SHARES:
+        spans += [(start, start + share) for start in np.linspace(0, 1 - share, _PLACES)]
+    edges = np.arange(SIDE)
+    means = []
+    for start, stop in spans:
+        bounds = SIDE * np.linspace(start, stop, _SMALL + 1)
+        covered = np.minimum(bounds[1:, None], edges + 1) - np.maximum(bounds[:-1, None], edges)
+        means.append(np.clip(covered, 0, 1) / (bounds[1] - bounds[0]))
+    return np.array(means, np.float32)

@@ -1,0 +1,59 @@
+"""docs/ssld.md: its five commands run, in small, and its tables are what the records say."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from resnexus.weights.checkpoint_file import read_record
+from studies import gpu_hours, ssld
+from tests.distillation.pictured import SMALL, folders, teacher
+from tests.test_docs import COMMAND, blocks
+
+PAGE = Path(__file__).parents[1] / "docs" / "ssld.md"
+SETTINGS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+IN_SMALL = {
+    "score": ["--processes", "1"],
+    "dedupe": ["--workers", "0"],
+    "mine": [],
+    "train": ["--model", "ResNet_small", "--device", "cpu", *SETTINGS],
+    "finetune": ["--device", "cpu", *SETTINGS],
+}
+
+
+def test_two_folders_become_a_network_in_five_commands(command, tmp_path, monkeypatch):
+    folders(tmp_path)
+    (tmp_path / "labelled").rename(tmp_path / "my-photos")
+    (tmp_path / "pool").rename(tmp_path / "my-pool")
+    teacher(tmp_path / "teacher.safetensors")
+    monkeypatch.chdir(tmp_path)
+    lines = COMMAND.findall(blocks(PAGE, "console")[0])
+    steps = [shlex.split(line.replace("\\\n", " ")) for line in lines]
+    assert [words[:2] for words in steps] == [["distill", step] for step in IN_SMALL]
+    for words in steps:
+        done = command(*words, *IN_SMALL[words[1]])
+        assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "better" / "last.safetensors")
+    assert record.source == "trained from student/last.safetensors"
+    assert record.teacher == "teacher.safetensors"
+    assert record.recipe["label_weight"] == 0
+
+
+@pytest.mark.parametrize(("mark", "table"), [("ssld", ssld.section), ("ssld hours", gpu_hours.distilled_table)])
+def test_what_the_page_tells_comes_from_the_records(mark, table):
+    pattern = rf"(?<=<!-- measured: {mark} -->\n).*?(?=<!-- end -->)"
+    written = re.sub(pattern, lambda _: table(), PAGE.read_text(), flags=re.DOTALL)
+    if os.environ.get("RESNEXUS_WRITE_DOCS"):
+        PAGE.write_text(written)
+    assert PAGE.read_text() == written
+
+
+def test_an_hour_of_distillation_is_what_it_says():
+    """Stage 1: 360 epochs of 5.28 M pictures, three passes of the student and one of the teacher."""
+    row = next(line for line in gpu_hours.distilled_table().splitlines() if "Res2Net200" in line)
+    hours = [float(cell) for cell in row.split("|")[2:6]]
+    one_pass = gpu_hours.gpu_hours("Res2Net200_vd_26w_4s", 1, gpu_hours.json.loads(gpu_hours.RECORD.read_text())) / 3
+    assert hours[1] == pytest.approx(360 * (4_000_000 + 1_281_167) / 1_281_167 * 4 * one_pass, rel=0.05)
+    assert hours[3] == pytest.approx(sum(hours[:3]), rel=0.05)
