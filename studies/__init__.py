@@ -9,6 +9,8 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.side_by_side        engines beside each other, in threads and in processes
     python -m studies.dilation            how exact dilation is, ours and timm's
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
+    python -m studies.gpu_bench           our engine on a GPU, against PyTorch, its compiler and timm
+    python -m studies.gpu_wheels          what that needs on a machine without a network
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`
