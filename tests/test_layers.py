@@ -28,7 +28,7 @@ GROUPS = (
     ("parity",),
     ("acceleration.backends.contract",),
     ("acceleration.backends.memory", "acceleration.backends.exporting", "acceleration.lowering"),
-    ("acceleration.native",),
+    ("acceleration.native", "acceleration.cuda.kernels"),
     ("acceleration.backends",),
     ("acceleration.planning",),
     ("acceleration",),

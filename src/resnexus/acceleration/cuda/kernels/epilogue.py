@@ -73,8 +73,7 @@ def ending(
     if bias is not None:
         launching.check_weight("bias", bias, out, (outputs,))
     if gate is not None:
-        launching.check_shape("gate", gate, (images, outputs))
-        launching.check_weight("gate", gate.view(-1), out, (images * outputs,))
+        launching.check_weight("gate", gate, gate, (images, outputs))
     if residual is not None:
         launching.check_shape("residual", residual, tuple(out.shape))
     return {

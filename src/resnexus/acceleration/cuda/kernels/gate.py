@@ -71,12 +71,12 @@ def _squeeze(
 @triton.jit
 def _excite(
     parts, b1, w2, b2, out,
-    CHANNELS: tl.constexpr, HIDDEN: tl.constexpr, OUT_PITCH: tl.constexpr, BLOCKS: tl.constexpr,
+    OUTPUTS: tl.constexpr, HIDDEN: tl.constexpr, OUT_PITCH: tl.constexpr, BLOCKS: tl.constexpr,
     PARTS: tl.constexpr, PARTS_WIDTH: tl.constexpr, WIDTH: tl.constexpr, HIDDEN_WIDTH: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0) // BLOCKS
-    channel = tl.program_id(0) % BLOCKS * WIDTH + tl.arange(0, WIDTH)
-    sums = tl.load(b2 + channel, mask=channel < CHANNELS, other=0.0).to(tl.float32)
+    output = tl.program_id(0) % BLOCKS * WIDTH + tl.arange(0, WIDTH)
+    sums = tl.load(b2 + output, mask=output < OUTPUTS, other=0.0).to(tl.float32)
     for first in range(0, HIDDEN, HIDDEN_WIDTH):
         hidden = first + tl.arange(0, HIDDEN_WIDTH)
         total = tl.full([PARTS_WIDTH, HIDDEN_WIDTH], 0.0, tl.float32)
@@ -87,11 +87,11 @@ def _excite(
             total += tl.load(parts + start + hidden[None, :], mask=mask, other=0.0)
         squeezed = tl.sum(total, 0) + tl.load(b1 + hidden, mask=hidden < HIDDEN, other=0.0).to(tl.float32)
         squeezed = tl.where(squeezed < 0, 0.0, squeezed)
-        mask = (channel < CHANNELS)[:, None] & (hidden < HIDDEN)[None, :]
-        w = tl.load(w2 + channel[:, None] * HIDDEN + hidden[None, :], mask=mask, other=0.0).to(tl.float32)
+        mask = (output < OUTPUTS)[:, None] & (hidden < HIDDEN)[None, :]
+        w = tl.load(w2 + output[:, None] * HIDDEN + hidden[None, :], mask=mask, other=0.0).to(tl.float32)
         sums += tl.sum(w * squeezed[None, :], 1)
     gates = 1.0 / (1.0 + tl.exp(-sums))
-    tl.store(out + image * OUT_PITCH + channel, gates.to(out.dtype.element_ty), mask=channel < CHANNELS)
+    tl.store(out + image * OUT_PITCH + output, gates.to(out.dtype.element_ty), mask=output < OUTPUTS)
 
 
 @triton.jit(do_not_specialize=["pixels"])
@@ -136,9 +136,9 @@ def excite(
         x: (N, C, H, W).
         w1: (squeezed, C).
         b1: (squeezed,).
-        w2: (C, squeezed).
-        b2: (C,).
-        out: (N, C).
+        w2: (gates, squeezed); as many gates as channels, unless the last convolution of the branch comes after them.
+        b2: (gates,).
+        out: (N, gates).
         workspace: float32, as many numbers as `excite_workspace_numbers` says.
         settings: a row of `EXCITE`.
 
@@ -146,26 +146,27 @@ def excite(
         BackendError: shapes, strides or a workspace that are not as they should be.
     """
     images, channels, height, width = x.shape
-    hidden = w1.shape[0]
+    hidden, outputs = w1.shape[0], w2.shape[0]
     row = settings or excite_default(x)
-    launching.check_shape("out", out, (images, channels))
+    launching.check_shape("out", out, (images, outputs))
     launching.check_weight("w1", w1, x, (hidden, channels))
-    launching.check_weight("w2", w2, x, (channels, hidden))
     launching.check_weight("b1", b1, x, (hidden,))
-    launching.check_weight("b2", b2, x, (channels,))
+    launching.check_weight("w2", w2, x, (outputs, hidden))
+    launching.check_weight("b2", b2, x, (outputs,))
     launching.check_workspace(workspace, excite_workspace_numbers(x, hidden, row))
-    blocks = pieces(channels, row.channels)
-    shared = {"CHANNELS": channels, "HIDDEN": hidden, "BLOCKS": blocks, "WIDTH": row.channels, "HIDDEN_WIDTH": _HIDDEN}
+    blocks, out_blocks = pieces(channels, row.channels), pieces(outputs, row.channels)
+    shared = {"parts": workspace, "HIDDEN": hidden, "WIDTH": row.channels, "HIDDEN_WIDTH": _HIDDEN}
     launching.launch(
         _squeeze,
         (images * blocks, row.splits),
         {
             "x": x,
             "w1": w1,
-            "parts": workspace,
             "pixels": height * width,
             "split_pixels": pieces(height * width, row.splits),
+            "CHANNELS": channels,
             "X_PITCH": launching.pitch("x", x),
+            "BLOCKS": blocks,
             "SPLITS": row.splits,
             "PIXELS": row.pixels,
         }
@@ -174,14 +175,15 @@ def excite(
     )
     launching.launch(
         _excite,
-        (images * blocks,),
+        (images * out_blocks,),
         {
-            "parts": workspace,
             "b1": b1,
             "w2": w2,
             "b2": b2,
             "out": out,
+            "OUTPUTS": outputs,
             "OUT_PITCH": launching.pitch("out", out),
+            "BLOCKS": out_blocks,
             "PARTS": blocks * row.splits,
             "PARTS_WIDTH": _PARTS,
         }
@@ -246,9 +248,14 @@ def excite_workspace_numbers(x: Tensor, hidden: int, settings: Tile) -> int:
     return x.shape[0] * pieces(x.shape[1], settings.channels) * settings.splits * hidden
 
 
+def apply_candidates(branch: Tensor) -> tuple[Tile, ...]:
+    """Return the rows of the table that are worth a try: those at most twice as wide as there are channels."""
+    return tuple(row for row in APPLY if row.channels < 2 * branch.shape[1]) or APPLY[-1:]
+
+
 def apply_default(branch: Tensor) -> Tile:
     """Return the largest tile that leaves enough programs to fill a GPU."""
-    return filling(APPLY, lambda row: _apply_programs(branch, row))
+    return filling(apply_candidates(branch), lambda row: _apply_programs(branch, row))
 
 
 def _apply_programs(branch: Tensor, row: Tile) -> int:
