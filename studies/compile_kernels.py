@@ -2,9 +2,9 @@
 
     python -m studies.compile_kernels results/gpu_kernels_compiled_DATE.json
 
-Every kernel with every row of its table, for sm_80 (A100) and sm_90 (H100, H200), in float16; with the row that it takes
-by default in bfloat16 and float32, too. Shapes are those of 50 layers at batch 8. Nothing is run: Triton and the assembler
-that comes with it need no GPU. A stack is where numbers go that registers have no room for.
+Every kernel with every row of its table, for sm_80 (A100) and sm_90 (H100, H200), in float16; with the row that it
+takes by default in bfloat16 and float32, too. Shapes are those of 50 layers at batch 8. Nothing is run: Triton and the
+assembler that comes with it need no GPU. A stack is where numbers go that registers have no room for.
 """
 
 from __future__ import annotations
@@ -189,10 +189,10 @@ def calls(dtype: torch.dtype) -> dict[str, Call]:
         "max_pool_3x3": Call(
             lambda row: pools.max_pool_3x3(x56, pooled, settings=row), pools.TILES, pools.default(x56, pooled)
         ),
-        "mean": Call(lambda row: head.mean(x7, weight(IMAGES, 2048), settings=row), head.MEAN, head.mean_default(x7)),
+        "mean": Call(lambda row: head.mean(x7, weight(IMAGES, 2048), settings=row), head.TILES, head.mean_default(x7)),
         "mean_linear": Call(
             lambda row: head.mean_linear(x7, weight(1000, 2048), weight(1000), logits, workspace=space, settings=row),
-            head.MEAN_LINEAR,
+            pointwise.PRODUCTS,
             head.mean_linear_default(x7, logits),
         ),
         "excite": Call(

@@ -119,7 +119,8 @@ def mean_linear(
     weight = parameter(outputs, channels, dtype=kind, scale=channels**-0.5)
     b = parameter(outputs, dtype=kind) if bias else None
     row = settings or head.mean_linear_default(x.view, out.rows)
-    workspace = _workspace(workspace_numbers(out.view, row))
+    workspace = _workspace(head.mean_linear_workspace_numbers(x.view, out.rows, row))
+    assert workspace is not None
 
     def exact() -> tuple[Tensor, Tensor]:
         means = wide(x.view).mean((2, 3))
@@ -130,8 +131,7 @@ def mean_linear(
         return expected[:, :, None, None], allowed[:, :, None, None]
 
     def run() -> None:
-        numbers = None if workspace is None else workspace.rows[0]
-        head.mean_linear(x.view, weight, b, out.rows, workspace=numbers, settings=settings)
+        head.mean_linear(x.view, weight, b, out.rows, workspace=workspace.rows[0], settings=settings)
 
     return Launch(run, (x,), out, exact, workspace)
 
@@ -408,7 +408,8 @@ def stem_conv(
     x = Guarded.random((images, channels, *size), kind, around=x_around)
     out = Guarded.like((images, outputs, *_halved(size, stride)), kind)
     patch = kernel * kernel * channels
-    weight, b = parameter(outputs, channels, kernel, kernel, dtype=kind, scale=patch**-0.5), parameter(outputs, dtype=kind)
+    weight = parameter(outputs, channels, kernel, kernel, dtype=kind, scale=patch**-0.5)
+    b = parameter(outputs, dtype=kind)
     call = {3: stem.conv3x3, 7: stem.conv7x7}[kernel]
 
     def exact() -> tuple[Tensor, Tensor]:
@@ -442,8 +443,8 @@ def normalise(
 TABLES = {
     "average_pool_2x2": pools.TILES,
     "max_pool_3x3": pools.TILES,
-    "mean": head.MEAN,
-    "mean_linear": head.MEAN_LINEAR,
+    "mean": head.TILES,
+    "mean_linear": pointwise.PRODUCTS,
     "excite": gate.EXCITE,
     "apply": gate.APPLY,
     "conv1x1": pointwise.PRODUCTS,

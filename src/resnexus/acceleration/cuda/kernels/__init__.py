@@ -17,14 +17,14 @@
 What holds for all of them:
 
 - Tensors are (N, C, H, W) with the strides of `torch.channels_last`, or consecutive channels of such a tensor: what is
-  read and written may be slices of larger tensors. Means and gates are (N, C). Weights are (out, in / groups, k, k) with
-  the strides of `torch.channels_last`. All are float16, bfloat16 or float32; `out` may be another of them than `x`. Sums
-  are kept in float32, products of float32 are not shortened to TF32, and a result is rounded once.
+  read and written may be slices of larger tensors. Means and gates are (N, C). Weights are (out, in / groups, k, k)
+  with the strides of `torch.channels_last`. All are float16, bfloat16 or float32; `out` may be another of them than
+  `x`. Sums are kept in float32, products of float32 are not shortened to TF32, and a result is rounded once.
 - Nothing is allocated, synchronised or read back, so that a launch can be captured in a CUDA graph. The caller gives
   `out` and, where a sum is cut into parts, `workspace`: contiguous float32 numbers, as many as
-  `epilogue.workspace_numbers(out, settings)` says, or `gate.excite_workspace_numbers`; more are no harm. Launches one
-  after the other on one stream may share it. Parts are added in a fixed order, without atomics: the same input has the
-  same output to the last bit.
+  `epilogue.workspace_numbers(out, settings)` or the module's own `..._workspace_numbers` says; more are no harm.
+  Launches one after the other on one stream may share it. Parts are added in a fixed order, without atomics: the same
+  input has the same output to the last bit.
 - A kernel writes all of `out` and nothing beside it. No image changes another's results, whatever is in it, and NaN
   passes on as in PyTorch; only within a pack of groups it also passes to neighbouring channels (`grouped`).
 - Launches go to the current stream of the current device, which must be the tensors' own.

@@ -1,9 +1,10 @@
 """Grouped 3x3 convolutions: groups are joined into packs as wide as the tensor cores multiply.
 
 p groups become one whose weight is block-diagonal, which costs p times the multiplications and none of the memory
-traffic. Floor: the larger of the bytes of `x` and `out` by the bandwidth, and 18 x pixels x channels x pack by the rate of
-the tensor cores. 128 channels in 32 groups of 56x56 pixels, in half precision: 3.1 microseconds at batch 8, 49 at batch
-128, in packs of 32 as much again for the products; alone it is no faster than cuDNN's (`grouped_pointwise` is fused).
+traffic. Floor: the larger of the bytes of `x` and `out` by the bandwidth, and 18 x pixels x channels x pack by the
+rate of the tensor cores. 128 channels in 32 groups of 56x56 pixels, in half precision: 3.1 microseconds at batch 8,
+49 at batch 128, in packs of 32 as much again for the products; alone it is no faster than cuDNN's (`grouped_pointwise`
+is fused).
 
 Within a pack, 0 x inf is NaN: an infinite activation spreads over the channels of its pack, though not to other pixels
 than the convolution's own, nor to another image.
@@ -83,7 +84,7 @@ def conv3x3(
         bias: (C,), or None.
         out: (N, C, ceil(H / stride), ceil(W / stride)); not `x`.
         stride: in both directions.
-        workspace: float32, as many numbers as `epilogue.workspace_numbers(out, settings)`.
+        workspace: (numbers,) float32, as many as `epilogue.workspace_numbers(out, settings)`.
         settings: a row of `PRODUCTS`.
 
     Raises:

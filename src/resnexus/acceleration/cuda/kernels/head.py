@@ -1,8 +1,9 @@
-"""The mean over the image, alone and with the last layer.
+"""The mean over the image, alone and with the last layer after it.
 
 Floor of `mean`: the bytes of `x` by the bandwidth; at batch 128, 7x7 pixels of 2048 channels in half precision, 6
-microseconds at 4.2 TB/s. Floor of `mean_linear`: those and the bytes of the weight, 4 MB for 1000 classes; every block of
-classes reads `x` again, from the L2 cache.
+microseconds at 4.2 TB/s. Floor of `mean_linear`: those, the bytes of the weight, 4 MB for 1000 classes, and a launch
+more.  The means are written down between the two: to compute them again for every block of classes would cost more
+than that.
 """
 
 from __future__ import annotations
@@ -11,29 +12,21 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from resnexus.acceleration.cuda.kernels import launching
-from resnexus.acceleration.cuda.kernels.epilogue import add_parts, ending, finish, workspace_numbers
-from resnexus.acceleration.cuda.kernels.settings import Product, Tile, filling, pieces, suiting, tiles
+from resnexus.acceleration.cuda.kernels import launching, pointwise
+from resnexus.acceleration.cuda.kernels.epilogue import workspace_numbers
+from resnexus.acceleration.cuda.kernels.settings import Product, Tile, filling, pieces
 
-MEAN = (
-    Tile(pixels=8, channels=256),
-    Tile(pixels=8, channels=128),
-    Tile(pixels=16, channels=64),
-    Tile(pixels=32, channels=32),
-    Tile(pixels=32, channels=16, warps=2),
+TILES = (
+    Tile(pixels=64, channels=128, warps=8),
+    Tile(pixels=64, channels=64),
+    Tile(pixels=32, channels=64),
+    Tile(pixels=64, channels=32),
+    Tile(pixels=64, channels=16, warps=2),
 )
-"""From large to small."""
+"""From large to small; 7x7 pixels are read at once by a tile of 64."""
 
-MEAN_LINEAR = (
-    Product(pixels=128, outputs=128, depth=32, warps=8),
-    Product(pixels=64, outputs=128, depth=32),
-    Product(pixels=32, outputs=64, depth=64, splits=2),
-    Product(pixels=16, outputs=128, depth=64, splits=8),
-    Product(pixels=16, outputs=64, depth=64, splits=8),
-    Product(pixels=16, outputs=64, depth=64, splits=16),
-    Product(pixels=16, outputs=16, depth=32, warps=1),
-)
-"""From few programs to many, by and large; `pixels` are images."""
+_FLOAT = 4
+_ALIGNMENT = 16
 
 
 @triton.jit(do_not_specialize=["pixels"])
@@ -55,51 +48,13 @@ def _mean(
     tl.store(out + image * OUT_PITCH + channel, mean.to(out.dtype.element_ty), mask=channel < CHANNELS)
 
 
-@triton.jit(do_not_specialize=["pixels", "image_pixels", "x_pixels"])
-def _mean_linear(
-    x, weight, bias, gate, residual, out, parts,
-    pixels, image_pixels, x_pixels,
-    CHANNELS: tl.constexpr, OUTPUTS: tl.constexpr, BLOCKS: tl.constexpr,
-    X_PITCH: tl.constexpr, RESIDUAL_PITCH: tl.constexpr, OUT_PITCH: tl.constexpr,
-    RELU: tl.constexpr, SPLITS: tl.constexpr, STEPS: tl.constexpr,
-    WIDENED: tl.constexpr, PIXELS: tl.constexpr, WIDTH: tl.constexpr, DEPTH: tl.constexpr,
-):  # fmt: skip
-    # What is written has one pixel for each image, what is read `x_pixels`.
-    program = tl.program_id(0)
-    split = tl.program_id(1)
-    image = program // BLOCKS * PIXELS + tl.arange(0, PIXELS)
-    output = program % BLOCKS * WIDTH + tl.arange(0, WIDTH)
-    start = x + (image.to(tl.int64) * x_pixels * X_PITCH)[:, None]
-    sums = tl.full([PIXELS, WIDTH], 0.0, tl.float32)
-    for step in range(split * STEPS, split * STEPS + STEPS):
-        channel = step * DEPTH + tl.arange(0, DEPTH)
-        there = (image < pixels)[:, None] & (channel < CHANNELS)[None, :]
-        total = tl.full([PIXELS, DEPTH], 0.0, tl.float32)
-        for pixel in range(0, x_pixels):
-            total += tl.load(start + (pixel * X_PITCH + channel)[None, :], mask=there, other=0.0).to(tl.float32)
-        mean = (total / x_pixels).to(x.dtype.element_ty)
-        there = (channel < CHANNELS)[:, None] & (output < OUTPUTS)[None, :]
-        w = tl.load(weight + output[None, :] * CHANNELS + channel[:, None], mask=there, other=0.0)
-        if WIDENED:
-            mean = mean.to(tl.float32)
-            w = w.to(tl.float32)
-        sums = tl.dot(mean, w, sums, input_precision="ieee")
-    mask = (image < pixels)[:, None] & (output < OUTPUTS)[None, :]
-    if SPLITS == 1:
-        finish(
-            sums, bias, gate, residual, out, image, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU
-        )
-    else:
-        tl.store(parts + (split * pixels + image)[:, None] * OUTPUTS + output[None, :], sums, mask=mask)
-
-
 def mean(x: Tensor, out: Tensor, *, settings: Tile | None = None) -> None:
     """Write the mean over the image.
 
     Args:
         x: (N, C, H, W).
         out: (N, C).
-        settings: a row of `MEAN`.
+        settings: a row of `TILES`.
 
     Raises:
         BackendError: shapes or strides that are not as they should be.
@@ -132,7 +87,7 @@ def mean_linear(
     bias: Tensor | None,
     out: Tensor,
     *,
-    workspace: Tensor | None = None,
+    workspace: Tensor,
     settings: Product | None = None,
 ) -> None:
     """Write weight * mean(x) + bias, the mean over the image and rounded to the dtype of `x`.
@@ -142,48 +97,32 @@ def mean_linear(
         weight: (classes, C).
         bias: (classes,), or None.
         out: (N, classes).
-        workspace: float32, as many numbers as `epilogue.workspace_numbers(out, settings)`.
-        settings: a row of `MEAN_LINEAR`, whose `pixels` are images.
+        workspace: (numbers,) float32, as many as `mean_linear_workspace_numbers` says.
+        settings: of the product, a row of `pointwise.PRODUCTS` whose pixels are images.
 
     Raises:
         BackendError: shapes, strides or a workspace that are not as they should be.
     """
-    images, channels, height, width = x.shape
-    outputs = weight.shape[0]
-    launching.check_shape("out", out, (images, outputs))
-    launching.check_weight("weight", weight, x, (outputs, channels))
-    end = ending(out[:, :, None, None], bias=bias)
     row = settings or mean_linear_default(x, out)
-    launching.check_workspace(workspace, workspace_numbers(out, row))
-    blocks = pieces(outputs, row.outputs)
-    launching.launch(
-        _mean_linear,
-        (pieces(images, row.pixels) * blocks, row.splits),
-        {
-            "x": x,
-            "weight": weight,
-            "parts": workspace,
-            "x_pixels": height * width,
-            "CHANNELS": channels,
-            "BLOCKS": blocks,
-            "X_PITCH": launching.pitch("x", x),
-            "SPLITS": row.splits,
-            "STEPS": pieces(pieces(channels, row.depth), row.splits),
-            "WIDENED": launching.widened(x),
-            "PIXELS": row.pixels,
-            "WIDTH": row.outputs,
-            "DEPTH": row.depth,
-        }
-        | end,
-        warps=row.warps,
-        stages=row.stages,
+    launching.check_workspace(workspace, mean_linear_workspace_numbers(x, out, row))
+    images, channels = x.shape[:2]
+    means = workspace[: _means_numbers(x)].view(x.dtype)[: images * channels].view(images, channels)
+    mean(x, means)
+    pointwise.conv1x1(
+        means[:, :, None, None],
+        weight[:, :, None, None],
+        bias,
+        None,
+        out[:, :, None, None],
+        relu=False,
+        workspace=workspace[_means_numbers(x) :],
+        settings=row,
     )
-    add_parts(workspace, row.splits, end)
 
 
 def mean_candidates(x: Tensor) -> tuple[Tile, ...]:
     """Return the rows that are worth a try: those at most twice as wide as there are channels."""
-    return tuple(row for row in MEAN if row.channels < 2 * x.shape[1]) or MEAN[-1:]
+    return tuple(row for row in TILES if row.channels < 2 * x.shape[1]) or TILES[-1:]
 
 
 def mean_default(x: Tensor) -> Tile:
@@ -192,11 +131,20 @@ def mean_default(x: Tensor) -> Tile:
 
 
 def mean_linear_candidates(x: Tensor, out: Tensor) -> tuple[Product, ...]:
-    """Return the rows that are worth a try."""
-    return suiting(MEAN_LINEAR, out[:, :, None, None], depth=x.shape[1], itemsize=x.element_size())
+    """Return the rows for the product that are worth a try."""
+    return pointwise.candidates(x, out[:, :, None, None])
 
 
 def mean_linear_default(x: Tensor, out: Tensor) -> Product:
     """Return the first row whose programs fill a GPU."""
-    rows = mean_linear_candidates(x, out)
-    return filling(rows, lambda row: tiles(out[:, :, None, None], row) * row.splits)
+    return pointwise.default(x, out[:, :, None, None])
+
+
+def mean_linear_workspace_numbers(x: Tensor, out: Tensor, settings: Product) -> int:
+    """Return how many float32 numbers `mean_linear` needs as a workspace."""
+    return _means_numbers(x) + workspace_numbers(out, settings)
+
+
+def _means_numbers(x: Tensor) -> int:
+    """Return the float32 numbers that the means take, whose end is aligned for wide loads."""
+    return pieces(x.shape[0] * x.shape[1] * x.element_size(), _ALIGNMENT) * _ALIGNMENT // _FLOAT

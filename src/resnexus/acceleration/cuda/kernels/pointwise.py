@@ -1,9 +1,9 @@
 """1x1 convolutions: one matrix product of pixels and channels, with all that can follow it in the same kernel.
 
-Floor: the larger of the bytes of `x`, `weight`, `residual` and `out` by the bandwidth, and 2 x pixels x channels x outputs
-by the rate of the tensor cores. In stage 3 of a batch of one, 49 pixels of 2048 channels to 512: 2.1 MB of weights, half a
-microsecond; 8 tiles of 64 outputs would leave 124 of 132 multiprocessors idle, so that the sum over the channels is cut
-into parts, which a second kernel adds in a fixed order.
+Floor: the larger of the bytes of `x`, `weight`, `residual` and `out` by the bandwidth, and 2 x pixels x channels x
+outputs by the rate of the tensor cores. In stage 3 of a batch of one, 49 pixels of 2048 channels to 512: 2.1 MB of
+weights, half a microsecond; 8 tiles of 64 outputs would leave 124 of 132 multiprocessors idle, so that the sum over
+the channels is cut into parts, which a second kernel adds in a fixed order.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def conv1x1(
         relu: whether negative results become 0.
         stride: in both directions.
         gate: (N, outputs) contiguous, or None.
-        workspace: float32, as many numbers as `epilogue.workspace_numbers(out, settings)`.
+        workspace: (numbers,) float32, as many as `epilogue.workspace_numbers(out, settings)`.
         settings: a row of `PRODUCTS`.
 
     Raises:

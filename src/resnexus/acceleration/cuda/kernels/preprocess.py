@@ -1,7 +1,7 @@
 """From bytes to what a network reads: (images / 255 - mean) / std, in the dtype and layout of the first convolution.
 
-Floor: the bytes of `images` and `out` by the bandwidth; at batch 128, 224x224 to half precision 58 MB, 14 microseconds at
-4.2 TB/s. On the way from the host bytes take half of what half precision takes, and a quarter of float32.
+Floor: the bytes of `images` and `out` by the bandwidth; at batch 128, 224x224 to half precision 58 MB, 14 microseconds
+at 4.2 TB/s. On the way from the host bytes take half of what half precision takes, and a quarter of float32.
 """
 
 from __future__ import annotations

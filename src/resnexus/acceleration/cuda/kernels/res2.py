@@ -1,12 +1,12 @@
 """The 3x3 convolutions of a Res2 block: from slice to slice, with the addition in front of them.
 
-y_i = relu(weight_i * (x_i + y_{i-1}) + bias_i), where `x` and `y` are consecutive channels of two larger tensors: nothing
-is split, added or joined by a kernel of its own. Widths such as 26 are padded to 32 inside, by masks; parts that begin at
-multiples of 8 channels are read in fewer, wider loads, so that `res2_aligned_widths` pays here, too. Without an addend it
-is any 3x3 convolution, for those of few pixels that the sum is to be cut for.
+y_i = relu(weight_i * (x_i + y_{i-1}) + bias_i), where `x` and `y` are consecutive channels of two larger tensors:
+nothing is split, added or joined by a kernel of its own. Widths such as 26 are padded to 32 inside, by masks;
+parts that begin at multiples of 8 channels are read in fewer, wider loads, so that `res2_aligned_widths` pays here,
+too. Without an addend it is any 3x3 convolution, for those of few pixels that the sum is to be cut for.
 
-Floor: the bytes of `x`, `addend` and `out` by the bandwidth; at batch 128, 56x56 pixels of 26 channels in half precision,
-63 MB, 15 microseconds at 4.2 TB/s. At batch 1 a launch costs more than all of them.
+Floor: the bytes of `x`, `addend` and `out` by the bandwidth; at batch 128, 56x56 pixels of 26 channels in half
+precision, 63 MB, 15 microseconds at 4.2 TB/s. At batch 1 a launch costs more than all of them.
 
 Gao et al. 2019, arXiv:1904.01169.
 """
@@ -60,7 +60,7 @@ def conv3x3(
         stride: in both directions.
         residual: as `out`, which it may be; or None.
         relu: whether negative results become 0.
-        workspace: float32, as many numbers as `epilogue.workspace_numbers(out, settings)`.
+        workspace: (numbers,) float32, as many as `epilogue.workspace_numbers(out, settings)`.
         settings: a row of `PRODUCTS`.
 
     Raises:

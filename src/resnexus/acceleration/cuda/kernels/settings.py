@@ -17,7 +17,7 @@ MULTIPROCESSORS = 132
 """Of an H100 or H200: with fewer programs, some of them have nothing to do."""
 
 SHARED_BYTES = 96 * 1024
-"""Memory of a multiprocessor that one program may fill with what it loads ahead; all GPUs since sm_80 have that much."""
+"""What one program may fill of its multiprocessor with what it loads ahead; all GPUs since sm_80 have that much."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
 """The first convolution, of an image's few channels: one matrix product of patches.
 
-The 27 numbers under a 3x3 window of three channels, 147 under one of 7x7, are gathered as the columns of a product, as
-they lie in the weight.
+The 27 numbers under a 3x3 window of three channels, 147 under one of 7x7, are gathered as the columns of a product,
+as they lie in the weight.
 
 Floor: the larger of the bytes of `x` and `out` by the bandwidth, and 2 x pixels x patch x outputs by the rate of the
-tensor cores, a patch counted as a multiple of 32. 3x3 to 32 channels at batch 128, 224x224 in half precision: 141 MB, 34
-microseconds at 4.2 TB/s.
+tensor cores, a patch counted as a multiple of 32. 3x3 to 32 channels at batch 128, 224x224 in half precision: 141 MB,
+34 microseconds at 4.2 TB/s.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def convolve(
         row: how the work is cut up; with groups, `row.outputs` divides the outputs of a group.
         stride: in both directions.
         relu: whether negative results become 0.
-        workspace: float32, as many numbers as `epilogue.workspace_numbers(out, row)`.
+        workspace: (numbers,) float32, as many as `epilogue.workspace_numbers(out, row)`.
 
     Raises:
         BackendError: shapes, strides or a workspace that are not as they should be.
