@@ -25,7 +25,7 @@ class Launch:
         out: what is written.
         exact: computes from `images` what is expected, and how far off it may be before it is rounded, both float64 and
             of the shape of `out`.
-        workspace: what else is written to, or None.
+        workspace: what else is written to as a whole, or None.
     """
 
     run: Callable[[], None]

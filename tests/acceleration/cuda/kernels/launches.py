@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from guarded import Guarded, parameter
@@ -74,9 +75,8 @@ def average_pool_3x3(*, stride: int = 2, counts_padding: bool = False, **options
     def expected(x: Tensor) -> Tensor:
         return F.avg_pool2d(x, 3, stride, 1, count_include_pad=counts_padding)
 
-    return _pool(
-        pools.average_pool_3x3, expected, stride, **options, **{"stride": stride, "counts_padding": counts_padding}
-    )
+    call = partial(pools.average_pool_3x3, stride=stride, counts_padding=counts_padding)
+    return _pool(call, expected, stride, **options)
 
 
 def max_pool_3x3(**options: object) -> Launch:
@@ -310,6 +310,55 @@ def res2_conv3x3(
 
     read = [guarded for guarded in (x, before, added) if guarded is not None]
     return Launch(run, tuple(read), out, exact, workspace)
+
+
+def res2_block(
+    *, channels: int = 20, width: int = 6, scale: int = 3, outputs: int = 24, dtype: str = "float16"
+) -> Launch:
+    """A chained Res2 branch without copies: parts and splits lie in one tensor, the untouched part between them."""
+    kind, size, inner = _dtype(dtype), (4, 5), width * scale
+    x = Guarded.random((2, channels, *size), kind)
+    between = Guarded.like((2, inner + width * (scale - 1), *size), kind)
+    out = Guarded.like((2, outputs, *size), kind)
+    first = parameter(inner, channels, 1, 1, dtype=kind, scale=channels**-0.5)
+    splits = [parameter(width, width, 3, 3, dtype=kind, scale=(9 * width) ** -0.5) for _ in range(scale - 1)]
+    last = parameter(outputs, inner, 1, 1, dtype=kind, scale=inner**-0.5)
+    untouched_first = torch.cat([last[:, -width:], last[:, :-width]], 1).contiguous(memory_format=torch.channels_last)
+
+    def exact() -> tuple[Tensor, Tensor]:
+        def convolved(numbers: Tensor, error: Tensor, weight: Tensor, padding: int) -> tuple[Tensor, Tensor]:
+            magnitude = F.conv2d(numbers.abs(), weight.abs(), padding=padding)
+            sums = F.relu(F.conv2d(numbers, weight, padding=padding))
+            allowed = F.conv2d(error, weight.abs(), padding=padding) + sums_error(weight[0].numel(), magnitude)
+            return sums, allowed + UNITS[kind] * sums
+
+        numbers = wide(x.view)
+        parts, errors = convolved(numbers, torch.zeros_like(numbers), wide(first), 0)
+        found, found_errors = [], []
+        for index, weight in enumerate(splits):
+            part, error = parts.chunk(scale, 1)[index], errors.chunk(scale, 1)[index]
+            if found:
+                part, error = part + found[-1], error + found_errors[-1] + UNITS[kind] * (part + found[-1]).abs()
+            part, error = convolved(part, error, wide(weight), 1)
+            found.append(part)
+            found_errors.append(error)
+        joined = torch.cat([*found, parts[:, -width:]], 1), torch.cat([*found_errors, errors[:, -width:]], 1)
+        return convolved(*joined, wide(last), 0)
+
+    def run() -> None:
+        whole = between.view
+        small = Product(pixels=16, outputs=16, depth=16)
+        pointwise.conv1x1(x.view, first, None, None, whole[:, :inner], relu=True, settings=small)
+        for index, weight in enumerate(splits):
+            start = inner + index * width
+            before = whole[:, start - width : start] if index else None
+            part = whole[:, index * width : (index + 1) * width]
+            res2.conv3x3(part, before, weight, None, whole[:, start : start + width], settings=small)
+        pointwise.conv1x1(
+            whole[:, inner - width :], untouched_first, None, None, out.view, relu=True, settings=small
+        )
+
+    return Launch(run, (x,), out, exact, between)
 
 
 def grouped_conv3x3(

@@ -49,6 +49,7 @@ CASES = {
         "res2_conv3x3",
         {"addend": True, "settings": Product(pixels=16, outputs=32, depth=16, splits=4)},
     ),
+    "res2_block": ("res2_block", {}),
     "grouped_conv3x3": ("grouped_conv3x3", {}),
     "grouped_conv3x3, narrow packs": ("grouped_conv3x3", {"pack": 16, "stride": 2, "size": (3, 5)}),
     "grouped_conv3x3, wide groups": ("grouped_conv3x3", {"groups": 2, "settings": SMALL, "size": (2, 3)}),

@@ -20,8 +20,8 @@ What holds for all of them:
   read and written may be slices of larger tensors. Means and gates are (N, C). Weights are (out, in / groups, k, k)
   with the strides of `torch.channels_last`. All are float16, bfloat16 or float32; `out` may be another of them than
   `x`. Sums are kept in float32, products of float32 are not shortened to TF32, and a result is rounded once.
-- Nothing is allocated, synchronised or read back, so that a launch can be captured in a CUDA graph; a kernel is compiled
-  for new shapes and settings when it is first launched, which has to come before the capture. The caller gives
+- Nothing is allocated, synchronised or read back, so that a launch can be captured in a CUDA graph; a kernel is
+  compiled for new shapes and settings when it is first launched, which has to come before the capture. The caller gives
   `out` and, where a sum is cut into parts, `workspace`: contiguous float32 numbers, as many as
   `epilogue.workspace_numbers(out, settings)` or the module's own `..._workspace_numbers` says; more are no harm.
   Launches one after the other on one stream may share it. Parts are added in a fixed order, without atomics: the same

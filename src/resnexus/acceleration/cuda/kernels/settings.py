@@ -13,8 +13,8 @@ from resnexus.acceleration.backends.contract import BackendError
 SMALLEST_PRODUCT = 16
 """Sides of the smallest matrices that tensor cores multiply."""
 
-MULTIPROCESSORS = 132
-"""Of an H100 or H200: with fewer programs, some of them have nothing to do."""
+ENOUGH_PROGRAMS = 100
+"""For three quarters of the 132 multiprocessors of an H100 or H200; with fewer, too many have nothing to do."""
 
 SHARED_BYTES = 96 * 1024
 """What one program may fill of its multiprocessor with what it loads ahead; all GPUs since sm_80 have that much."""
@@ -85,7 +85,7 @@ def filling(rows: Sequence[Row], programs: Callable[[Row], int]) -> Row:
         rows: from large tiles to small ones; at least one.
         programs: how many programs a row makes.
     """
-    return next((row for row in rows if programs(row) >= MULTIPROCESSORS), max(rows, key=programs))
+    return next((row for row in rows if programs(row) >= ENOUGH_PROGRAMS), max(rows, key=programs))
 
 
 def suiting(
