@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +35,7 @@ TARGETS = (80, 90)
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 TYPES = {torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.uint8: "*u8"}
 IMAGES = 8
+WORKSPACE = torch.empty(1 << 30, device="meta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,14 @@ class Launch:
     warps: int
     stages: int
 
+    @property
+    def key(self) -> str:
+        """What it is compiled from, as text."""
+        described = {
+            name: str(value.dtype) if isinstance(value, Tensor) else value for name, value in self.arguments.items()
+        }
+        return repr((self.kernel.__name__, described, self.warps, self.stages))
+
 
 @dataclass(frozen=True)
 class Call:
@@ -121,18 +132,19 @@ def compile_launch(launch: Launch, target: int) -> tuple[int, int, int]:
     triton = required("triton")
     from triton.backends.compiler import GPUTarget
 
-    names = launch.kernel.arg_names
-    arguments = {name: launch.arguments[name] for name in names}
-    signature, constants, attributes = {}, {}, {}
-    for index, parameter in enumerate(launch.kernel.params):
-        value = arguments[parameter.name]
-        if parameter.is_constexpr or value is None:
-            signature[parameter.name], constants[parameter.name] = "constexpr", value
+    signature: dict[str, str] = {}
+    constants: dict[str, Any] = {}
+    attributes: dict[tuple[int], list[list[Any]]] = {}
+    for index, argument in enumerate(launch.kernel.params):
+        value = launch.arguments[argument.name]
+        if argument.is_constexpr or value is None:
+            signature[argument.name], constants[argument.name] = "constexpr", value
         elif isinstance(value, Tensor):
-            signature[parameter.name] = TYPES[value.dtype]
-            attributes[(index,)] = [["tt.divisibility", 16]]  # as PyTorch allocates
+            signature[argument.name] = TYPES[value.dtype]
+            if value.storage_offset() * value.element_size() % 16 == 0:  # PyTorch allocates at such addresses
+                attributes[(index,)] = [["tt.divisibility", 16]]
         else:
-            signature[parameter.name] = "fp32" if isinstance(value, float) else "i32"
+            signature[argument.name] = "fp32" if isinstance(value, float) else "i32"
     source = triton.compiler.ASTSource(launch.kernel, signature, constants, attributes)
     options = {"num_warps": launch.warps, "num_stages": launch.stages}
     compiled = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
@@ -159,120 +171,128 @@ def read_usage(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def calls(dtype: torch.dtype) -> dict[str, Call]:
-    """Return a call of each kernel by its name, with shapes of 50 layers at batch 8."""
-    from resnexus.acceleration.cuda.kernels import gate, grouped, grouped_pointwise, head, pointwise
-    from resnexus.acceleration.cuda.kernels import pools, preprocess, res2, stem
+def activations(dtype: torch.dtype, channels: int, size: int, *, of: int | None = None, first: int = 0) -> Tensor:
+    """Return channels from `first` on of (IMAGES, of, size, size), without memory."""
+    shape = (IMAGES, of or channels, size, size)
+    whole = torch.empty(shape, dtype=dtype, device="meta", memory_format=torch.channels_last)
+    return whole[:, first : first + channels]
 
-    def activations(channels: int, size: int, *, of: int | None = None, first: int = 0) -> Tensor:
-        shape = (IMAGES, of or channels, size, size)
-        whole = torch.empty(shape, dtype=dtype, device="meta", memory_format=torch.channels_last)
-        return whole[:, first : first + channels]
 
-    def weight(*shape: int) -> Tensor:
-        layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-        return torch.empty(shape, dtype=dtype, device="meta", memory_format=layout)
+def parameter(dtype: torch.dtype, *shape: int) -> Tensor:
+    """Return a weight, gates or logits without memory."""
+    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
+    return torch.empty(shape, dtype=dtype, device="meta", memory_format=layout)
 
-    space = torch.empty(1 << 30, device="meta")
-    x56, x28, x14, x7 = activations(256, 56), activations(512, 28), activations(1024, 14), activations(2048, 7)
-    pooled, photo, stem_out = activations(256, 28), activations(3, 224), activations(32, 112)
-    part, addend, res2_out = (activations(26, 56, of=104, first=first) for first in (26, 0, 26))
-    inner, pack, logits = activations(128, 56), weight(128, 32, 3, 3), weight(IMAGES, 1000)
-    entry, entry_weight = activations(512, 14), weight(512, 1024, 1, 1)
-    w26 = weight(26, 26, 3, 3)
-    gates = weight(IMAGES, 1024)
+
+def element_wise(dtype: torch.dtype) -> dict[str, Call]:
+    """Return a call of each kernel without matrix products, with shapes of 50 layers at batch 8."""
+    from resnexus.acceleration.cuda.kernels import gate, head, pools, preprocess
+
+    image, weight = partial(activations, dtype), partial(parameter, dtype)
+    x56, x28, x14, x7, photo = image(256, 56), image(256, 28), image(1024, 14), image(2048, 7), image(3, 224)
+    gates, means = weight(IMAGES, 1024), weight(IMAGES, 2048)
+    squeeze, excite = (weight(64, 1024), weight(64)), (weight(1024, 64), weight(1024))
     pixels = torch.empty((IMAGES, 224, 224, 3), dtype=torch.uint8, device="meta")
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    pool = pools.default(x56, x28)
     return {
-        "average_pool_2x2": Call(
-            lambda row: pools.average_pool_2x2(x56, pooled, settings=row), pools.TILES, pools.default(x56, pooled)
-        ),
-        "max_pool_3x3": Call(
-            lambda row: pools.max_pool_3x3(x56, pooled, settings=row), pools.TILES, pools.default(x56, pooled)
-        ),
-        "mean": Call(lambda row: head.mean(x7, weight(IMAGES, 2048), settings=row), head.TILES, head.mean_default(x7)),
-        "mean_linear": Call(
-            lambda row: head.mean_linear(x7, weight(1000, 2048), weight(1000), logits, workspace=space, settings=row),
-            pointwise.PRODUCTS,
-            head.mean_linear_default(x7, logits),
-        ),
+        "average_pool_2x2": Call(lambda row: pools.average_pool_2x2(x56, x28, settings=row), pools.TILES, pool),
+        "max_pool_3x3": Call(lambda row: pools.max_pool_3x3(x56, x28, settings=row), pools.TILES, pool),
+        "mean": Call(lambda row: head.mean(x7, means, settings=row), head.TILES, head.mean_default(x7)),
         "excite": Call(
-            lambda row: gate.excite(
-                x14,
-                weight(64, 1024),
-                weight(64),
-                weight(1024, 64),
-                weight(1024),
-                gates,
-                workspace=space,
-                settings=row,
-            ),
+            lambda row: gate.excite(x14, *squeeze, *excite, gates, workspace=WORKSPACE, settings=row),
             gate.EXCITE,
             gate.excite_default(x14),
         ),
         "apply": Call(
             lambda row: gate.apply(x14, gates, x14, x14, settings=row), gate.APPLY, gate.apply_default(x14)
         ),
-        "conv1x1": Call(
-            lambda row: pointwise.conv1x1(
-                x14, entry_weight, weight(512), entry, entry, relu=True, workspace=space, settings=row
-            ),
-            pointwise.PRODUCTS,
-            pointwise.default(x14, entry),
-        ),
-        "res2.conv3x3": Call(
-            lambda row: res2.conv3x3(part, addend, w26, weight(26), res2_out, workspace=space, settings=row),
-            res2.PRODUCTS,
-            res2.default(part, w26, res2_out),
-        ),
-        "grouped.conv3x3": Call(
-            lambda row: grouped.conv3x3(inner, pack, weight(128), inner, workspace=space, settings=row),
-            grouped.candidates(inner, pack, inner),
-            grouped.default(inner, pack, inner),
-        ),
-        "grouped_pointwise": Call(
-            lambda row: grouped_pointwise.conv3x3_conv1x1(
-                inner, pack, weight(128), weight(256, 128, 1, 1), weight(256), x56, x56, settings=row
-            ),
-            grouped_pointwise.PRODUCTS,
-            grouped_pointwise.default(inner, pack, x56),
-        ),
-        "stem.conv3x3": Call(
-            lambda row: stem.conv3x3(photo, weight(32, 3, 3, 3), weight(32), stem_out, settings=row),
-            stem.PRODUCTS,
-            stem.default(photo, weight(32, 3, 3, 3), stem_out),
-        ),
         "normalise": Call(
-            lambda row: preprocess.normalise(pixels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), photo, settings=row),
+            lambda row: preprocess.normalise(pixels, mean, std, photo, settings=row),
             preprocess.TILES,
             preprocess.TILES[0],
         ),
     }
 
 
+def products(dtype: torch.dtype) -> dict[str, Call]:
+    """Return a call of each kernel that multiplies matrices, with shapes of 50 layers at batch 8."""
+    from resnexus.acceleration.cuda.kernels import grouped, grouped_pointwise, head, pointwise, res2, stem
+
+    image, weight = partial(activations, dtype), partial(parameter, dtype)
+    photo, first, x14, entry, x7 = image(3, 224), image(32, 112), image(1024, 14), image(512, 14), image(2048, 7)
+    inner, out = image(128, 56), image(256, 56)
+    part, addend, split = (image(26, 56, of=104, first=start) for start in (26, 0, 26))
+    w3, w1, w26, pack = weight(32, 3, 3, 3), weight(512, 1024, 1, 1), weight(26, 26, 3, 3), weight(128, 32, 3, 3)
+    projection, classes, logits = weight(256, 128, 1, 1), weight(1000, 2048), weight(IMAGES, 1000)
+    b26, b32, b128, b256, b512, b1000 = (weight(outputs) for outputs in (26, 32, 128, 256, 512, 1000))
+    return {
+        "mean_linear": Call(
+            lambda row: head.mean_linear(x7, classes, b1000, logits, workspace=WORKSPACE, settings=row),
+            head.mean_linear_candidates(x7, logits),
+            head.mean_linear_default(x7, logits),
+        ),
+        "conv1x1": Call(
+            lambda row: pointwise.conv1x1(
+                x14, w1, b512, entry, entry, relu=True, workspace=WORKSPACE, settings=row
+            ),
+            pointwise.PRODUCTS,
+            pointwise.default(x14, entry),
+        ),
+        "res2": Call(
+            lambda row: res2.conv3x3(part, addend, w26, b26, split, workspace=WORKSPACE, settings=row),
+            res2.PRODUCTS,
+            res2.default(part, w26, split),
+        ),
+        "grouped": Call(
+            lambda row: grouped.conv3x3(inner, pack, b128, inner, workspace=WORKSPACE, settings=row),
+            grouped.candidates(inner, pack, inner),
+            grouped.default(inner, pack, inner),
+        ),
+        "grouped_pointwise": Call(
+            lambda row: grouped_pointwise.conv3x3_conv1x1(
+                inner, pack, b128, projection, b256, out, out, settings=row
+            ),
+            grouped_pointwise.PRODUCTS,
+            grouped_pointwise.default(inner, pack, out),
+        ),
+        "stem": Call(
+            lambda row: stem.conv3x3(photo, w3, b32, first, settings=row), stem.PRODUCTS, stem.default(photo, w3, first)
+        ),
+    }
+
+
+def calls(dtype: torch.dtype) -> dict[str, Call]:
+    """Return a call of each kernel by its name."""
+    return element_wise(dtype) | products(dtype)
+
+
 def compiled(say: Callable[[str], None]) -> Iterator[CompiledKernel]:
     """Yield what each kernel takes, as it is compiled; `say` gets a sentence for what Triton cannot compile."""
+    seen = set()
     for dtype_name, dtype in DTYPES.items():
         for name, call in calls(dtype).items():
-            rows = call.rows if dtype_name == "fp16" else (call.default,)
-            for row in rows:
-                for launch in launches(lambda call=call, row=row: call.run(row)):  # type: ignore[misc]
-                    for target in TARGETS:
-                        kernel = f"{name}: {launch.kernel.__name__.lstrip('_')}"
-                        try:
-                            registers, stack, shared = compile_launch(launch, target)
-                        except Exception as error:  # an error of the compiler is a finding, of any kind
-                            say(f"{kernel}, {dtype_name}, sm_{target}, {row}: {error}")
-                            continue
-                        yield CompiledKernel(
-                            kernel=kernel,
-                            dtype=dtype_name,
-                            target=target,
-                            settings=asdict(row),
-                            default=row == call.default,
-                            registers=registers,
-                            stack_bytes=stack,
-                            shared_bytes=shared,
-                        )
+            for row in call.rows if dtype_name == "fp16" else (call.default,):
+                for launch, target in product(launches(partial(call.run, row)), TARGETS):
+                    kernel = f"{name}: {launch.kernel.__name__.lstrip('_')}"
+                    if (launch.key, target) in seen:
+                        continue
+                    seen.add((launch.key, target))
+                    try:
+                        registers, stack, shared = compile_launch(launch, target)
+                    except Exception as error:  # what a compiler fails with is a finding, of any kind
+                        say(f"{kernel}, {dtype_name}, sm_{target}, {row}: {error}")
+                        continue
+                    yield CompiledKernel(
+                        kernel=kernel,
+                        dtype=dtype_name,
+                        target=target,
+                        settings=asdict(row),
+                        default=row == call.default,
+                        registers=registers,
+                        stack_bytes=stack,
+                        shared_bytes=shared,
+                    )
 
 
 def main() -> None:
