@@ -204,9 +204,7 @@ def element_wise(dtype: torch.dtype) -> dict[str, Call]:
             gate.EXCITE,
             gate.excite_default(x14),
         ),
-        "apply": Call(
-            lambda row: gate.apply(x14, gates, x14, x14, settings=row), gate.APPLY, gate.apply_default(x14)
-        ),
+        "apply": Call(lambda row: gate.apply(x14, gates, x14, x14, settings=row), gate.APPLY, gate.apply_default(x14)),
         "normalise": Call(
             lambda row: preprocess.normalise(pixels, mean, std, photo, settings=row),
             preprocess.TILES,
@@ -233,9 +231,7 @@ def products(dtype: torch.dtype) -> dict[str, Call]:
             head.mean_linear_default(x7, logits),
         ),
         "conv1x1": Call(
-            lambda row: pointwise.conv1x1(
-                x14, w1, b512, entry, entry, relu=True, workspace=WORKSPACE, settings=row
-            ),
+            lambda row: pointwise.conv1x1(x14, w1, b512, entry, entry, relu=True, workspace=WORKSPACE, settings=row),
             pointwise.PRODUCTS,
             pointwise.default(x14, entry),
         ),
@@ -250,9 +246,7 @@ def products(dtype: torch.dtype) -> dict[str, Call]:
             grouped.default(inner, pack, inner),
         ),
         "grouped_pointwise": Call(
-            lambda row: grouped_pointwise.conv3x3_conv1x1(
-                inner, pack, b128, projection, b256, out, out, settings=row
-            ),
+            lambda row: grouped_pointwise.conv3x3_conv1x1(inner, pack, b128, projection, b256, out, out, settings=row),
             grouped_pointwise.PRODUCTS,
             grouped_pointwise.default(inner, pack, out),
         ),

@@ -91,36 +91,34 @@ def judge(name: str, **options: object) -> Found:
 
 @dataclass(frozen=True)
 class Apart:
-    """What a number that is none or infinite in one image did.
+    """What numbers that are none or infinite did to other images and pixels.
 
     Attributes:
-        others_hold: whether the results of the other images are the same to the last bit.
+        image_holds: whether the results of the image without them are the same to the last bit.
         nowhere_else: whether results are missing exactly where they should be.
-        twice_the_same: whether two runs on the same numbers agree to the last bit.
     """
 
-    others_hold: bool
+    image_holds: bool
     nowhere_else: bool
-    twice_the_same: bool
 
 
-def apart(name: str, value: float = math.nan, **options: object) -> Apart:
-    """Put a value into the first pixel of all channels of image 1, and compare with a run without."""
-    launch = _built(name, options)
+def apart(name: str, **options: object) -> Apart:
+    """Compare with a run without: NaN in the first pixel of all channels of image 1, infinity in those of image 2."""
+    launch = _built(name, options | {"images": 3})
 
     def found() -> Tensor:
         launch.out.poison()
         launch.run()
         return launch.out.view.clone()
 
-    plain, again = found(), found()
-    launch.images[0].view[1, :, 0, 0] = value
+    plain = found()
+    launch.images[0].view[1, :, 0, 0] = math.nan
+    launch.images[0].view[2, :, 0, 0] = math.inf
     expected, _ = launch.exact()
     spoilt = found()
     return Apart(
-        others_hold=torch.equal(spoilt[0], plain[0]),
-        nowhere_else=not math.isnan(value) or torch.equal(spoilt.isnan(), expected.isnan()),
-        twice_the_same=torch.equal(plain, again),
+        image_holds=torch.equal(spoilt[0], plain[0]),
+        nowhere_else=torch.equal(spoilt[1].isnan(), expected[1].isnan()) and bool(expected[1].isnan().any()),
     )
 
 

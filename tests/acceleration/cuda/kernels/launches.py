@@ -29,6 +29,11 @@ Around = tuple[int, int]
 NONE: Around = (0, 0)
 
 
+LARGE = Product(pixels=128, outputs=64, depth=64)
+PACK = Product(pixels=128, outputs=32, depth=32)
+"""Few programs, each of which costs the interpreter as much as one of a small tile."""
+
+
 def _dtype(name: str) -> torch.dtype:
     return getattr(torch, name)
 
@@ -215,7 +220,7 @@ def conv1x1(
     gated: bool = False,
     x_around: Around = NONE,
     out_around: Around = NONE,
-    settings: Product | None = None,
+    settings: Product | None = LARGE,
 ) -> Launch:
     kind, shape = _dtype(dtype), (images, outputs, *_halved(size, stride))
     x = Guarded.random((images, channels, *size), kind, around=x_around)
@@ -268,7 +273,7 @@ def res2_conv3x3(
     x_around: Around = NONE,
     addend_around: Around = NONE,
     out_around: Around = NONE,
-    settings: Product | None = None,
+    settings: Product | None = LARGE,
 ) -> Launch:
     kind, outputs = _dtype(dtype), outputs or channels
     x = Guarded.random((images, channels, *size), kind, around=x_around)
@@ -313,13 +318,20 @@ def res2_conv3x3(
 
 
 def res2_block(
-    *, channels: int = 20, width: int = 6, scale: int = 3, outputs: int = 24, dtype: str = "float16"
+    *,
+    channels: int = 20,
+    width: int = 6,
+    scale: int = 3,
+    outputs: int = 24,
+    size: tuple[int, int] = (4, 5),
+    images: int = 2,
+    dtype: str = "float16",
 ) -> Launch:
     """A chained Res2 branch without copies: parts and splits lie in one tensor, the untouched part between them."""
-    kind, size, inner = _dtype(dtype), (4, 5), width * scale
-    x = Guarded.random((2, channels, *size), kind)
-    between = Guarded.like((2, inner + width * (scale - 1), *size), kind)
-    out = Guarded.like((2, outputs, *size), kind)
+    kind, inner = _dtype(dtype), width * scale
+    x = Guarded.random((images, channels, *size), kind)
+    between = Guarded.like((images, inner + width * (scale - 1), *size), kind)
+    out = Guarded.like((images, outputs, *size), kind)
     first = parameter(inner, channels, 1, 1, dtype=kind, scale=channels**-0.5)
     splits = [parameter(width, width, 3, 3, dtype=kind, scale=(9 * width) ** -0.5) for _ in range(scale - 1)]
     last = parameter(outputs, inner, 1, 1, dtype=kind, scale=inner**-0.5)
@@ -347,16 +359,14 @@ def res2_block(
 
     def run() -> None:
         whole = between.view
-        small = Product(pixels=16, outputs=16, depth=16)
-        pointwise.conv1x1(x.view, first, None, None, whole[:, :inner], relu=True, settings=small)
+        tile = Product(pixels=64, outputs=32, depth=32)
+        pointwise.conv1x1(x.view, first, None, None, whole[:, :inner], relu=True, settings=tile)
         for index, weight in enumerate(splits):
             start = inner + index * width
             before = whole[:, start - width : start] if index else None
             part = whole[:, index * width : (index + 1) * width]
-            res2.conv3x3(part, before, weight, None, whole[:, start : start + width], settings=small)
-        pointwise.conv1x1(
-            whole[:, inner - width :], untouched_first, None, None, out.view, relu=True, settings=small
-        )
+            res2.conv3x3(part, before, weight, None, whole[:, start : start + width], settings=tile)
+        pointwise.conv1x1(whole[:, inner - width :], untouched_first, None, None, out.view, relu=True, settings=tile)
 
     return Launch(run, (x,), out, exact, between)
 
@@ -370,7 +380,7 @@ def grouped_conv3x3(
     images: int = 2,
     dtype: str = "float16",
     stride: int = 1,
-    settings: Product | None = None,
+    settings: Product | None = PACK,
 ) -> Launch:
     kind, shape = _dtype(dtype), (images, channels, *_halved(size, stride))
     x, out = Guarded.random((images, channels, *size), kind), Guarded.like(shape, kind)
@@ -403,7 +413,7 @@ def grouped_conv3x3_conv1x1(
     stride: int = 1,
     residual: bool = True,
     relu: bool = True,
-    settings: Product | None = None,
+    settings: Product | None = LARGE,
 ) -> Launch:
     kind, shape = _dtype(dtype), (images, outputs, *_halved(size, stride))
     x, out = Guarded.random((images, channels, *size), kind), Guarded.like(shape, kind)
@@ -451,7 +461,7 @@ def stem_conv(
     dtype: str = "float16",
     stride: int = 2,
     x_around: Around = NONE,
-    settings: Product | None = None,
+    settings: Product | None = LARGE,
 ) -> Launch:
     kind = _dtype(dtype)
     x = Guarded.random((images, channels, *size), kind, around=x_around)

@@ -1,6 +1,5 @@
 """Every kernel, interpreted on the CPU, against float64."""
 
-import math
 from collections import Counter
 
 import pytest
@@ -13,6 +12,7 @@ from resnexus.architectures.catalog import CATALOG, architecture
 POOLS = ("average_pool_2x2", "average_pool_3x3", "max_pool_3x3")
 ODD = {"channels": 13, "size": (3, 5), "x_around": (5, 2)}
 """Fewer channels than any tile, odd sizes, and channels of others before and after."""
+FEW = {"size": (2, 3)}
 SMALL = Product(pixels=16, outputs=16, depth=16)
 CUT = Product(pixels=16, outputs=16, depth=16, splits=2)
 PACK = Product(pixels=16, outputs=32, depth=32)
@@ -40,20 +40,23 @@ CASES = {
     "res2_conv3x3": ("res2_conv3x3", {}),
     "res2_conv3x3, between slices": (
         "res2_conv3x3",
-        {"addend": True, "x_around": (26, 52), "addend_around": (0, 78), "out_around": (26, 52), "settings": SMALL},
+        FEW | {"addend": True, "x_around": (26, 52), "addend_around": (0, 78), "out_around": (26, 52)},
     ),
     "res2_conv3x3, odd": ("res2_conv3x3", ODD | {"outputs": 19, "stride": 2, "residual": True, "settings": SMALL}),
-    "res2_conv3x3, groups": ("res2_conv3x3", {"channels": 64, "groups": 2, "addend": True, "settings": PACK}),
+    "res2_conv3x3, groups": ("res2_conv3x3", FEW | {"channels": 64, "groups": 2, "settings": PACK}),
     "res2_conv3x3, narrow groups": ("res2_conv3x3", {"groups": 2, "relu": False}),
     "res2_conv3x3, cut": (
         "res2_conv3x3",
-        {"addend": True, "settings": Product(pixels=16, outputs=32, depth=16, splits=4)},
+        FEW | {"addend": True, "settings": Product(pixels=16, outputs=32, depth=16, splits=4)},
     ),
     "res2_block": ("res2_block", {}),
     "grouped_conv3x3": ("grouped_conv3x3", {}),
-    "grouped_conv3x3, narrow packs": ("grouped_conv3x3", {"pack": 16, "stride": 2, "size": (3, 5)}),
-    "grouped_conv3x3, wide groups": ("grouped_conv3x3", {"groups": 2, "settings": SMALL, "size": (2, 3)}),
-    "grouped_conv3x3, cut": ("grouped_conv3x3", {"settings": Product(pixels=16, outputs=32, depth=32, splits=3)}),
+    "grouped_conv3x3, narrow packs": (
+        "grouped_conv3x3",
+        {"pack": 16, "stride": 2, "size": (3, 5), "settings": Product(pixels=32, outputs=16, depth=16)},
+    ),
+    "grouped_conv3x3, wide groups": ("grouped_conv3x3", FEW | {"groups": 2, "settings": PACK}),
+    "grouped_conv3x3, cut": ("grouped_conv3x3", FEW | {"settings": Product(pixels=16, outputs=32, depth=32, splits=3)}),
     "grouped_conv3x3_conv1x1": ("grouped_conv3x3_conv1x1", {}),
     "grouped_conv3x3_conv1x1, odd": (
         "grouped_conv3x3_conv1x1",
@@ -81,14 +84,12 @@ def test_other_dtypes(interpreted, name, dtype):
     assert found.right, found
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("case", [case for case in CASES if "," not in case and case != "normalise"] + ["conv1x1, cut"])
-def test_images_stay_apart(interpreted, case, value):
+@pytest.mark.parametrize("case", [*(case for case in CASES if "," not in case and case != "normalise"), "conv1x1, cut"])
+def test_images_and_pixels_stay_apart(interpreted, case):
     name, options = CASES[case]
-    found = interpreted(apart, name, value, **options)
-    assert found.others_hold, found
+    found = interpreted(apart, name, **options)
+    assert found.image_holds, found
     assert found.nowhere_else, found
-    assert found.twice_the_same, found
 
 
 # What any row of a table can be tried on in a moment.
@@ -107,6 +108,7 @@ ROWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_of_the_tables(interpreted, name):
     rows, found = interpreted(wrong_rows, name, **ROWS[name])
@@ -115,7 +117,7 @@ def test_every_row_of_the_tables(interpreted, name):
 
 
 def test_what_small_networks_ask_for(interpreted):
-    rows = [architecture(name) for name in ("Res2Net50_vd_26w_4s", "SE_ResNeXt50_32x4d", "ResNet50_vd")]
+    rows = [architecture(name) for name in ("Res2Net50_vd_26w_4s", "SE_ResNeXt50_vd_32x4d")]
     launches = asked(rows, stages=1)
     names = Counter(name for name, _ in launches)
     assert names.keys() >= {"excite", "apply", "conv1x1", "res2_conv3x3", "grouped_conv3x3_conv1x1", "max_pool_3x3"}

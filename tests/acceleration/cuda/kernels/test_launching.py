@@ -45,9 +45,9 @@ def test_weights_are_refused_by_what_is_wrong():
     check_weight("bias", torch.zeros(4, dtype=torch.float64), x, (4,))
     with pytest.raises(BackendError, match=r"weight of shape \(4, 6, 3, 3\): expected \(4, 3, 3, 3\)"):
         check_weight("weight", channels_last(4, 6, 3, 3), x, (4, 3, 3, 3))
-    with pytest.raises(BackendError, match="weight is torch.float64: expected torch.float32"):
+    with pytest.raises(BackendError, match=r"weight is torch\.float64: expected torch\.float32"):
         check_weight("weight", channels_last(4, 6, 3, 3).double(), x, (4, 6, 3, 3))
-    with pytest.raises(BackendError, match=r"weight has strides .*: expected those of torch.channels_last"):
+    with pytest.raises(BackendError, match=r"weight has strides .*: expected those of torch\.channels_last"):
         check_weight("weight", torch.zeros(4, 6, 3, 3), x, (4, 6, 3, 3))
     with pytest.raises(BackendError, match="w1 has strides"):
         check_weight("w1", torch.zeros(6, 4).T, x, (4, 6))
@@ -60,9 +60,9 @@ def test_a_workspace_holds_enough_numbers():
     check_workspace(torch.zeros(8), 8)
     with pytest.raises(BackendError, match="workspace: none; expected at least 9 contiguous float32"):
         check_workspace(None, 9)
-    with pytest.raises(BackendError, match="workspace: 8 of torch.float32; expected at least 9"):
+    with pytest.raises(BackendError, match=r"workspace: 8 of torch\.float32; expected at least 9"):
         check_workspace(torch.zeros(8), 9)
-    with pytest.raises(BackendError, match="workspace: 8 of torch.float16"):
+    with pytest.raises(BackendError, match=r"workspace: 8 of torch\.float16"):
         check_workspace(torch.zeros(8, dtype=torch.float16), 8)
     with pytest.raises(BackendError, match="workspace has strides"):
         check_workspace(torch.zeros(16)[::2], 8)

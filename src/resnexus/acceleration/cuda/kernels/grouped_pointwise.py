@@ -67,17 +67,13 @@ def _conv3x3_conv1x1(
         if inner_bias is not None:
             inner += tl.load(inner_bias + channel).to(tl.float32)[None, :]
         a = tl.where(inner < 0, 0.0, inner).to(x.dtype.element_ty)
-        w = tl.load(
-            weight + output[None, :] * CHANNELS + channel[:, None], mask=(output < OUTPUTS)[None, :], other=0.0
-        )
+        w = tl.load(weight + output[None, :] * CHANNELS + channel[:, None], mask=(output < OUTPUTS)[None, :], other=0.0)
         if WIDENED:
             a = a.to(tl.float32)
             w = w.to(tl.float32)
         sums = tl.dot(a, w, sums, input_precision="ieee")
     mask = (pixel < pixels)[:, None] & (output < OUTPUTS)[None, :]
-    finish(
-        sums, bias, gate, residual, out, pixel, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU
-    )
+    finish(sums, bias, gate, residual, out, pixel, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU)
 
 
 def conv3x3_conv1x1(

@@ -56,10 +56,7 @@ def _pool(
             found += tl.load(start, mask=valid & inside[:, None], other=0.0).to(tl.float32)
             count += inside.to(tl.float32)
     if not MAXIMUM:
-        if COUNTS_PADDING:
-            found = found / (KERNEL * KERNEL)
-        else:
-            found = found / tl.maximum(count, 1.0)[:, None]
+        found = found / (KERNEL * KERNEL if COUNTS_PADDING else tl.maximum(count, 1.0)[:, None])
     start = out + pixel.to(tl.int64)[:, None] * OUT_PITCH + channel[None, :]
     tl.store(start, found.to(out.dtype.element_ty), mask=valid)
 

@@ -62,9 +62,7 @@ def _stem(
             w = w.to(tl.float32)
         sums = tl.dot(a, w, sums, input_precision="ieee")
     mask = (pixel < pixels)[:, None] & (output < OUTPUTS)[None, :]
-    finish(
-        sums, bias, gate, residual, out, pixel, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU
-    )
+    finish(sums, bias, gate, residual, out, pixel, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU)
 
 
 def conv3x3(
