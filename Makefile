@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format
+.PHONY: help demo test check format gpu-bench gpu-wheels
 
 help:
 	@echo "make demo    install, then compare small siblings on real data and time the series -> report/index.html"
 	@echo "make test    install, then check the code and run the tests"
 	@echo "make check   install, then check the code only (format, lint, types)"
 	@echo "make format  format the code"
+	@echo "make gpu-bench   measure the engine for GPUs, in eight minutes and without installing -> results/gpu"
+	@echo "make gpu-wheels  print the wheels that gpu-bench needs besides those of a machine with PyTorch"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -43,3 +45,10 @@ check: $(VENV)/test
 format: $(VENV)/test
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# The machine with the GPU may have no network: nothing is installed there.
+gpu-bench:
+	PYTHONPATH=src:. $(PYTHON) -m studies.gpu_bench --out results/gpu
+
+gpu-wheels: $(VENV)/test
+	@$(BIN)/python -m studies.gpu_wheels

@@ -12,6 +12,9 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
     python -m studies.duplicates          near-duplicates that were planted, and how many are found
     python -m studies.ssld                what pictures without labels are worth to a student, and each step alone
+    python -m studies.gpu_bench           our engine on a GPU, against PyTorch, its compiler and timm
+    python -m studies.gpu_wheels          what that needs on a machine without a network
+    python -m studies.compile_kernels     what our kernels for GPUs take of a multiprocessor, compiled without one
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,

@@ -237,3 +237,30 @@ def test_threads_go_on_while_processes_are_forked(engine, tiny_images):
 
     assert _called_from_threads(engine, 5, 2_000, fork) == []
     assert set(ends) == {0}
+
+
+def test_on_a_gpu_other_sizes_take_the_next_larger_and_are_filled_up(engine, smallest):
+    asked = []
+
+    def runner(images):
+        asked.append(len(images))
+        with torch.no_grad():
+            return smallest(images)
+
+    there = {
+        size: (replace(engine._jobs[1], batch_size=size, device="cuda"), engine.plans[1], runner) for size in (1, 8)
+    }
+    on_gpu = Engine(there, classes=7)
+    for count, sizes, said in (
+        (5, [8], "8, filled up with zeros"),
+        (10, [8, 8], "8, 8, filled up"),
+        (9, [8, 1], "8, 1:"),
+    ):
+        images = torch.randn(count, 3, 16, 16)
+        asked.clear()
+        with pytest.warns(
+            BatchSizeWarning, match=rf"a batch of {count} was not planned for and runs as batches of {said}"
+        ):
+            logits = on_gpu(images)
+        assert asked == sizes
+        assert agreement(_expected(smallest, images), logits).within(1e-5)

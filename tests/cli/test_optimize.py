@@ -111,7 +111,7 @@ def test_kernels_in_a_folder_that_others_may_write_are_left_alone(home):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--precision", "fp8"], "unknown precision 'fp8': accepted are bf16, fp32"),
+        (["--precision", "fp8"], "unknown precision 'fp8': accepted are bf16, fp16, fp32"),
         (["--precision", "int8"], "unknown precision 'int8'"),
         (["--kernels"], "--kernels has no effect without --clear"),
     ],

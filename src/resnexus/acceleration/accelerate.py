@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import PRECISIONS, Job, Precision
+from resnexus.acceleration.cuda.device import check_gpu
 from resnexus.acceleration.engine import Engine, FeatureEngine, engine_of
 from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.cache import Cache
@@ -21,7 +22,7 @@ from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
 from resnexus.progress import Progress, Silent
 
-DEVICES = ("cpu",)
+DEVICES = ("cpu", "cuda")
 MOST_CALIBRATION_IMAGES = 300
 
 
@@ -68,15 +69,17 @@ def accelerate(
     Args:
         model: what to run, at any output stride, in any floating-point dtype; left as it is, and not followed when it
             changes later.
-        device: `"cpu"`.
-        precision: `"fp32"`; `"bf16"`; or `"int8"`, which needs OpenVINO, NNCF and `calibration`.
-        batch_sizes: the batch sizes to plan for, or a single one. Others work too, slower.
+        device: `"cpu"`, or `"cuda"` for the current NVIDIA GPU.
+        precision: `"fp32"`; `"bf16"`; on a GPU `"fp16"`; or on the CPU `"int8"`, which needs OpenVINO, NNCF and
+            `calibration`.
+        batch_sizes: the batch sizes to plan for, or a single one. Others work too, slower. On a GPU each takes memory
+            for its activations, which all of them share.
         image_size: pixels, one number or (height, width).
         threads: CPU threads; as many as PyTorch uses now if None.
         calibration: for int8, images prepared as for the network: (K, C, H, W), or several such batches; up to 300
             images are used.
-        backends: one or several of `"native"` (our own kernels, compiled here), `"torch"`, `"openvino"` and
-            `"onnxruntime"`, to be considered; all that can run here if None.
+        backends: one or several of `"native"` (our own kernels, compiled here), `"torch"`, `"openvino"`,
+            `"onnxruntime"` and for a GPU `"cuda"` (our engine there), to be considered; all that can run here if None.
         cache_dir: where plans and built networks are kept; `engines` in the folder that RESNEXUS_HOME names, or in
             the system's place for caches, if None. What lies there is loaded as code: nobody else may write there.
         seconds: how long each of up to three rounds of timing takes, per batch size.
@@ -88,9 +91,9 @@ def accelerate(
         list of its maps.
 
     Raises:
-        ResnexusError: a value outside what is stated above, a back end that is not installed or cannot do it, not
-            enough memory, no space on the disk, or a cache that cannot be read or written, is somebody else's, or may
-            be written by others.
+        ResnexusError: a value outside what is stated above, no GPU, a back end that is not installed or cannot do it,
+            not enough memory, no space on the disk, or a cache that cannot be read or written, is somebody else's, or
+            may be written by others.
     """
     job = _job(model, device, precision, image_size, threads)
     sizes = _batch_sizes(batch_sizes)
@@ -124,6 +127,8 @@ def _job(
         )
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
+    if device == "cuda":
+        check_gpu()
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     return Job(

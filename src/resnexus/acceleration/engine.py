@@ -14,6 +14,7 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import Job, Output, Runner, joined, mapped
 from resnexus.acceleration.backends.memory import memory_errors
+from resnexus.acceleration.cuda.runner import GraphRunner
 from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.plan import Plan
 from resnexus.architectures.features import FeatureInfo
@@ -34,13 +35,15 @@ class AnyEngine:
 
     Attributes:
         plans: batch size -> what was chosen and measured, with the agreement with the plain network.
+        device: where it runs, `"cpu"` or `"cuda"`.
     """
 
     def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]]) -> None:
         self.plans = {size: plan for size, (_, plan, _) in sorted(opened.items())}
         self._jobs = {size: job for size, (job, _, _) in opened.items()}
         self._runners = {size: runner for size, (_, _, runner) in opened.items()}
-        self._shape = next(iter(self._jobs.values())).shape[1:]
+        job = next(iter(self._jobs.values()))
+        self.device, self._shape = job.device, job.shape[1:]
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._warned: set[int] = set()
@@ -53,19 +56,26 @@ class AnyEngine:
     def _outputs(self, images: Tensor | Array, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
         """Return each output for all images; `shapes` are those of an image in them, for a batch without any."""
         self._check_process()
-        batch = as_images(images, self._shape)
+        batch = as_images(images, self._shape, device=self.device)
         if len(batch) == 0:
-            return [batch.new_zeros(0, *shape) for shape in shapes]
+            return [torch.zeros(0, *shape, device=batch.device) for shape in shapes]
         if len(batch) in self._runners:
             return _listed(self._run(len(batch), batch))
-        self._warn_once(len(batch))
+        parts = _parts(batch, self.batch_sizes, filling=self.device != "cpu")
+        self._warn_once(len(batch), [size for size, _ in parts])
         outputs = []
-        for size, part in _parts(batch, self.batch_sizes):
+        for size, part in parts:
             count = len(part)
             filled = torch.cat([part, part.new_zeros(size - count, *self._shape)]) if count < size else part
             output = self._run(size, filled)
             outputs.append(mapped(partial(torch.narrow, dim=0, start=0, length=count), output))
         return _listed(joined(outputs))
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of weights and values on the GPU, for all batch sizes together; 0 if no engine of ours runs there."""
+        runners = (runner for runner in self._runners.values() if isinstance(runner, GraphRunner))
+        return sum({id(runner.there): runner.bytes for runner in runners}.values())
 
     def explain(self) -> str:
         """Return in words what runs each batch size, how fast, and how close to the plain network."""
@@ -75,6 +85,8 @@ class AnyEngine:
                 f"batch {size}: {plan.candidate}; {plan.median_ms:.2f} ms against {plan.plain_ms:.2f} ms of the plain "
                 f"network when planned (ratio {plan.ratio:.3f}); {_agreement(plan.agreement, plan.images)}"
             )
+        if self.device_bytes:
+            lines.append(f"on the GPU: {self.device_bytes / 2**20:,.0f} MiB for weights and values of all batch sizes")
         return "\n".join(lines)
 
     def __reduce__(self) -> NoReturn:
@@ -101,14 +113,16 @@ class AnyEngine:
                 "a plan"
             )
 
-    def _warn_once(self, size: int) -> None:
+    def _warn_once(self, size: int, parts: Sequence[int]) -> None:
         with self._lock:
             if size in self._warned:
                 return
             self._warned.add(size)
+        sizes = ", ".join(map(str, self.batch_sizes if self.device == "cpu" else parts))
+        filled = ", filled up with zeros" if self.device != "cpu" and sum(parts) > size else ""
         warnings.warn(
-            f"a batch of {size} was not planned for and runs as batches of "
-            f"{', '.join(map(str, self.batch_sizes))}: slower than it could be; give batch_sizes=({size},) to plan it",
+            f"a batch of {size} was not planned for and runs as batches of {sizes}{filled}: slower than it could be; "
+            f"give batch_sizes=({size},) to plan it",
             BatchSizeWarning,
             stacklevel=4,
         )
@@ -137,14 +151,16 @@ class Engine(AnyEngine):
         """Compute logits.
 
         A batch size that was not planned for runs as planned ones, one after another, the last one filled up with
-        zeros; the first such call of a size says so with a `BatchSizeWarning`.
+        zeros; on a GPU as the next larger one, filled up. The first such call of a size says so with a
+        `BatchSizeWarning`.
 
         Args:
-            images: (N, C, H, W) on the CPU, prepared as for the network; in any floating point, byte order and memory
-                layout, and left as they are.
+            images: (N, C, H, W) on the CPU or the device of the engine, prepared as for the network; in any floating
+                point, byte order and memory layout, and left as they are.
 
         Returns:
-            (N, classes) float32 on the CPU.
+            (N, classes) float32, where the images are. From images on a GPU they are queued on the current stream, as
+            PyTorch does itself.
 
         Raises:
             ResnexusError: another shape, another device, whole numbers, not enough memory, or a process that was
@@ -179,10 +195,10 @@ class FeatureEngine(AnyEngine):
         """Compute feature maps; other batch sizes, and what is accepted and refused, as for an `Engine`.
 
         Args:
-            images: (N, C, H, W) on the CPU, prepared as for the network.
+            images: (N, C, H, W), prepared as for the network.
 
         Returns:
-            Per map, (N, channels, H / reduction, W / reduction), rounded up, contiguous float32 on the CPU.
+            Per map, (N, channels, H / reduction, W / reduction), rounded up, contiguous float32, where the images are.
         """
         height, width = self._shape[1:]
         shapes = [
@@ -223,12 +239,17 @@ def _share(fraction: float) -> str:
     return f"{int(fraction * 1000) / 10:g} %"
 
 
-def _parts(batch: Tensor, sizes: tuple[int, ...]) -> list[tuple[int, Tensor]]:
-    """Cut a batch into the largest planned sizes that fit, and a rest for the smallest that holds it."""
+def _parts(batch: Tensor, sizes: tuple[int, ...], *, filling: bool) -> list[tuple[int, Tensor]]:
+    """Cut a batch into the largest planned sizes that fit, and a rest for the smallest that holds it.
+
+    With `filling`, a part goes to the smallest that holds it as soon as one does: a GPU takes as long for a batch as
+    for a few images less.
+    """
     found = []
     while len(batch):
         fitting = [size for size in sizes if size <= len(batch)]
-        size = fitting[-1] if fitting else sizes[0]
+        holding = [size for size in sizes if size >= len(batch)]
+        size = holding[0] if holding and (filling or not fitting) else fitting[-1]
         found.append((size, batch[:size]))
         batch = batch[size:]
     return found

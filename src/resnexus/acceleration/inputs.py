@@ -14,15 +14,22 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def as_images(
-    images: Tensor | Array, shape: tuple[int, ...], what: str = "images", expected: str = "this engine was made for"
+    images: Tensor | Array,
+    shape: tuple[int, ...],
+    what: str = "images",
+    expected: str = "this engine was made for",
+    device: str = "cpu",
 ) -> Tensor:
     """Return images as a contiguous float32 tensor on the CPU, which may share the memory of what was given.
 
+    Images on another device are returned as they are, checked.
+
     Args:
-        images: (N, *shape) on the CPU, in any floating point, byte order and memory layout.
+        images: (N, *shape) on the CPU or the device, in any floating point, byte order and memory layout.
         shape: (C, H, W).
         what: how messages call them.
         expected: how messages begin to say what shape is right.
+        device: where they may be besides the CPU.
 
     Raises:
         ResnexusError: no tensor or array, another shape, another device, a sparse layout, or no floating point.
@@ -34,12 +41,15 @@ def as_images(
         raise ResnexusError(f"{what} of shape {tuple(images.shape)}: {expected} {right}")
     if isinstance(images, np.ndarray):
         return _from_array(images, what)
-    if images.device.type != "cpu":
-        raise ResnexusError(f"{what} on {images.device}: this engine runs on the CPU; move them with images.cpu()")
+    if images.device.type not in ("cpu", device):
+        runs = "CPU" if device == "cpu" else "GPU"
+        raise ResnexusError(f"{what} on {images.device}: this engine runs on the {runs}; move them with images.cpu()")
     if not images.is_floating_point():
         raise ResnexusError(f"{what} of {images.dtype}: expected floating point, prepared as for the network")
     if images.layout != torch.strided:
         raise ResnexusError(f"{what} in layout {images.layout}: expected dense ones; use images.to_dense()")
+    if images.device.type != "cpu":
+        return images.detach()  # a copy to the engine reads any floating point and layout
     # What reads the memory itself does not see that a view is negative.
     return images.detach().resolve_neg().to(torch.float32).contiguous()
 

@@ -10,6 +10,7 @@ import torch
 
 from resnexus.acceleration.backends.contract import PRECISIONS
 from resnexus.acceleration.backends.registry import BACKENDS
+from resnexus.acceleration.cuda.device import check_gpu
 from resnexus.architectures.complexity import complexity
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import ENGINES, quick_engines
@@ -110,8 +111,8 @@ class BenchSettings:
             ResnexusError: more threads than usable cores, or no GPU.
         """
         check_threads(self.threads)
-        if "cuda" in self.devices and not torch.cuda.is_available():
-            raise ResnexusError("device 'cuda': PyTorch sees no GPU here; use device 'cpu'")
+        if "cuda" in self.devices:
+            check_gpu()
 
 
 def _check_names(kind: str, given: Sequence[str], known: Iterable[str]) -> None:

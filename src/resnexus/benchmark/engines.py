@@ -173,7 +173,7 @@ _ROWS = (
     EngineRow(
         name="resnexus",
         what="resnexus.accelerate",
-        precisions={"cpu": ("fp32", "bf16", "int8")},
+        precisions={"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "bf16", "fp16")},
         open=openers.resnexus,
     ),
 )

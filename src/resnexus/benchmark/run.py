@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
+from resnexus.acceleration.cuda.device import event_ms
 from resnexus.acceleration.engine import AnyEngine
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.judge import Referee, probe_images
@@ -204,14 +204,15 @@ class _Timed:
             {index: partial(entry.runner, images[entry.model]) for index, entry in enumerate(opened)},
             rounds=self.settings.rounds,
             settle=self.settings.settle_s,
-            synchronise=torch.cuda.synchronize if self.group.device == "cuda" else None,
+            timed=event_ms if self.group.device == "cuda" else None,
             on_round=self.step,
         )
         return [self._cell(entry, times[index]) for index, entry in enumerate(opened)], left_out
 
     def _opened(self, model: str, precision: Precision) -> tuple[list[_Opened], list[LeftOut]]:
         subject, job = self.subjects[model], self._job(model, precision)
-        referee = Referee(subject.network, job, subject.calibration if precision == "int8" else None)
+        network = subject.builder.network_on(job.device)
+        referee = Referee(network, job, subject.calibration if precision == "int8" else None)
         found, missing = [], []
         for name in self.settings.engines:
             architecture_name, maps = subject.network.architecture.name, bool(self.settings.out_indices)
@@ -239,11 +240,10 @@ class _Timed:
         return found, missing
 
     def _at_home(self, runner: Runner) -> Runner:
-        """Let a runner on a device take and give tensors of the CPU."""
-        device = self.group.device
-        if device == "cpu":
+        """Let a runner on a device give tensors of the CPU: some of them overwrite what they returned before."""
+        if self.group.device == "cpu":
             return runner
-        return lambda images: mapped(Tensor.cpu, runner(images.to(device)))
+        return lambda images: mapped(Tensor.cpu, runner(images))
 
     def _images(self, model: str) -> Tensor:
         return probe_images(self._job(model, "fp32")).to(self.group.device)

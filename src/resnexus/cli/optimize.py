@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from resnexus.acceleration.backends.contract import Precision
     from resnexus.architectures.network import FeatureNetwork, Network
 
-_PRECISIONS = ("fp32", "bf16")
-"""That can be planned without images to calibrate with."""
+_PRECISIONS = ("fp32", "bf16", "fp16")
+"""That can be planned without images to calibrate with; fp16 on a GPU."""
 
 
 def optimize(
@@ -27,7 +27,8 @@ def optimize(
     features: Features = None,
     output_stride: OutputStride = None,
     batch_sizes: Annotated[str, typer.Option(help="Batch sizes to plan for, separated by commas.")] = "1",
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, or on a GPU fp16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
     threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
     replan: Annotated[bool, typer.Option("--replan", help="Search even if there is a plan.")] = False,
@@ -74,6 +75,7 @@ def optimize(
         model = golden_features(row, numbers(features), output_stride)
     engine = accelerate(
         model,
+        device=device,
         precision=cast("Precision", precision),
         batch_sizes=numbers(batch_sizes),
         image_size=image_size,
@@ -85,10 +87,12 @@ def optimize(
 
 
 def _cleared(*, kernels: bool) -> str:
+    from resnexus.acceleration.cuda.tuning import remove_tables
     from resnexus.acceleration.native.compiler import libraries, libraries_bytes, remove_libraries
     from resnexus.acceleration.planning.cache import Cache
 
     cache = Cache()
+    remove_tables()
     built = f"removed {_megabytes(cache.clear())} of built networks, and all plans, from {cache.folder}"
     if kernels:
         return f"{built}\nremoved {_megabytes(remove_libraries())} of compiled kernels from {libraries()}"

@@ -119,6 +119,19 @@ def test_options_that_it_does_not_know(options, smallest, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_it_computes_in():
+def test_what_it_computes_in(monkeypatch):
     assert BACKEND.precisions("cpu") == ("fp32", "bf16")
-    assert BACKEND.precisions("cuda") == ()
+    assert BACKEND.precisions("mps") == ()
+    for there, found in ((True, ("fp32", "bf16", "fp16")), (False, ())):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert BACKEND.precisions("cuda") == found
+
+
+def test_what_is_compiled_is_for_the_cpu(smallest, tmp_path):
+    job, options = Job(batch_size=1, image_size=(16, 16), device="cuda"), {"mode": "compiled"}
+    for use in (
+        lambda: BACKEND.build(smallest, job, options, tmp_path, None),
+        lambda: BACKEND.load(tmp_path, job, options),
+    ):
+        with pytest.raises(BackendError, match=r"mode=.compiled. is for the CPU, not cuda: take .eager."):
+            use()

@@ -56,12 +56,19 @@ def test_times_are_milliseconds_and_rounds_fill_the_seconds(clock):
     assert interleaved({"a": call}, rounds=30, seconds=0.2, clock=clock)["a"] == pytest.approx([12.5] * 30)
 
 
-def test_the_clock_stops_when_the_device_is_done(clock):
+def test_a_device_tells_the_time_of_the_calls_it_gets(clock):
     order: list[str] = []
-    queue, wait = clock.work(1, lambda: order.append("queue")), clock.work(10, lambda: order.append("wait"))
-    times = interleaved({"queue": queue}, rounds=1, warmup=0, synchronise=wait, clock=clock)["queue"]
-    assert times == pytest.approx([11])
-    assert order == ["wait", "queue", "wait"]
+    queue = clock.work(1, lambda: order.append("queue"))
+
+    def timed(call):
+        order.append("start")
+        call()
+        order.append("end")
+        return 11.0
+
+    times = interleaved({"queue": queue}, rounds=2, warmup=1, timed=timed, clock=clock)["queue"]
+    assert times == [11.0, 11.0]
+    assert order == ["queue", *["start", "queue", "end"] * 2]
 
 
 def test_the_systems_clock_goes_on_and_sleeps(monkeypatch):

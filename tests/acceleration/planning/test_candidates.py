@@ -23,7 +23,7 @@ def test_only_rewrites_that_apply_are_tried():
 def test_nothing_is_tried_twice_and_the_search_is_short():
     for row in CATALOG.values():
         first = first_round(row, [backend(name) for name in BACKENDS])
-        assert len(first) == len(set(first)) == len(BACKENDS)
+        assert len(first) == len(set(first)) == len(BACKENDS) + 1  # that for GPUs with and without our kernels
         for best in first:
             varied = second_round(best, row, JOB)
             assert len(varied) == len({best, *varied}) - 1 <= 8
@@ -44,6 +44,16 @@ def test_pytorch_compiles_where_there_is_nothing_else():
     assert alone == ["eager", "compiled"]
     beside = [candidate.options for candidate in first_round(row, [backend("torch"), backend("openvino")])]
     assert beside == [{"mode": "eager"}, {}]
+
+
+def test_steps_are_measured_for_the_best_of_the_engines_for_gpus():
+    row, job = CATALOG["SE_ResNeXt50_32x4d"], Job(batch_size=8, device="cuda", precision="fp16")
+    library, ours = first_round(row, [backend("cuda")])
+    assert (library.options, ours.options) == ({"kernels": "library"}, {"kernels": "ours"})
+    ungated, measured = second_round(ours, row, job)
+    assert (ungated.rewrites, ungated.options) == (("fold_batch_norm",), ours.options)
+    assert (measured.rewrites, measured.options) == (ours.rewrites, {"kernels": "measured"})
+    assert combined(ours, [measured, ungated]) == Candidate("cuda", ungated.rewrites, measured.options)
 
 
 def test_batches_are_cut_only_into_equal_parts():

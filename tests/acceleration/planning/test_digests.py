@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from resnexus.acceleration.planning.digests import digest, images_digest, weights_digest
+from resnexus.acceleration.planning import digests
+from resnexus.acceleration.planning.digests import computes_on, digest, images_digest, weights_digest
+from resnexus.machine import processor
 
 
 def test_digests_tell_names_types_shapes_and_values_apart(random_network):
@@ -19,3 +21,10 @@ def test_digests_tell_names_types_shapes_and_values_apart(random_network):
     assert images_digest(images) != images_digest(images.reshape(2, 3, 2, 8))
     assert images_digest(images) == images_digest(images.clone())
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+def test_a_gpu_is_told_by_its_name_and_its_libraries_and_not_by_the_processor(monkeypatch):
+    assert computes_on("cpu") == {"processor": processor()}
+    monkeypatch.setattr(digests, "check_gpu", lambda: None)
+    monkeypatch.setattr(digests, "identity", lambda: {"gpu": "NVIDIA H200", "driver": "580", "cudnn": "91900"})
+    assert computes_on("cuda") == {"gpu": "NVIDIA H200", "driver": "580", "cudnn": "91900"}

@@ -172,3 +172,18 @@ def test_maps_in_int8_must_not_come_apart(tiny):
         DisagreementError, match=r"the int8 values of map 0 of one of 16 images have a cosine of -1.000"
     ):
         referee.judge(negated)
+
+
+def test_on_a_gpu_half_precision_has_half_the_room_and_more_images(tiny):
+    on_cpu = Referee(tiny, _job("fp16", batch_size=8))
+    job = replace(_job("fp16", batch_size=8), device="cuda")
+    on_gpu = Referee(tiny, job)
+    assert on_gpu.tolerance == pytest.approx(on_cpu.tolerance / 2)
+    with pytest.raises(DisagreementError, match=r"the fp16 logits differ"):
+        on_gpu.judge(_off_by(tiny, 1.1 * on_gpu.tolerance))
+    few = Referee(tiny, replace(job, batch_size=2))
+    assert few.count("fp16") == 8
+    assert few.count("fp32") == len(few.images) == 2  # of the plain network, which is judged, too
+    asked = []
+    few.judge(lambda images: asked.append(len(images)) or _off_by(tiny, 0.0)(images))
+    assert asked == [2] * 4

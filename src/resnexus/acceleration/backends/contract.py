@@ -114,7 +114,8 @@ class Runner(Protocol):
     def __call__(self, images: Tensor, /) -> Output:
         """Return logits, or a list of feature maps, float32, for contiguous images (batch_size, C, H, W) float32.
 
-        Returns when they are computed; they are the caller's own. Not for several threads at once.
+        Returns when they are computed, or on a GPU when that is queued on the current stream. They are the caller's
+        own, and where the images are. Not for several threads at once.
         """
         ...
 

@@ -17,6 +17,7 @@ _HOMES = {
     "torch": "resnexus.acceleration.backends.torch",
     "openvino": "resnexus.acceleration.backends.openvino",
     "onnxruntime": "resnexus.acceleration.backends.onnxruntime",
+    "cuda": "resnexus.acceleration.backends.cuda",
 }
 BACKENDS = tuple(_HOMES)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from resnexus.acceleration.backends.contract import (
     DTYPES,
     Backend,
+    BackendError,
     Job,
     Output,
     Precision,
@@ -43,7 +44,9 @@ class TorchBackend(Backend):
     packages = ("torch",)
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """float32 and bfloat16 on the CPU."""
+        """float32 and bfloat16 on the CPU; on a GPU float16, too."""
+        if device == "cuda":
+            return ("fp32", "bf16", "fp16") if torch.cuda.is_available() else ()
         return ("fp32", "bf16") if device == "cpu" else ()
 
     def build(
@@ -56,6 +59,7 @@ class TorchBackend(Backend):
     ) -> None:
         """Write an exported program, or a compiled package."""
         mode = _mode(options)
+        _check_device(mode, job)
         module: nn.Module = network
         if mode != PLAIN:
             dtype = DTYPES[job.precision]
@@ -82,11 +86,17 @@ class TorchBackend(Backend):
     def load(self, folder: Path, job: Job, options: Mapping[str, str]) -> Runner:
         """Return the program or the compiled package."""
         mode = _mode(options)
+        _check_device(mode, job)
         if mode == COMPILED:
             from torch._inductor import aoti_load_package
 
             return _Runner(aoti_load_package(str(folder / _PACKAGE)), job.threads)
-        module = torch.export.load(folder / _PROGRAM).module()
+        program = torch.export.load(folder / _PROGRAM)
+        if job.device != "cpu":
+            from torch.export.passes import move_to_device_pass
+
+            program = move_to_device_pass(program, job.device)
+        module = program.module()
         if mode == EAGER:
             module = module.to(memory_format=torch.channels_last)
         return _Runner(module, job.threads)
@@ -95,6 +105,11 @@ class TorchBackend(Backend):
 def _mode(options: Mapping[str, str]) -> str:
     check_options("torch", options, {"mode": _MODES}, required=("mode",))
     return options["mode"]
+
+
+def _check_device(mode: str, job: Job) -> None:
+    if mode == COMPILED and job.device != "cpu":
+        raise BackendError(f"mode='compiled' is for the CPU, not {job.device}: take 'eager', or back end 'cuda'")
 
 
 @final

@@ -18,10 +18,9 @@ from resnexus.acceleration.backends.contract import Candidate, Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.backends.registry import backend, versions
 from resnexus.acceleration.planning.cache import Cache
-from resnexus.acceleration.planning.digests import digest, images_digest, weights_digest
+from resnexus.acceleration.planning.digests import computes_on, digest, images_digest, weights_digest
 from resnexus.acceleration.planning.space import space_errors
 from resnexus.architectures.network import FeatureNetwork, Network
-from resnexus.machine import processor
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import rewritten
 
@@ -53,6 +52,10 @@ class Builder:
         """The network on the CPU, in float32 and in evaluation mode: a copy."""
         return cast(self._original, torch.float32).cpu()
 
+    def network_on(self, device: str) -> Network | FeatureNetwork:
+        """Return the same on a device: another copy where that is not the CPU."""
+        return self.network if device == "cpu" else cast(self.network, torch.float32).to(device)
+
     @property
     def function(self) -> dict[str, Any]:
         """What the network computes, but for its weights: the row at an output stride, logits or feature maps."""
@@ -77,7 +80,7 @@ class Builder:
             "rewrites": sorted(candidate.rewrites),
             "built_for": entry.built_for(job, candidate.options),
             "versions": versions([entry], job.precision),
-            "processor": processor(),
+            **computes_on(job.device),
             "image": [job.in_chans, *job.image_size],
         }
 

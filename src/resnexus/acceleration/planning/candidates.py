@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resnexus.acceleration.backends.contract import Backend, Candidate, Job, Precision
+from resnexus.acceleration.backends.cuda import LIBRARY, MEASURED, OURS
 from resnexus.acceleration.backends.native import DIRECT
 from resnexus.acceleration.backends.torch import COMPILED, EAGER, PLAIN
 from resnexus.architectures.spec import Architecture
@@ -20,6 +21,7 @@ _WORTH_TRYING = {
     "torch": ("res2_grouped_stride2", "res2_separate_entries", "res2_without_copies"),
     "openvino": ("res2_grouped_stride2", "res2_separate_entries", "res2_aligned_widths_16"),
     "onnxruntime": ("res2_grouped_stride2", "res2_without_copies", "pack_groups_16"),
+    "cuda": (),
 }
 
 
@@ -40,6 +42,8 @@ def first_round(row: Architecture, backends: Iterable[Backend]) -> list[Candidat
     for entry in entries:
         if entry.name == "torch":
             found += [Candidate("torch", rewrites, {"mode": mode}) for mode in modes]
+        elif entry.name == "cuda":
+            found += [Candidate("cuda", rewrites, {"kernels": kernels}) for kernels in (LIBRARY, OURS)]
         else:
             found.append(Candidate(entry.name, rewrites))
     return found
@@ -83,6 +87,8 @@ def combined(best: Candidate, improvements: list[Candidate]) -> Candidate:
 def _settings(best: Candidate, job: Job) -> list[dict[str, str]]:
     if best.backend == "native":
         return [{**best.options, "products": DIRECT}]
+    if best.backend == "cuda":
+        return [{**best.options, "kernels": MEASURED}]
     if best.backend != "openvino":
         return []
     found = []

@@ -1,4 +1,4 @@
-"""What tells networks, images and keys apart: SHA-256 of all that matters about them."""
+"""What tells networks, images, processors and keys apart; SHA-256 of all that matters about them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnexus.acceleration.cuda.device import check_gpu, identity
+from resnexus.machine import processor
+
 
 def digest(key: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a record of JSON values, the same for any order of its names."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def computes_on(device: str) -> dict[str, Any]:
+    """Return what tells the processor of a device from others: on a GPU its name, its driver and its libraries.
+
+    Raises:
+        ResnexusError: there is no GPU.
+    """
+    if device == "cpu":
+        return {"processor": processor()}
+    check_gpu()
+    return dict(identity())
 
 
 def weights_digest(network: nn.Module) -> str:

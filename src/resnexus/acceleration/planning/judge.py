@@ -6,12 +6,15 @@ Feature maps are judged one by one, each by its own largest value: a form is ref
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from math import isnan
 
 import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import DTYPES, Job, Output, Precision, Runner, joined, mapped
+from resnexus.acceleration.cuda.device import exact_float32
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, Agreement, MapAgreement, agreement, map_agreement
@@ -20,6 +23,10 @@ from resnexus.rewrites.folding import cast
 
 # A reordered sum may round differently, so a half-precision form may be this many times as far off as PyTorch's own.
 HALF_PRECISION_SLACK = 3.0
+# On a GPU sums are kept in float32 whatever the form, so that a form that rounds less often is no further off.
+GPU_SLACK = 1.5
+# The largest error of few logits says little; on a GPU more cost nothing.
+FEWEST_GPU_IMAGES = 8
 _HALF_PRECISIONS = ("bf16", "fp16")
 # The processors of a GPU that multiply matrices keep 10 bits of float32, as those of its half precision.
 TF32_TOLERANCE = 1e-2
@@ -39,13 +46,13 @@ class Referee:
     """Compares runners of one job with the plain network in float32.
 
     Args:
-        network: float32, in evaluation mode.
+        network: float32, in evaluation mode, on the device where runners take images: that of the job, or the CPU.
         job: what the runners are for.
         calibration: images of the user's: int8 is judged on all of them, or the maps of the first 16, a batch at a
             time, and all else on the first batch. Images from a formula if None.
 
     Attributes:
-        images: (batch_size, C, H, W) float32, the first batch.
+        images: (batch_size, C, H, W) float32, the first batch, on the device of the network.
         maps: numbers of the feature maps that the network returns; empty for logits.
         tolerances: how far the logits, or each of the maps, may be off.
     """
@@ -53,11 +60,14 @@ class Referee:
     def __init__(self, network: Network | FeatureNetwork, job: Job, calibration: Tensor | None = None) -> None:
         self.job = job
         self.maps = network.out_indices if isinstance(network, FeatureNetwork) else ()
-        self.images = probe_images(job, calibration)
+        device = next(network.parameters()).device
+        self.images = probe_images(job, calibration).to(device)
         self._all = self.images
+        if job.device == "cuda" and job.precision in _HALF_PRECISIONS and job.batch_size < FEWEST_GPU_IMAGES:
+            self._all = probe_images(replace(job, batch_size=FEWEST_GPU_IMAGES)).to(device)
         if calibration is not None and job.precision == "int8":
             self._all = calibration[:MOST_MAP_IMAGES] if self.maps else calibration
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_float32() if device.type == "cuda" else nullcontext():
             self._expected = self._outputs(network, max(len(self._all), len(self.images)))
             self.tolerances = self._tolerances(network)
 
@@ -69,14 +79,16 @@ class Referee:
     def _tolerances(self, network: Network | FeatureNetwork) -> tuple[float, ...]:
         if self.job.precision in _HALF_PRECISIONS:
             dtype = DTYPES[self.job.precision]
-            own = self._agreement(cast(network, dtype)(self.images.to(dtype)), len(self.images))
-            return tuple(HALF_PRECISION_SLACK * part.max_rel for part in own.maps or (own,))
+            half = cast(network, dtype)
+            own = self._agreement(self._outputs(lambda images: half(images.to(dtype)), len(self._all)), len(self._all))
+            slack = HALF_PRECISION_SLACK if self.job.device == "cpu" else GPU_SLACK
+            return tuple(slack * part.max_rel for part in own.maps or (own,))
         tolerance = FLOAT32_TOLERANCE if self.job.device == "cpu" else TF32_TOLERANCE
         return (tolerance,) * max(1, len(self.maps))
 
     def count(self, precision: Precision) -> int:
         """Return how many images a runner in some precision is judged on."""
-        return len(self._all) if precision == "int8" else len(self.images)
+        return len(self._all) if precision == self.job.precision else len(self.images)
 
     def judge(self, runner: Runner, precision: Precision | None = None) -> Agreement:
         """Return how closely a runner agrees.

@@ -19,6 +19,7 @@ from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.builds import CacheError, CacheWarning
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE, computes_in
+from resnexus.acceleration.planning.digests import computes_on
 from resnexus.acceleration.planning.judge import INT8_TOP1, Referee
 from resnexus.acceleration.planning.plan import Check, Plan
 from resnexus.acceleration.planning.search import Contender, Search
@@ -26,7 +27,7 @@ from resnexus.acceleration.planning.space import NoSpaceError
 from resnexus.acceleration.planning.timing import SYSTEM_CLOCK, Clock
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
-from resnexus.machine import processor, usable_cores
+from resnexus.machine import usable_cores
 from resnexus.trust import TrustError
 
 Scratch = Callable[[], Path]
@@ -40,10 +41,10 @@ class PlanWarning(UserWarning):
 class Planner:
     """Opens one network for one job after another.
 
-    A plan is kept under the processor, the versions of everything that computes, the job, the row of the network, its
-    output stride, and what it returns: logits of so many classes, or which feature maps. It is not kept under the
-    weights, so that a fine-tuned network needs no new search. What is built from the weights, and the
-    check of what is built, are kept under the digest of the weights.
+    A plan is kept under the processor (or the GPU, its driver and its libraries), the versions of everything that
+    computes, the job, the row of the network, its output stride, and what it returns: logits of so many classes, or
+    which feature maps. It is not kept under the weights, so that a fine-tuned network needs no new search. What is
+    built from the weights, and the check of what is built, are kept under the digest of the weights.
 
     Args:
         network: in any floating-point dtype, on any device; left as it is.
@@ -181,13 +182,13 @@ class Planner:
 
     def _referee(self, job: Job) -> Referee:
         with memory_errors(job):
-            return Referee(self.builder.network, job, self.builder.calibration)
+            return Referee(self.builder.network_on(job.device), job, self.builder.calibration)
 
     def _plan_key(self, job: Job) -> dict[str, Any]:
         usable = usable_backends(job.device, job.precision, self.backends)
         return {
-            "processor": processor(),
-            "cores": usable_cores(),
+            **computes_on(job.device),
+            **({"cores": usable_cores()} if job.device == "cpu" else {}),
             "versions": versions(usable, job.precision),
             **self.builder.function,
             "job": asdict(job),

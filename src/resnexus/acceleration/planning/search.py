@@ -11,6 +11,7 @@ from statistics import median
 from typing import final
 
 from resnexus.acceleration.backends.contract import Backend, Candidate, Job, Precision, Runner
+from resnexus.acceleration.cuda.device import event_ms
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.candidates import (
     PLAIN_CANDIDATE,
@@ -166,7 +167,10 @@ class Search:
         self.say(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
         images = self.referee.images
         calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
-        times = interleaved(calls, rounds=HEATS, settle=SETTLE_S, clock=self.clock)
+        # On a GPU no threads wait for work, and the device itself tells the time.
+        settle, timed = (0.0, event_ms) if self.job.device == "cuda" else (SETTLE_S, None)
+        turns = partial(interleaved, settle=settle, timed=timed, clock=self.clock)
+        times = turns(calls, rounds=HEATS)
         fastest = min(times, key=lambda index: median(times[index]))
         close = {index: call for index, call in calls.items() if ratio(times[index], times[fastest]) < HOPELESS}
         against = contenders.index(reference)
@@ -174,9 +178,7 @@ class Search:
         anchor = against if against in close else fastest
         own = reference.ratio * ratio(times[anchor], times[against])
         if len(close) > 1:
-            further = interleaved(
-                close, rounds=MORE_ROUNDS, seconds=self.seconds, warmup=0, settle=SETTLE_S, clock=self.clock
-            )
+            further = turns(close, rounds=MORE_ROUNDS, seconds=self.seconds, warmup=0)
             for index, found in further.items():
                 times[index] += found
         for index, entry in enumerate(contenders):

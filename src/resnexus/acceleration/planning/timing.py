@@ -48,7 +48,7 @@ def interleaved(
     repeats: int = 1,
     warmup: int = 2,
     settle: float | None = None,
-    synchronise: Callable[[], object] | None = None,
+    timed: Callable[[Callable[[], object]], float] | None = None,
     on_round: Callable[[], object] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> dict[Key, list[float]]:
@@ -57,7 +57,7 @@ def interleaved(
     Every round starts one call further on, so that none always follows the same neighbour.
 
     Args:
-        calls: what to time; each returns when its work is done or, on a device, queued.
+        calls: what to time; each returns when its work is done or, with `timed`, queued.
         rounds: how often each has its turn, at least.
         seconds: go on with further rounds until this much time has passed since the first.
         repeats: timed calls in a turn.
@@ -66,7 +66,8 @@ def interleaved(
             into the caches what the others drove out, and outlast the neighbour's threads, which go on waiting for
             work: for 80 ms after ONNX Runtime, for 200 ms after a library on Intel's OpenMP. A call that took longer
             than that in the round before is not repeated: the caches matter little to it, and a pause as long does.
-        synchronise: waits for the device, e.g. `torch.cuda.synchronize`; None on a CPU.
+        timed: returns the milliseconds of a call by itself, as a device tells them between two events; by the clock if
+            None.
         on_round: called after every round, for a progress bar.
         clock: what times are read from; another one than the system's is for tests.
 
@@ -78,7 +79,7 @@ def interleaved(
     """
     if not calls or rounds < 1 or repeats < 1:
         raise ResnexusError(f"nothing to time: {len(calls)} callables, rounds={rounds}, repeats={repeats}")
-    wait = synchronise or (lambda: None)
+    measure = timed or (lambda call: _timed(call, clock))
     for call in calls.values():
         for _ in range(warmup):
             call()
@@ -90,7 +91,7 @@ def interleaved(
         for key in order:
             if settle is not None:
                 _settle(calls[key], settle, times[key][-1] / 1e3 if times[key] else 0.0, clock)
-            times[key] += [_timed(calls[key], wait, clock) for _ in range(repeats)]
+            times[key] += [measure(calls[key]) for _ in range(repeats)]
         order.append(order.pop(0))
         done += 1
         if on_round is not None:
@@ -108,11 +109,9 @@ def _settle(call: Callable[[], object], seconds: float, latest: float, clock: Cl
         call()
 
 
-def _timed(call: Callable[[], object], wait: Callable[[], object], clock: Clock) -> float:
-    wait()
+def _timed(call: Callable[[], object], clock: Clock) -> float:
     start = clock.now()
     call()
-    wait()
     return (clock.now() - start) * 1e3
 
 

@@ -1,0 +1,133 @@
+"""Every kernel, interpreted on the CPU, against float64."""
+
+from collections import Counter
+
+import pytest
+from judging import apart, judge, wrong, wrong_rows
+from occurring import asked
+
+from resnexus.acceleration.cuda.kernels.settings import Product, Tile
+from resnexus.architectures.catalog import CATALOG, architecture
+
+POOLS = ("average_pool_2x2", "average_pool_3x3", "max_pool_3x3")
+ODD = {"channels": 13, "size": (3, 5), "x_around": (5, 2)}
+"""Fewer channels than any tile, odd sizes, and channels of others before and after."""
+FEW = {"size": (2, 3)}
+SMALL = Product(pixels=16, outputs=16, depth=16)
+CUT = Product(pixels=16, outputs=16, depth=16, splits=2)
+PACK = Product(pixels=16, outputs=32, depth=32)
+
+CASES = {
+    **{name: (name, {}) for name in POOLS},
+    **{f"{name}, odd": (name, ODD | {"out_around": (3, 4)}) for name in POOLS},
+    "average_pool_3x3, all taps count": ("average_pool_3x3", {"counts_padding": True}),
+    "average_pool_3x3, stride 1": ("average_pool_3x3", ODD | {"stride": 1}),
+    "max_pool_3x3, one pixel": ("max_pool_3x3", {"size": (1, 1)}),
+    "mean": ("mean", {}),
+    "mean, odd": ("mean", ODD),
+    "mean_linear": ("mean_linear", {}),
+    "mean_linear, cut": ("mean_linear", {"settings": CUT, "images": 3, "out_dtype": "float32"}),
+    "excite": ("excite", {}),
+    "excite, odd": ("excite", ODD | {"gates": 21, "settings": Tile(pixels=4, channels=8, splits=3)}),
+    "excite, many squeezed": ("excite", {"channels": 8, "hidden": 67, "size": (2, 2)}),
+    "apply": ("apply", {}),
+    "apply, odd": ("apply", ODD | {"out_around": (3, 4)}),
+    "conv1x1": ("conv1x1", {}),
+    "conv1x1, nothing after it": ("conv1x1", {"relu": False, "bias": False}),
+    "conv1x1, everything after it": ("conv1x1", {"residual": True, "gated": True, "settings": SMALL}),
+    "conv1x1, odd": ("conv1x1", ODD | {"outputs": 19, "out_around": (3, 4), "stride": 2, "settings": SMALL}),
+    "conv1x1, cut": ("conv1x1", {"residual": True, "gated": True, "stride": 2, "settings": CUT}),
+    "res2_conv3x3": ("res2_conv3x3", {}),
+    "res2_conv3x3, between slices": (
+        "res2_conv3x3",
+        FEW | {"addend": True, "x_around": (26, 52), "addend_around": (0, 78), "out_around": (26, 52)},
+    ),
+    "res2_conv3x3, odd": ("res2_conv3x3", ODD | {"outputs": 19, "stride": 2, "residual": True, "settings": SMALL}),
+    "res2_conv3x3, groups": ("res2_conv3x3", FEW | {"channels": 64, "groups": 2, "settings": PACK}),
+    "res2_conv3x3, narrow groups": ("res2_conv3x3", {"groups": 2, "relu": False}),
+    "res2_conv3x3, cut": (
+        "res2_conv3x3",
+        FEW | {"addend": True, "settings": Product(pixels=16, outputs=32, depth=16, splits=4)},
+    ),
+    "res2_block": ("res2_block", {}),
+    "grouped_conv3x3": ("grouped_conv3x3", {}),
+    "grouped_conv3x3, narrow packs": (
+        "grouped_conv3x3",
+        {"pack": 16, "stride": 2, "size": (3, 5), "settings": Product(pixels=32, outputs=16, depth=16)},
+    ),
+    "grouped_conv3x3, wide groups": ("grouped_conv3x3", FEW | {"groups": 2, "settings": PACK}),
+    "grouped_conv3x3, cut": ("grouped_conv3x3", FEW | {"settings": Product(pixels=16, outputs=32, depth=32, splits=3)}),
+    "grouped_conv3x3_conv1x1": ("grouped_conv3x3_conv1x1", {}),
+    "grouped_conv3x3_conv1x1, odd": (
+        "grouped_conv3x3_conv1x1",
+        {"pack": 16, "outputs": 19, "stride": 2, "size": (3, 5), "residual": False, "relu": False, "settings": SMALL},
+    ),
+    "stem_conv": ("stem_conv", {}),
+    "stem_conv, 7x7": ("stem_conv", {"kernel": 7, "outputs": 64}),
+    "stem_conv, small": ("stem_conv", {"stride": 1, "outputs": 13, "size": (3, 2), "x_around": (0, 1)}),
+    "normalise": ("normalise", {}),
+    "normalise, room for more": ("normalise", {"out_around": (0, 5), "settings": Tile(pixels=16, channels=1)}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kernels_compute_what_they_should_and_nothing_else(interpreted, case):
+    name, options = CASES[case]
+    found = interpreted(judge, name, **options)
+    assert found.right, found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES.values()}))
+def test_other_dtypes(interpreted, name, dtype):
+    found = interpreted(judge, name, dtype=dtype)
+    assert found.right, found
+
+
+@pytest.mark.parametrize("case", [*(case for case in CASES if "," not in case and case != "normalise"), "conv1x1, cut"])
+def test_images_and_pixels_stay_apart(interpreted, case):
+    name, options = CASES[case]
+    found = interpreted(apart, name, **options)
+    assert found.image_holds, found
+    assert found.nowhere_else, found
+
+
+# What any row of a table can be tried on in a moment.
+ROWS = {
+    "average_pool_2x2": {"size": (3, 3)},
+    "max_pool_3x3": {"size": (3, 3)},
+    "mean": {"size": (3, 3)},
+    "mean_linear": {"channels": 130, "outputs": 5, "size": (1, 2)},
+    "excite": {"size": (3, 3)},
+    "apply": {"size": (3, 3)},
+    "conv1x1": {"channels": 70, "outputs": 10, "size": (2, 3)},
+    "res2_conv3x3": {"channels": 14, "size": (2, 3), "addend": True},
+    "grouped_conv3x3_conv1x1": {"channels": 32, "groups": 8, "size": (2, 2)},
+    "stem_conv": {"size": (3, 4)},
+    "normalise": {},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_of_the_tables(interpreted, name):
+    rows, found = interpreted(wrong_rows, name, **ROWS[name])
+    assert rows > 3
+    assert found == []
+
+
+def test_what_small_networks_ask_for(interpreted):
+    rows = [architecture(name) for name in ("Res2Net50_vd_26w_4s", "SE_ResNeXt50_vd_32x4d")]
+    launches = asked(rows, stages=1)
+    names = Counter(name for name, _ in launches)
+    assert names.keys() >= {"excite", "apply", "conv1x1", "res2_conv3x3", "grouped_conv3x3_conv1x1", "max_pool_3x3"}
+    assert interpreted(wrong, launches) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_what_all_networks_ask_for(interpreted):
+    launches = asked(CATALOG.values())
+    assert len(launches) > 100
+    assert {options["channels"] for name, options in launches if name == "res2_conv3x3"} >= {14, 26, 208, 512}
+    assert interpreted(wrong, launches) == []
