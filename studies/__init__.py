@@ -9,6 +9,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.side_by_side        engines beside each other, in threads and in processes
     python -m studies.dilation            how exact dilation is, ours and timm's
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
+    python -m studies.predict_throughput  pictures answered a second, against torchvision and timm
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`
