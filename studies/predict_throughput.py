@@ -2,11 +2,11 @@
 
     python -m studies.predict_throughput results/predict_cpu_DATE.json
 
-All answer for the same JPEG files with ResNeXt50_32x4d in float32, in batches of 32, the files read by as many
+All answer for the same JPEG files with ResNeXt50_32x4d at 224 pixels in float32, in batches of 32, the files read by as many
 processes as there are processors, and name the five most probable classes. torchvision's way is that of its
 documentation: ImageFolder, the transforms of its weights, a DataLoader. timm's is the loop of its `inference.py`, with
 the preparation that it has for this network. Ours is the whole job of `resnexus predict`, its file of records too: once
-with the accelerated engine, once with PyTorch as it is. What is opened before the first picture is not counted. The ways
+with the accelerated engine, once with PyTorch as it is. What is opened before the first picture is not counted. They
 take turns, so that a change of the machine's speed meets them all, and the ratio is formed within a turn. Weights are
 random: their values do not change the time. The first turn is not counted; in it the engine is planned, which takes
 minutes if this machine has not done so before. With `--quick` there are few pictures and no engine: it shows that all
@@ -158,6 +158,15 @@ def table(record: Mapping[str, Any]) -> str:
         cells = [f"{row['images_per_s']:.1f} ({low:.1f} to {high:.1f})", *(_ratio(row, peer) for peer in PEERS)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def section(record: Mapping[str, Any]) -> str:
+    """Return what docs/predict.md says of a record."""
+    said = (
+        "From files to answers, beside inference as torchvision and timm have it in their documentation; what is opened\n"
+        "once is not counted. `studies/predict_throughput.py` measures it.\n"
+    )
+    return f"\n## How fast\n\n{said}\n{table(record)}\n"
 
 
 def _ratio(row: Mapping[str, Any], peer: str) -> str:

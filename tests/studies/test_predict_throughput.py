@@ -1,10 +1,18 @@
+import json
+import os
+import re
+from pathlib import Path
+
 import pytest
 from torch import nn
 
 from resnexus.prediction.settings import PredictionSettings
+from studies import predict_throughput as study
 from studies.loading import photographs
 from studies.predict_throughput import PLAIN, TIMM, TORCHVISION, ours, summary, table, timms, torchvisions, turns
 from tests.assessment.conftest import network, weights  # noqa: F401  # fixtures
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_ratio_to_each_peer_is_formed_within_a_turn():
@@ -44,3 +52,19 @@ def test_every_way_answers_for_every_picture(weights, tmp_path):  # noqa: F811  
     assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 3
     with pytest.raises(RuntimeError, match="torchvision answered for 3 of 4 pictures"):
         turns(ways, 4, rounds=1)
+
+
+def test_the_page_says_what_the_record_says():
+    """RESNEXUS_WRITE_DOCS=1 writes the page anew."""
+    records = sorted((ROOT / "results").glob("predict_cpu_*.json"))
+    said = ""
+    if records:
+        record = json.loads(records[-1].read_text())
+        assert not record["quick"]
+        said = study.section(record)
+    page = ROOT / "docs" / "predict.md"
+    marked = re.compile(r"(?<=<!-- measured: throughput -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    written = marked.sub(lambda _: said, page.read_text())
+    if os.environ.get("RESNEXUS_WRITE_DOCS"):
+        page.write_text(written)
+    assert page.read_text() == written
