@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from resnexus.prediction.settings import PredictionSettings
+from resnexus.prediction.predictor import Predictor
 from studies import predict_throughput as study
 from studies.loading import photographs
 from studies.predict_throughput import PLAIN, TIMM, TORCHVISION, ours, summary, table, timms, torchvisions, turns
@@ -30,21 +30,25 @@ def test_the_ratio_to_each_peer_is_formed_within_a_turn():
     }  # fmt: skip
     *_, first, second, third = table(record).splitlines()
     assert first == "| resnexus predict | 60.0 (20.0 to 90.0) | 3.00 (2.00 to 3.00) | 2.00 (0.50 to 3.00) |"
-    assert second == "| torchvision | 20.0 (10.0 to 30.0) |  | 0.50 (0.25 to 1.00) |"
-    assert third.startswith("| timm | 40.0 (20.0 to 45.0) | 2.00")
+    assert second == "| torchvision | 20.0 (10.0 to 30.0) |  | 0.67 (0.25 to 1.00) |"
+    assert third.startswith("| timm | 40.0 (20.0 to 45.0) | 1.50")
 
 
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # timm's reader
 def test_every_way_answers_for_every_picture(weights, tmp_path):  # noqa: F811  # the fixture
     pytest.importorskip("sklearn", reason="the photographs come with scikit-learn")
     pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[peers]'")
     folder = tmp_path / "pictures"
     (folder / "all").mkdir(parents=True)
     photographs(folder / "all", 3)
+    predictor = Predictor(weights, topk=3)
     theirs = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 7))
     ways = {
         TORCHVISION: torchvisions(theirs, folder, 0),
         TIMM: timms(theirs, folder, 0),
-        PLAIN: ours(weights, folder, tmp_path / "records.jsonl", PredictionSettings(topk=3)),
+        PLAIN: ours(lambda: predictor, folder, tmp_path / "records.jsonl"),
     }
     rates = turns(ways, 3, rounds=2)
     assert list(rates) == list(ways)
