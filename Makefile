@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .PHONY: help demo test check format gpu-bench gpu-wheels
 
 help:
-	@echo "make demo    install, then compare small siblings on real data and time the series -> report/index.html"
+	@echo "make demo    install, compare small siblings on real data, time the series, try the best -> report/index.html"
 	@echo "make test    install, then check the code and run the tests"
 	@echo "make check   install, then check the code only (format, lint, types)"
 	@echo "make format  format the code"
@@ -30,6 +30,10 @@ $(VENV)/test: pyproject.toml constraints.txt | $(BIN)/python
 
 demo: $(VENV)/demo
 	$(BIN)/resnexus compare --data digits --out report
+	$(BIN)/resnexus predict report/examples/7.png --model report/best.safetensors --topk 3 --out -
+	$(BIN)/resnexus export report/best.safetensors --format web --single-file --out report/best.html \
+		&& echo "open report/best.html and give it a picture of report/examples" \
+		|| echo "report/best.html was not written, for the reason above; ONNX Runtime Web comes from the registry of npm"
 	@echo "open report/index.html"
 
 # Both test processes, and all that they start, read what one of them has compiled.

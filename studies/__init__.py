@@ -15,6 +15,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.gpu_bench           our engine on a GPU, against PyTorch, its compiler and timm
     python -m studies.gpu_wheels          what that needs on a machine without a network
     python -m studies.compile_kernels     what our kernels for GPUs take of a multiprocessor, compiled without one
+    python -m studies.predict_throughput  pictures answered a second, against torchvision and timm
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,

@@ -55,9 +55,10 @@ def run(folder, rows, tmp_path):
 
 @pytest.fixture
 def unwritten(monkeypatch):
-    """Leave the report out, and gather the comparisons that it would be about."""
+    """Leave the report out and what lies beside it, and gather the comparisons that it would be about."""
     seen = []
     monkeypatch.setattr(module, "write_report", lambda comparison, out: seen.append(comparison))
+    monkeypatch.setattr(module, "keep_best", lambda networks, jobs, out: networks[0])
     return seen
 
 
@@ -109,6 +110,10 @@ def test_results_are_complete_and_can_be_read_back(rows, tmp_path):
     ]
     assert {"index.html", "results.json"} <= files(tmp_path)
     assert kept(tmp_path) == sorted(EVERYTHING)
+    best = max(result.networks, key=lambda network: network.mean_top1)
+    (first,) = (tmp_path / "weights").glob(f"{best.name}-seed0-*")
+    assert sha256(tmp_path / "best.safetensors") == sha256(first)
+    assert len(list((tmp_path / "examples").iterdir())) == 10
 
 
 def test_a_finished_training_is_not_done_again(run, unwritten, trained):

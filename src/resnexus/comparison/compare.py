@@ -15,6 +15,7 @@ from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.bench import usual_precisions
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
+from resnexus.comparison.best import BEST, keep_best, keep_examples
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
 from resnexus.comparison.folder import claimed_for_report
 from resnexus.comparison.interruptions import each_run, stoppable
@@ -51,6 +52,9 @@ def compare(
     Every network is trained with the same settings, once per seed, and evaluated on the validation images after the
     last epoch. A training that `out` already holds, under the same conditions, is not done again; trainings under
     other conditions stay beside it. What can be found wrong before the first training is found then.
+
+    Beside the page lie `best.safetensors`, the weights of the network with the highest mean top-1 from its first seed,
+    and of embedded data `examples/`, one validation image of every class.
 
     Args:
         data: a folder with train/CLASS/ and val/CLASS/, or the name of an embedded data set (`"digits"`).
@@ -115,8 +119,11 @@ def compare(
             quick=series == "quick",
         )
         with progress.stage("writing the report", 1) as step:
+            best = keep_best(comparison.networks, jobs, out)
+            keep_examples(splits.val, out)
             write_report(comparison, out)
             step()
+        progress.say(f"{best.name} has the highest mean top-1; {printable(out / BEST)} is what its first seed learned")
     return comparison
 
 

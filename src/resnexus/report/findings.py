@@ -83,7 +83,7 @@ def is_at_chance(comparison: Comparison, network: TrainedNetwork) -> bool:
     """
     images = min(run.images for run in network.runs)
     spread = (comparison.chance * (1 - comparison.chance) / max(1, images)) ** 0.5
-    return _mean_top1(network) <= comparison.chance + _ONE_SIDED * spread
+    return network.mean_top1 <= comparison.chance + _ONE_SIDED * spread
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -132,10 +132,10 @@ def skipped_in_training(comparison: Comparison) -> list[str]:
 
 def _best(comparison: Comparison, trained: list[TrainedNetwork]) -> list[str]:
     guessing = [network for network in trained if is_at_chance(comparison, network)]
-    best = max(trained, key=_mean_top1)
+    best = max(trained, key=lambda network: network.mean_top1)
     found = []
     if best not in guessing:
-        equal = [network.name for network in trained if _mean_top1(network) == _mean_top1(best)]
+        equal = [network.name for network in trained if network.mean_top1 == best.mean_top1]
         verb = "has" if len(equal) == 1 else "have"
         found.append(f"{listed(equal)} {verb} the highest mean top-1, {_top1(best)} %.")
     if guessing:
@@ -230,9 +230,5 @@ def _speed_sentence(setting: Setting, other: Cell, timed: Sequence[Cell]) -> str
     return f"At batch {other.batch_size} ({setting.title}) {other.model} takes {median} ms. {parts}"
 
 
-def _mean_top1(network: TrainedNetwork) -> float:
-    return fmean(run.top1 for run in network.runs)
-
-
 def _top1(network: TrainedNetwork) -> str:
-    return percent(_mean_top1(network))
+    return percent(network.mean_top1)

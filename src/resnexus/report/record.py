@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import Environment
@@ -67,6 +68,11 @@ class TrainedNetwork:
     def __post_init__(self) -> None:
         whole(image_size=self.image_size)
         positive(gflops=self.gflops, mparams=self.mparams)
+
+    @property
+    def mean_top1(self) -> float:
+        """Mean top-1 of the runs, a fraction; there must be one."""
+        return fmean(run.top1 for run in self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)
