@@ -37,6 +37,7 @@ GROUPS = (
     ("report",),
     ("artefacts.web",),
     ("comparison", "assessment", "prediction"),
+    ("quantisation",),
     ("cli",),
     ("__main__",),
 )
