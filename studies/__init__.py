@@ -4,6 +4,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
 
     python -m studies.rewrites            what each exact rewrite is worth, in every back end
     python -m studies.quantised_siblings  what bf16 and int8 cost in accuracy, on the digits
+    python -m studies.quantisation        what `resnexus quantize` costs and gains, on the digits
     python -m studies.read_pdparams       reading the largest checkpoint, against Paddle's own reader
     python -m studies.loading             reading training images, against torchvision's reference
     python -m studies.side_by_side        engines beside each other, in threads and in processes
@@ -19,6 +20,6 @@ Not part of what is installed. A script measures something once, on a quiet mach
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,
-`dense`, `duplicates` and `ssld` into those of docs/training.md, docs/backbones.md, docs/pool.md and docs/ssld.md; tests
-check that the pages say what the records say, and write them anew on demand.
+`dense`, `duplicates`, `ssld` and `quantisation` into those of docs/training.md, docs/backbones.md, docs/pool.md,
+docs/ssld.md and docs/quantize.md; tests check that the pages say what the records say, and write them anew on demand.
 """

@@ -48,13 +48,15 @@ SEEDS = 3
 AUGMENT = Augment(crop_area=None, flip=0.0, shift=1)
 
 
-def trained(folder: Path, data: Splits) -> list[tuple[Training, Network]]:
-    """Return every sibling of every seed, as `resnexus compare` left it with its default settings."""
+def trained(
+    folder: Path, data: Splits, names: Sequence[str] = tuple(SIBLINGS), seeds: int = SEEDS
+) -> list[tuple[Training, Network]]:
+    """Return siblings of every seed, as `resnexus compare` left it with its default settings."""
     found = []
     learned = TrainingData(splits=data, augment=AUGMENT)
-    for row in SIBLINGS.values():
-        for seed in range(SEEDS):
-            job = Training(row=row, weights=None, seed=seed, data=learned, settings=Settings())
+    for name in names:
+        for seed in range(seeds):
+            job = Training(row=SIBLINGS[name], weights=None, seed=seed, data=learned, settings=Settings())
             if finished(job, folder) is None:
                 raise SystemExit(
                     f"{folder} holds no {job.name} trained with the default settings: "

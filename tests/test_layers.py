@@ -39,7 +39,7 @@ GROUPS = (
     ("report",),
     ("artefacts.web",),
     ("comparison", "assessment", "prediction"),
-    ("distillation",),
+    ("distillation", "quantisation"),
     ("cli",),
     ("__main__",),
 )

@@ -38,6 +38,7 @@ PUBLIC = [
     "open_artefact",
     "open_dataset",
     "predict",
+    "quantize",
     "train",
 ]
 

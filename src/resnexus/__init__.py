@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from resnexus.models import create_model as create_model
     from resnexus.prediction.predictor import Predictor as Predictor
     from resnexus.prediction.predictor import predict as predict
+    from resnexus.quantisation.quantize import quantize as quantize
     from resnexus.series.listing import list_models as list_models
     from resnexus.trainer import train as train
     from resnexus.version import __version__ as __version__
@@ -45,6 +46,7 @@ _HOME = {
     "open_artefact": "resnexus.artefacts.artefact",
     "open_dataset": "resnexus.data.datasets",
     "predict": "resnexus.prediction.predictor",
+    "quantize": "resnexus.quantisation.quantize",
     "train": "resnexus.trainer",
 }
 _ROOMS = (
@@ -59,6 +61,7 @@ _ROOMS = (
     "evaluation",
     "parity",
     "prediction",
+    "quantisation",
     "report",
     "rewrites",
     "series",

@@ -42,7 +42,7 @@ PACKAGES = MappingProxyType(
     _extra("train", "lightning", "torchmetrics", "tensorboard")
     | _extra("dense", "pycocotools")
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
-    | _extra("export", "onnx", "onnxscript")
+    | _extra("export", "onnx", "onnxscript", "torchao")
     | _extra("sign", model_signing="model-signing")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from resnexus import Preprocess, ResnexusError
-from resnexus.artefacts.record import ArtefactRecord, Interface, model_info, read_text, record_text
+from resnexus.artefacts.record import ArtefactRecord, Int8, Interface, model_info, read_text, record_text
 from resnexus.parity.agreement import Agreement
 from resnexus.weights.checkpoint_file import CheckpointRecord
 
@@ -35,6 +35,15 @@ def test_it_is_one_line_of_ascii_and_comes_back(record):
     assert read_text(text, "here") == record
     with pytest.raises(ResnexusError, match="here: preprocess: size"):
         read_text(text.replace('"size": 224', '"size": 0'), "here")
+
+
+def test_what_computes_in_int8(record):
+    found = replace(record, int8=Int8(layers=("stem.0.conv",), left=("head",), drop=-0.25, images=400))
+    assert read_text(record_text(found), "here") == found
+    with pytest.raises(
+        ResnexusError, match=r"here: int8: layers=\(\): an artefact in int8 has one layer in int8 at least"
+    ):
+        read_text(record_text(found).replace('"layers": ["stem.0.conv"]', '"layers": []'), "here")
 
 
 def test_what_other_programs_read(record):

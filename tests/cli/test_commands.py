@@ -27,6 +27,7 @@ VERBS = (
     "shard",
     "predict",
     "manifest",
+    "quantize",
 )
 
 

@@ -82,3 +82,10 @@ def test_the_content_is_hashed_wherever_it_lies(files):
     assert content_hash(pixels) == content_hash(Image.fromarray(pixels)) == content_hash(pixels[::-1][::-1])
     with pytest.raises(ResnexusError, match="no such file"):
         content_hash("nowhere.png")
+
+
+def test_some_of_the_images_are_as_they_were_among_all(files):
+    some = Originals(files).only([1, 0])
+    assert (len(some), some.labels.tolist()) == (2, [1, 0])
+    assert [some.name(0), some.source(1)] == [files.paths[1], files.paths[0]]
+    assert len(Originals(files)) == 3

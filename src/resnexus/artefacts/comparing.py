@@ -1,8 +1,8 @@
-"""How closely an artefact answers as its network does, on photographs."""
+"""How closely an artefact answers as its network does, on pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,26 +16,30 @@ from resnexus.artefacts.artefact import Artefact
 from resnexus.artefacts.graph import scores
 from resnexus.artefacts.photographs import photographs
 from resnexus.artefacts.record import HEATMAP, MULTIPLE, ArtefactRecord
+from resnexus.data.preprocess import AnyImage
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, agreement, map_agreement
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @torch.inference_mode()
-def compared(network: Network, artefact: Artefact, tolerance: float = FLOAT32_TOLERANCE) -> ArtefactRecord:
+def compared(
+    network: Network, artefact: Artefact, tolerance: float = FLOAT32_TOLERANCE, pictures: Sequence[AnyImage] = ()
+) -> ArtefactRecord:
     """Return an artefact's record with the agreement between it and the network that it was made from.
 
-    The network gets the photographs as `Preprocess` prepares them; the artefact gets of each what its interface asks
+    The network gets the pictures as `Preprocess` prepares them; the artefact gets of each what its interface asks
     for. Probabilities are compared with those of the network's logits.
 
     Args:
         network: plain, in evaluation mode, float32.
         artefact: opened.
         tolerance: for the record.
+        pictures: to compare on; the photographs that come with the package if empty.
     """
     interface = artefact.record.interface
     wanted, found, wanted_maps, found_maps = [], [], [], []
-    for images, batches in _cases(artefact):
+    for images, batches in _cases(artefact, pictures or photographs()):
         features = network.forward_features(images)
         logits = network.forward_head(features)
         outputs = [artefact.outputs(batch) for batch in batches]
@@ -54,16 +58,15 @@ def compared(network: Network, artefact: Artefact, tolerance: float = FLOAT32_TO
     )
 
 
-def _cases(artefact: Artefact) -> Iterator[tuple[Tensor, list[Array]]]:
+def _cases(artefact: Artefact, pictures: Sequence[AnyImage]) -> Iterator[tuple[Tensor, list[Array]]]:
     """Yield images for the network and the same for the artefact, in batches of one and of more where it takes them."""
     record = artefact.record
-    pictures = photographs()
     images = torch.stack([record.preprocess(picture) for picture in pictures])
     given = [artefact.prepare(picture) for picture in pictures]
     if record.interface.included == "full":
         yield images, given
         return
-    yield images, [given[0], np.concatenate(given[1:])]
+    yield images, [given[0], *([np.concatenate(given[1:])] if len(given) > 1 else [])]
     if record.interface.sizes != "fixed":  # and one that is not square
         across = 3 if record.interface.included == "none" else 2
         whole = np.concatenate(given)

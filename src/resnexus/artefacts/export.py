@@ -212,7 +212,7 @@ def _agreeing(entry: Format, built: Any, record: ArtefactRecord, network: Networ
         if not entry.suffix:
             trial.mkdir()
         entry.write(built, record, trial)
-        record = compared(network, Artefact(printable(trial), entry.open(trial)), entry.tolerance)
+        record = compared(network, Artefact(printable(trial), entry.open(trial)), entry.tolerance, entry.pictures)
     for what, found in (("scores", record.agreement), ("heat maps", record.heatmap_agreement)):
         if found is not None and not found.within(entry.tolerance):
             raise ResnexusError(

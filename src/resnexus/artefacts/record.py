@@ -103,6 +103,30 @@ class Interface:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Int8:
+    """What of an artefact computes in int8, and what that costs.
+
+    Attributes:
+        layers: names of the layers in int8.
+        left: names of the convolutions and linear layers in float32.
+        drop: points of top-1 that were lost, less those that were gained.
+        images: on how many images that was counted.
+
+    Raises:
+        ResnexusError: no layer is in int8.
+    """
+
+    layers: tuple[str, ...]
+    left: tuple[str, ...]
+    drop: float
+    images: int
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ResnexusError("layers=(): an artefact in int8 has one layer in int8 at least")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtefactRecord:
     """What an artefact says about itself.
 
@@ -118,6 +142,7 @@ class ArtefactRecord:
         rewrites: the exact rewrites of the network, see `resnexus optimize --list`.
         opset: version of ONNX's operators; None for other formats.
         instruction_set: of the processor that compiled code needs; None for what is no code.
+        int8: what of it computes in int8; None if nothing does.
         notes: what its user should know, in sentences.
         versions: package -> version of what made it.
         agreement: of the scores with those of the plain network, on the pictures that it was compared on.
@@ -138,6 +163,7 @@ class ArtefactRecord:
     rewrites: tuple[str, ...] = ()
     opset: int | None = None
     instruction_set: str | None = None
+    int8: Int8 | None = None
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str]
     agreement: Agreement | None = None

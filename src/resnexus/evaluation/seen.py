@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -59,6 +60,13 @@ class Originals:
             return part.source(place)
         pixels: Array = part.pixels[place]
         return pixels if pixels.shape[2] == 3 else pixels[:, :, 0]
+
+    def only(self, indices: Sequence[int]) -> Originals:
+        """Return some of the images, in this order."""
+        some = copy.copy(self)
+        some._places = [self._places[index] for index in indices]
+        some.labels = self.labels[list(indices)]
+        return some
 
 
 class SeenImages(LabelledImages):

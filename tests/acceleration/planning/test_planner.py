@@ -300,7 +300,7 @@ def test_int8_that_changes_classes_is_said_every_time(smallest, tiny_images, tmp
     monkeypatch.setattr("resnexus.acceleration.planning.judge.Referee.judge", judge)
     pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
     # Calibration takes long, and is not what is asked here.
-    monkeypatch.setattr("resnexus.acceleration.backends.openvino._quantised", lambda model, calibration: model)
+    monkeypatch.setattr("resnexus.acceleration.backends.openvino.quantised_model", lambda model, images: model)
     job = replace(JOB, batch_size=1, precision="int8")
     for _ in range(2):
         opened = _Opened(smallest, tmp_path, job, calibration=tiny_images)

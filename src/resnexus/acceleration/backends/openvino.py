@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +24,7 @@ from resnexus.acceleration.backends.contract import (
     joined,
 )
 from resnexus.acceleration.backends.exporting import exported
+from resnexus.acceleration.backends.int8 import Operation, gate_operations, quantised
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.packages import required
 
@@ -77,8 +74,7 @@ class OpenVinoBackend(Backend):
         openvino = required("openvino")
         model = openvino.convert_model(exported(network, job, any_batch=True))
         if calibration is not None and job.precision == "int8":
-            model.reshape([1, *job.shape[1:]])
-            model = _quantised(model, calibration)
+            model = quantised_model(model, calibration)
         model.reshape([-1, *job.shape[1:]])
         openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
 
@@ -138,65 +134,37 @@ def _core() -> Any:
     return required("openvino").Core()
 
 
-def _quantised(model: Any, calibration: Tensor) -> Any:
-    with _nncf_quiet() as nncf:
-        # By default an activation's range is the mean of the images' largest values, which clips every image above it.
-        ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
-        return nncf.quantize(
-            model,
-            nncf.Dataset([image[None].numpy() for image in calibration]),
-            subset_size=len(calibration),
-            ignored_scope=nncf.IgnoredScope(names=_gate_names(model)),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
-        )
+def quantised_model(model: Any, images: Tensor, left_alone: Sequence[str] = ()) -> Any:
+    """Return a copy of a model in int8, for batches of one; of the model the batch size alone is changed.
 
-
-@contextmanager
-def _nncf_quiet() -> Iterator[Any]:
-    """Give NNCF, whose output is none of ours: bars go to a terminal or nowhere, and only warnings are logged."""
-    with redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
-        nncf = required("nncf")  # in here, because its logger writes for ever to where this leads
-        logger = logging.getLogger("nncf")
-        before = logger.level
-        logger.setLevel(logging.WARNING)
-        try:
-            yield nncf
-        finally:
-            logger.setLevel(before)
-
-
-def _gate_names(model: Any) -> list[str]:
-    """Return the names of all operations of the gates, from the mean to where they meet what they gate.
-
-    NNCF leaves gates alone that it knows: those of two 1x1 convolutions. Ours are two matrix products, and some are
-    computed from the mean of another tensor than they gate.
+    Args:
+        model: takes images, and gives logits or maps.
+        images: (K, C, H, W) float32, to calibrate with.
+        left_alone: names of operations to leave as they are, besides the gates.
     """
-    found: list[str] = []
-    for operation in model.get_ordered_ops():
-        if operation.get_type_name() == "Sigmoid":
-            found += _down_to_product(operation)
-            found += _up_to_mean(operation)
-    return list(dict.fromkeys(found))
+    model.reshape([1, *images.shape[1:]])
+    names = dict.fromkeys((*gate_operations(operations(model)), *left_alone))
+    return quantised(model, [image[None].numpy() for image in images], list(names))
 
 
-def _down_to_product(sigmoid: Any) -> list[str]:
-    names, operation = [], sigmoid
-    while operation.get_type_name() != "Multiply":
-        (target,) = operation.output(0).get_target_inputs()
-        operation = target.get_node()
-        names.append(operation.get_friendly_name())
-    return names
+def operations(model: Any) -> list[Operation]:
+    """Return the operations of a model, in the order in which they run."""
+    return [
+        Operation(
+            name=operation.get_friendly_name(),
+            kind=operation.get_type_name().lower(),
+            inputs=tuple(_sources(operation)),
+        )
+        for operation in model.get_ordered_ops()
+        if operation.get_type_name() != "Constant"
+    ]
 
 
-def _up_to_mean(sigmoid: Any) -> list[str]:
-    names, open_ = [], [sigmoid]
-    while open_:
-        operation = open_.pop()
-        if operation.get_type_name() != "Constant":
-            names.append(operation.get_friendly_name())
-            if operation.get_type_name() != "ReduceMean":
-                open_ += [value.get_source_output().get_node() for value in operation.inputs()]
-    return names
+def _sources(operation: Any) -> Iterator[str]:
+    for value in operation.inputs():
+        source = value.get_source_output().get_node()
+        if source.get_type_name() != "Constant":
+            yield source.get_friendly_name()
 
 
 BACKEND = OpenVinoBackend()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from resnexus.artefacts.graph import Deployed
 from resnexus.artefacts.record import RECORD_KEY, ArtefactRecord
+from resnexus.data.preprocess import AnyImage
 from resnexus.packages import installed_version
 from resnexus.parity.agreement import FLOAT32_TOLERANCE
 
@@ -45,6 +46,7 @@ class Format(ABC):
         weights_only: whether it holds no graph, so that nothing can be added to the network.
         runs_code: whether opening it may run code from it.
         tolerance: what the largest difference from the plain network may be, over the largest score.
+        pictures: what an artefact is compared with its network on; the photographs that come with the package if empty.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Format(ABC):
     weights_only: bool = False
     runs_code: bool = False
     tolerance: float = FLOAT32_TOLERANCE
+    pictures: Sequence[AnyImage] = ()
 
     def check(self, out: Path) -> None:  # noqa: B027  # most have nothing to look at
         """Look at the place where it is to be written, and at what it needs besides packages, before any work is done.

@@ -19,9 +19,6 @@ from resnexus.artefacts.record import (
 from resnexus.errors import ResnexusError, printable
 from resnexus.packages import required
 
-_SETTINGS = {"INFERENCE_PRECISION_HINT": "f32"}
-"""Without it OpenVINO computes in bfloat16 wherever the processor can."""
-
 
 @final
 class OpenVinoFormat(Format):
@@ -58,12 +55,11 @@ class OpenVinoFormat(Format):
 
     def open(self, path: Path) -> Opened:
         """Compile the model for the CPU, to compute in float32; needs nothing but OpenVINO."""
-        core = required("openvino").Core()
         for file in self.files(path):
             if not file.is_file():
                 raise ResnexusError(f"no such file: {printable(file)}")
         try:
-            model = core.read_model(path)
+            model = required("openvino").Core().read_model(path)
         except RuntimeError as error:
             reason = printable(" ".join(str(error).split()))[:300]
             raise ResnexusError(f"{printable(path)}: OpenVINO cannot open it: {reason}") from error
@@ -72,13 +68,24 @@ class OpenVinoFormat(Format):
                 f"{printable(path)} says nothing about itself: expected a model that `resnexus export` wrote"
             )
         record = read_text(model.get_rt_info(RECORD_KEY).astype(str), f"the record in {path}")
-        compiled = core.compile_model(model, "CPU", _SETTINGS)
+        run_model = compiled(model)
 
         def run(images: Array) -> list[Array]:
-            found = compiled(images)
+            found = run_model(images)
             return [found[name] for name in record.interface.outputs]
 
         return Opened(record, run)
+
+
+def compiled(model: Any, precision: str = "f32") -> Any:
+    """Compile a model, or the file of one, for the CPU.
+
+    Args:
+        model: what OpenVINO read, or a path.
+        precision: what it computes in where it is not in int8; without this hint OpenVINO takes bfloat16 wherever the
+            processor has it.
+    """
+    return required("openvino").Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
 
 def _shape(interface: Interface) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any, final
 
@@ -40,6 +41,8 @@ class ProgramFormat(Format):
     def open(self, path: Path) -> Opened:
         """Load the program; needs PyTorch and none of our networks."""
         record = archived_record(path)
+        if record.int8 is not None:
+            import_module("torch.ao.quantization.fx._decomposed")  # registers the operators that it is written with
         try:
             module = torch.export.load(path).module()
         except Exception as error:  # PyTorch raises whatever a damaged archive leads it to

@@ -1,0 +1,82 @@
+"""`resnexus quantize`: a network in int8, whose loss of accuracy is measured and bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_DATA = "Class folders, lists or shards of the network's classes, see docs/data.md; or digits."
+_LABELS = "What the class folders are called, as for evaluate; recognised if left out."
+_WEIGHTS = "For a network by its name: a tag, a file of weights, or random to try it out without any."
+
+
+def quantize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
+    ],
+    data: Annotated[str, typer.Option(help=_DATA)],
+    out: Annotated[Path, typer.Option(help="The file: *.xml, *.onnx or *.pt2.")],
+    format: Annotated[str, typer.Option(help="openvino, onnx or pt2.")] = "openvino",
+    max_drop: Annotated[float, typer.Option(help="Points of top-1 that int8 may cost on the validation images.")] = 0.5,
+    calibration_images: Annotated[int, typer.Option(help="Images for training that give the ranges, at most.")] = 300,
+    validation_images: Annotated[
+        int | None, typer.Option(help="Images for evaluation that accuracy is measured on, at most; all if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw of both.")] = 0,
+    labels: Annotated[str | None, typer.Option(help=_LABELS)] = None,
+    weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
+    ] = None,
+    batch_sizes: Annotated[str, typer.Option(help="Batch sizes to time, separated by commas; none for none.")] = "1",
+    rounds: Annotated[int, typer.Option(help="Rounds of timing.")] = 10,
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass when accuracy is measured.")] = 32,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Write a network in int8 that loses no more accuracy on your images than is allowed.
+
+    Ranges come from images for training, accuracy is measured on images for evaluation. If int8 loses more than
+    --max-drop, the most sensitive layers are put back to float32 until it does not; if nothing helps, nothing is
+    written. Beside OUT come the record, NAME.int8.json, and its page, NAME.int8.html.
+    """
+    from resnexus.cli.compare import numbers
+    from resnexus.cli.evaluate import command_line
+    from resnexus.errors import printable
+    from resnexus.progress import Shown, Silent
+    from resnexus.quantisation.quantize import quantize as job
+    from resnexus.quantisation.settings import QuantisationSettings
+    from resnexus.records import to_json
+    from resnexus.report.printing import listed
+    from resnexus.report.quantisation_page import as_text, findings, form_table
+
+    settings = QuantisationSettings(
+        max_drop=max_drop,
+        calibration_images=calibration_images,
+        validation_images=validation_images,
+        seed=seed,
+        labels=labels,
+        batch_size=batch_size,
+        workers=workers,
+        latency_batches=() if batch_sizes == "none" else tuple(numbers(batch_sizes)),
+        rounds=rounds,
+    )
+    record = job(
+        model,
+        data,
+        out,
+        format=format,
+        settings=settings,
+        weights=weights,
+        architecture=architecture,
+        command=command_line(),
+        progress=Silent() if json_output else Shown(),
+    )
+    if json_output:
+        print(to_json(record))
+        return
+    print("\n".join([*findings(record), "", as_text(form_table(record)), ""]))
+    beside = (out, out.with_suffix(".int8.json"), out.with_suffix(".int8.html"))
+    print(f"wrote {listed(map(printable, beside))}")

@@ -1,0 +1,1 @@
+"""The graphs that are quantised, one file for each library."""
