@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.prediction.decoding import Decoding, Frame, begin_worker, decode_in_worker
 from resnexus.prediction.inputs import Address, Input, Member, Wanted
 from resnexus.prediction.pool import Lost, Pool
-from resnexus.prediction.record import ErrorCode
 
 _CODES = {Lost.TIMED_OUT: ErrorCode.TIMED_OUT, Lost.DIED: ErrorCode.DECODER_DIED}
 
