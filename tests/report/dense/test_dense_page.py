@@ -82,6 +82,7 @@ def test_the_page(build, tmp_path, task):
     assert is_report(tmp_path / "index.html")
     assert f"<h1>{task.capitalize()} with ResNet" in text
     assert text.count('<svg class="picture"') == 4  # the truth and three networks
+    assert text.count("<figcaption>ResNeXt_<wbr>small</figcaption>") == 1
     assert 'aria-label="Truth, canvas 1: ' in text
     assert "Better than ResNet_small: ResNeXt_small" in text
     assert ("mAP is COCO&#39;s" in text or "mAP is COCO's" in text) == (task == "detection")

@@ -23,6 +23,7 @@ _OPACITY = 0.75
 _SIDE = 64  # of a canvas, on which lines and letters are as thick and as large as is written below
 _LETTER = 3.0  # width of a letter of a label there, roughly
 _LONGEST = 16  # letters of a label; the text for who cannot see the picture has all
+_HALO = 'stroke="#000000" stroke-width="0.16em" stroke-linejoin="round" style="paint-order:stroke"'  # on any ground
 
 
 def _colour(number: int) -> str:
@@ -90,7 +91,7 @@ def _box(box: Box, width: int, colour: str) -> str:
         f'<rect x="{box.left}" y="{box.top}" width="{box.right - box.left:.2f}" height="{box.bottom - box.top:.2f}" '
         f'fill="none" stroke="{colour}" stroke-width="{0.7 * scale:g}"/>'
         f'<text x="{x:.2f}" y="{box.top + 4 * scale:.2f}" text-anchor="{anchor}" font-size="{5 * scale:g}" '
-        f'font-weight="700" fill="{colour}">{html.escape(label)}</text>'
+        f'font-weight="700" fill="{colour}" {_HALO}>{html.escape(label)}</text>'
     )
 
 
