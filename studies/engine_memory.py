@@ -25,7 +25,7 @@ from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.cases import CASES, Case, case
 from resnexus.benchmark.engines import OURS, engine
 from resnexus.benchmark.environment import Environment, environment
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.errors import ResnexusError
 from resnexus.machine import check_threads
 from resnexus.parity.golden import golden_features
@@ -98,9 +98,9 @@ def footprint(of: Case, model: str, name: str, job: Job, plans: Path) -> Footpri
     network = golden_features(architecture(model), of.out_indices)
     weights = sum(tensor.nbytes for tensor in network.state_dict().values())
     with tempfile.TemporaryDirectory() as scratch:
-        subject = Subject(network, Path(scratch), cache_dir=plans)
+        workload = Workload(network, Path(scratch), cache_dir=plans)
         before = memory_mib("VmRSS")
-        runner = engine(name).open(subject, job)
+        runner = engine(name).open(workload, job)
         images = torch.zeros(job.shape)
         for _ in range(_CALLS):
             runner(images)

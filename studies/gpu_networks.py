@@ -20,7 +20,7 @@ from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.bench import LeftOut
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import ENGINES, OURS
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.parity.golden import golden_network
 from resnexus.rewrites.table import free
 from studies.gpu_record import Outcome, Profile
@@ -48,8 +48,8 @@ class _Opened:
 
     def __init__(self, task: Task, setting: Setting, folder: Path) -> None:
         self.task, self.setting = task, setting
-        self.subject = Subject(golden_network(architecture(task.model)), folder)
-        self.network = self.subject.builder.network_on(setting.device)
+        self.workload = Workload(golden_network(architecture(task.model)), folder)
+        self.network = self.workload.builder.network_on(setting.device)
         self.runners: dict[tuple[str, int], dict[str, tuple[Runner, float, float]]] = {}
         self.left_out: list[LeftOut] = []
         self._referees: dict[tuple[str, int], Referee] = {}
@@ -62,7 +62,7 @@ class _Opened:
             if reason:
                 self._leave_out(name, precision, size, reason)
             else:
-                self._open(name, precision, size, partial(row.open, self.subject))
+                self._open(name, precision, size, partial(row.open, self.workload))
 
     def variant(self, kernels: str) -> None:
         """Open our engine in all cells."""
@@ -70,9 +70,9 @@ class _Opened:
             self._open(f"{OURS}:{kernels}", precision, size, partial(self._ours, kernels))
 
     def _ours(self, kernels: str, job: Job) -> Runner:
-        builder = self.subject.builder
+        builder = self.workload.builder
         candidate = Candidate("cuda", free(builder.row), {"kernels": kernels})
-        return builder.load(candidate, job, builder.files(candidate, job, self.subject.scratch))
+        return builder.load(candidate, job, builder.files(candidate, job, self.workload.scratch))
 
     def _open(self, name: str, precision: str, size: int, open_it: Callable[[Job], Runner]) -> None:
         if time.monotonic() > self.setting.deadline:

@@ -20,7 +20,7 @@ from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.ratios import Ratio, ratio_of_times
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.parity.golden import golden_network
 from resnexus.rewrites.table import REWRITES, rewrite
 
@@ -111,26 +111,26 @@ def measure_worth(
     record = Worths(environment=environment())
     for model, names in groupby(rewrites, key=NETWORKS.__getitem__):
         with tempfile.TemporaryDirectory(prefix="resnexus-worth-") as scratch:
-            subject = Subject(golden_network(architecture(model)), Path(scratch), progress=say)
+            workload = Workload(golden_network(architecture(model)), Path(scratch), progress=say)
             for name in list(names):
                 for batch_size in batch_sizes:
                     job = Job(batch_size=batch_size, threads=threads)
-                    record = replace(record, worths=(*record.worths, *_worths(subject, model, name, job, rounds)))
+                    record = replace(record, worths=(*record.worths, *_worths(workload, model, name, job, rounds)))
                     yield record
 
 
-def _worths(subject: Subject, model: str, name: str, job: Job, rounds: int) -> list[Worth]:
+def _worths(workload: Workload, model: str, name: str, job: Job, rounds: int) -> list[Worth]:
     without: tuple[str, ...] = () if name == "fold_batch_norm" else ("fold_batch_norm",)
     runners: dict[tuple[str, Precision, bool], Runner] = {}
     for backend, precision in WAYS:
         if not back_end(backend).is_usable(job.device, precision):
             continue
         own = replace(job, precision=precision)
-        referee = Referee(subject.network, own)
+        referee = Referee(workload.network, own)
         for rewritten in (False, True):
             rewrites = (*without, REWRITES[name].name) if rewritten else without
             candidate = Candidate(backend, rewrites, {"mode": EAGER} if backend == "torch" else {})
-            runner = subject.builder.load(candidate, own, subject.builder.files(candidate, own, subject.scratch))
+            runner = workload.builder.load(candidate, own, workload.builder.files(candidate, own, workload.scratch))
             referee.judge(runner)
             runners[backend, precision, rewritten] = runner
     calls = {key: partial(runner, referee.images) for key, runner in runners.items()}

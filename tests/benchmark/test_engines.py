@@ -8,7 +8,7 @@ from resnexus import Architecture, ResnexusError, architecture, create_model
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.benchmark.engines import ENGINES, engine, quick_engines
 from resnexus.benchmark.peers.openers import TIMM
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.parity.agreement import agreement
 from resnexus.parity.golden import golden, golden_images, golden_network
 
@@ -19,10 +19,10 @@ JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
 
 
 @pytest.fixture
-def subject(tmp_path):
+def workload(tmp_path):
     torch.manual_seed(3)
     network = create_model(ROW, num_classes=7).eval()
-    return Subject(network, tmp_path, cache_dir=tmp_path / "plans", backends=("openvino",), seconds=0.05)
+    return Workload(network, tmp_path, cache_dir=tmp_path / "plans", backends=("openvino",), seconds=0.05)
 
 
 # Each takes up to half a minute to open; or seconds, and is compared in the tests of its back end or peer.
@@ -38,33 +38,33 @@ ELSEWHERE = {"compile", "compile_frozen", "resnexus"}  # opened and compared in 
         if "cpu" in row.precisions and row.networks is None and row.name not in ELSEWHERE
     ],
 )
-def test_every_engine_of_the_cpu_computes_the_same(name, subject):
+def test_every_engine_of_the_cpu_computes_the_same(name, workload):
     row = engine(name)
     if row.obstacle("tiny", "cpu", "fp32"):
         pytest.skip(row.obstacle("tiny", "cpu", "fp32"))
     images = torch.randn(JOB.shape, generator=torch.Generator().manual_seed(2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = row.open(subject, JOB)(images)
+        found = row.open(workload, JOB)(images)
     with torch.inference_mode():
-        assert agreement(subject.network(images), found).within(1e-5)
+        assert agreement(workload.network(images), found).within(1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_autotuning_is_not_reported_into_the_progress_bar(subject, capfd):
-    engine("compile_max_autotune").open(subject, JOB)
+def test_autotuning_is_not_reported_into_the_progress_bar(workload, capfd):
+    engine("compile_max_autotune").open(workload, JOB)
     assert "AUTOTUNE" not in capfd.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler, of itself
-def test_frozen_weights_are_frozen_whatever_was_compiled_before(subject):
+def test_frozen_weights_are_frozen_whatever_was_compiled_before(workload):
     images = torch.randn(JOB.shape, generator=torch.Generator().manual_seed(2))
-    runners = [engine(name).open(subject, JOB) for name in ("compile", "compile_frozen")]
+    runners = [engine(name).open(workload, JOB) for name in ("compile", "compile_frozen")]
     before = [runner(images) for runner in runners]
     with torch.inference_mode():
-        logits = subject.network(images)
+        logits = workload.network(images)
     assert all(agreement(logits, found).within(1e-5) for found in before)
     for runner in runners:
         for parameter in runner.module.parameters():
@@ -79,9 +79,9 @@ def test_timms_networks_get_our_weights(tmp_path):
     name = "ResNeXt50_32x4d"
     if timm.obstacle(name, "cpu", "fp32"):
         pytest.skip(timm.obstacle(name, "cpu", "fp32"))
-    subject = Subject(golden_network(architecture(name)), tmp_path)
+    workload = Workload(golden_network(architecture(name)), tmp_path)
     images = torch.from_numpy(golden_images((97, 131)))
-    found = timm.open(subject, Job(batch_size=2, image_size=(97, 131), threads=1))(images)
+    found = timm.open(workload, Job(batch_size=2, image_size=(97, 131), threads=1))(images)
     assert agreement(torch.from_numpy(golden(name, (97, 131)).logits), found).within(1e-4)
     assert set(TIMM) <= {architecture(name).name for name in TIMM}
 
@@ -116,4 +116,4 @@ def test_engines_for_logits_alone_say_so(tmp_path):
         folder.mkdir()
         network = create_model(row, **options).eval()
         with pytest.raises(BackendError, match="opened here for logits at the row's own output stride alone"):
-            Subject(network, folder).classifier  # noqa: B018
+            Workload(network, folder).classifier  # noqa: B018

@@ -148,7 +148,7 @@ def test_back_ends_that_do_not_run_a_precision_are_named(quick_peaks, tmp_path):
 
 
 def test_an_engine_that_computes_something_else_is_left_out_and_not_timed(quick_peaks, monkeypatch, caplog):
-    def wrong(subject, job):
+    def wrong(workload, job):
         return lambda images: torch.ones(len(images), 7)
 
     row = replace(engines.ENGINES["channels_last"], open=wrong)

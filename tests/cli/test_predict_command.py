@@ -16,8 +16,8 @@ from PIL import Image
 
 from resnexus import Architecture
 from resnexus.cli.application import app
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import Preprocess
-from resnexus.prediction.record import MEANINGS
 from resnexus.weights.checkpoint_file import CheckpointRecord, sha256, write_checkpoint
 
 
@@ -154,8 +154,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "predict.md"
 
 def test_the_page_names_every_code_and_only_options_that_there_are():
     text = PAGE.read_text(encoding="utf-8")
-    for code, meaning in MEANINGS.items():
-        assert f"| `{code.value}` | {meaning} |" in text
+    for code in ErrorCode:
+        assert f"| `{code.value}` | {code.meaning} |" in text
     verbs = typer.main.get_command(app).commands
     there = {
         name

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from resnexus.errors import ResnexusError
 from resnexus.evaluation.calibration import (
@@ -13,7 +14,6 @@ from resnexus.evaluation.calibration import (
     fit_temperature,
     reliability,
 )
-from resnexus.evaluation.metrics import negative_log_likelihood
 
 
 def test_calibration_error_by_hand():
@@ -74,7 +74,7 @@ def test_the_temperature_is_that_of_scipy():
     logits, labels = random_logits()
     found = fit_temperature(logits, labels)
     theirs = optimize.minimize_scalar(
-        lambda t: negative_log_likelihood(logits.double() / t, labels), bounds=(0.1, 20), options={"xatol": 1e-9}
+        lambda t: float(F.cross_entropy(logits.double() / t, labels)), bounds=(0.1, 20), options={"xatol": 1e-9}
     )
     assert found == pytest.approx(theirs.x, rel=1e-5)
     assert found == pytest.approx(3, rel=0.25)  # what the logits were multiplied by, up to the sample
@@ -102,9 +102,15 @@ def test_each_half_is_scaled_by_the_temperature_of_the_other():
     scaled[odd] /= fit_temperature(logits[even], labels[even])
     assert found.ece == expected_calibration_error(logits, labels)
     assert found.ece_scaled == expected_calibration_error(scaled, labels) < found.ece / 2
-    assert found.nll == pytest.approx(negative_log_likelihood(logits, labels))
-    assert found.nll_scaled == pytest.approx(negative_log_likelihood(scaled, labels))
+    assert found.nll == pytest.approx(float(F.cross_entropy(logits.double(), labels)))
+    assert found.nll_scaled == pytest.approx(float(F.cross_entropy(scaled, labels)))
     assert calibration(logits.double(), labels).ece_scaled == pytest.approx(found.ece_scaled)
+
+
+def test_negative_log_likelihood_by_hand():
+    logits = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])  # probabilities 3/4 1/4, 1/2 1/2
+    found = calibration(logits, torch.tensor([0, 1]))
+    assert found.nll == pytest.approx(-(math.log(3 / 4) + math.log(1 / 2)) / 2)
 
 
 def test_one_image_is_not_scaled():

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import Preprocess
 from resnexus.prediction.decoders import Workers
 from resnexus.prediction.decoding import Decoding, decode_in_worker
 from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Address, Input, Member
-from resnexus.prediction.record import ErrorCode
 from tests.weights.server import FileServer
 
 PREPROCESS = Preprocess(size=16, resize_short=18)

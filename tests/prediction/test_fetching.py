@@ -1,8 +1,8 @@
 import pytest
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.prediction import fetching
 from resnexus.prediction.fetching import FetchError, FetchLimits, checked_address, fetch_image
-from resnexus.prediction.record import ErrorCode
 from tests.weights.server import FileServer
 
 HERE = FetchLimits(private=True, max_bytes=100_000, silence_s=0.3)

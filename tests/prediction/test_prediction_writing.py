@@ -4,7 +4,8 @@ import json
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.prediction.record import ErrorCode, Prediction
+from resnexus.data.error_codes import ErrorCode
+from resnexus.prediction.record import Prediction
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.prediction.writing import check_out, writing
 

@@ -7,10 +7,9 @@ from PIL import Image
 
 import resnexus
 from resnexus import ResnexusError
-from resnexus.data.sources import Fault
+from resnexus.data.error_codes import ErrorCode
 from resnexus.prediction.inputs import Listing
 from resnexus.prediction.predictor import Predictor, predict
-from resnexus.prediction.record import MEANINGS, ErrorCode
 from resnexus.prediction.runner import Answers, Card
 from tests.assessment.conftest import CLASSES, PREPROCESS
 
@@ -206,8 +205,3 @@ def test_any_number_of_inputs_is_taken_a_window_at_a_time(weights):
 def test_mistakes(model, options, message):
     with pytest.raises(ResnexusError, match=message):
         Predictor(model, **options)
-
-
-def test_the_codes_are_documented_and_hold_every_fault():
-    assert set(MEANINGS) == set(ErrorCode)
-    assert {fault.value for fault in Fault} <= {code.value for code in ErrorCode}

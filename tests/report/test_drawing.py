@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
 from PIL import ImageFont
 
-from resnexus.report.drawing import draw, for_page, narrow, rasterise
+from resnexus.report.drawing import draw, for_page, narrow, rasterise, wide
 from resnexus.report.figures import data_figures, series_figures
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -47,6 +48,16 @@ def test_no_text_overlaps_on_a_phone(comparison, part):
         svg = draw(figure, narrow(figure))
         assert overlaps(svg) == []
         assert float(ElementTree.fromstring(svg).get("width")) <= 358  # 390 less the margins
+
+
+def test_a_figure_is_as_large_as_its_labels_ask_for(comparison):
+    figure = data_figures(comparison)[0]
+    point = figure.points[0]
+    curve = replace(figure, points=figure.points + 50 * (replace(point, label=""),))
+    assert (wide(curve), narrow(curve)) == (wide(figure), narrow(figure))
+    full = replace(figure, points=figure.points + 50 * (point,))
+    assert wide(full).width > wide(figure).width
+    assert narrow(full).height > narrow(figure).height
 
 
 def test_the_overlap_check_sees_an_overlap():

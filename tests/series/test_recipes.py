@@ -118,6 +118,15 @@ def test_what_is_no_recipe(text, message):
         parse_recipe(text, where="mine")
 
 
+def test_numbers_may_be_written_with_an_exponent():
+    assert parse_changes(["lr=1e-4", "weight_decay=5E-05", "eps=1.e-8"]) == {
+        "lr": 1e-4,
+        "weight_decay": 5e-5,
+        "eps": 1e-8,
+    }
+    assert parse_recipe("optim:\n  lr: 2e-3", where="mine").optim.lr == 0.002
+
+
 def test_names_and_changes_are_checked(tmp_path):
     with pytest.raises(ResnexusError, match=r"unknown recipe 'rsb-a1': did you mean 'rsb-a[23]'\?"):
         find_recipe("rsb-a1")

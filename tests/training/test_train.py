@@ -147,6 +147,22 @@ def test_the_figures_of_every_epoch_are_kept(digits, uninterrupted, tmp_path):
     assert json.loads((tmp_path / "recipe.json").read_text())["epochs"] == 2
 
 
+def test_further_figures_are_in_the_rows_of_their_epochs(digits, uninterrupted, tmp_path):
+    trained, seen = network(), []
+
+    def measure(epoch):
+        seen.append((epoch, trained.training))
+        return {"extra": 0.5} if epoch == 2 else {}
+
+    outcome = train(trained, *digits, RECIPE, tmp_path, measure=measure)
+    assert seen == [(1, False), (2, False)]
+    assert [row.get("extra") for row in outcome.rows] == [None, 0.5]
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [row["extra"] for row in rows] == ["", "0.5"]
+    weights, _ = uninterrupted
+    assert [name for name, value in trained.state_dict().items() if not torch.equal(weights[name], value)] == []
+
+
 def test_another_recipe_in_the_same_folder_is_refused(digits, tmp_path, monkeypatch):
     run(digits, tmp_path, [], monkeypatch, conditions={"data": "a"})
     for recipe, data, message in (

@@ -15,7 +15,7 @@ import torch
 from resnexus.acceleration.backends.contract import Job, Precision, Runner
 from resnexus.acceleration.backends.torch import COMPILED
 from resnexus.benchmark.peers import onnxruntime_gpu, openers
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.errors import unknown
 from resnexus.packages import is_installed
 
@@ -32,7 +32,7 @@ class EngineRow:
         quick: whether it opens a network in seconds; those that compile for minutes run only if asked for.
         networks: names of the architectures it can run; None for every one.
         maps: devices on which it returns feature maps; on others it is opened for logits alone.
-        open: returns what runs the subject's network; raises BackendError if it cannot.
+        open: returns what runs the workload's network; raises BackendError if it cannot.
     """
 
     name: str
@@ -42,7 +42,7 @@ class EngineRow:
     quick: bool = True
     networks: Mapping[str, str] | None = None
     maps: tuple[str, ...] = ("cpu", "cuda")
-    open: Callable[[Subject, Job], Runner]
+    open: Callable[[Workload, Job], Runner]
 
     def obstacle(self, architecture: str, device: str, precision: str, *, maps: bool = False) -> str:
         """Return why it cannot run an architecture in some precision on some device, or nothing if it can.

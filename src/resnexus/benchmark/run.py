@@ -27,7 +27,7 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import engine
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.peaks import Peak, peak
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
 from resnexus.parity.golden import golden_features, golden_network
@@ -81,10 +81,10 @@ def run(
     with progress.stage(title, sum(steps(group, settings) for group in missing)) as step:
         for models, of_these in groupby(missing, key=lambda group: group.models):
             chosen = {model: sources[model] for model in models}
-            with _subjects(chosen, settings, cache_dir, progress.say) as subjects:
+            with _workloads(chosen, settings, cache_dir, progress.say) as workloads:
                 for group in of_these:
                     progress.say(f"{', '.join(models)} on {group.device}, batch {group.batch_size}")
-                    cells, left_out = _Timed(subjects, group, settings, progress.say, step).run()
+                    cells, left_out = _Timed(workloads, group, settings, progress.say, step).run()
                     record = replace(record, cells=(*record.cells, *cells), left_out=(*record.left_out, *left_out))
                     yield record
 
@@ -136,19 +136,19 @@ def _peaks(settings: BenchSettings, progress: Progress) -> tuple[Peak, ...]:
 
 
 @contextmanager
-def _subjects(
+def _workloads(
     sources: Mapping[str, Callable[[], AnyNetwork]],
     settings: BenchSettings,
     cache_dir: Path | None,
     say: Callable[[str], None],
-) -> Iterator[dict[str, Subject]]:
+) -> Iterator[dict[str, Workload]]:
     with Cache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
-        subjects = {}
+        workloads = {}
         for index, (name, create) in enumerate(sources.items()):
             network = create()
             folder = scratch / str(index)  # a name may hold what a path does not
             folder.mkdir()
-            subjects[name] = Subject(
+            workloads[name] = Workload(
                 network,
                 folder,
                 calibration=_calibration(network, settings),
@@ -157,7 +157,7 @@ def _subjects(
                 seconds=settings.plan_seconds,
                 progress=say,
             )
-        yield subjects
+        yield workloads
 
 
 def _calibration(network: AnyNetwork, settings: BenchSettings) -> Tensor | None:
@@ -182,7 +182,7 @@ class _Opened:
 class _Timed:
     """Opens the networks of one group in all engines and precisions, and times them together."""
 
-    subjects: Mapping[str, Subject]
+    workloads: Mapping[str, Workload]
     group: Group
     settings: BenchSettings
     say: Callable[[str], None]
@@ -210,17 +210,17 @@ class _Timed:
         return [self._cell(entry, times[index]) for index, entry in enumerate(opened)], left_out
 
     def _opened(self, model: str, precision: Precision) -> tuple[list[_Opened], list[LeftOut]]:
-        subject, job = self.subjects[model], self._job(model, precision)
-        network = subject.builder.network_on(job.device)
-        referee = Referee(network, job, subject.calibration if precision == "int8" else None)
+        workload, job = self.workloads[model], self._job(model, precision)
+        network = workload.builder.network_on(job.device)
+        referee = Referee(network, job, workload.calibration if precision == "int8" else None)
         found, missing = [], []
         for name in self.settings.engines:
-            architecture_name, maps = subject.network.architecture.name, bool(self.settings.out_indices)
+            architecture_name, maps = workload.network.architecture.name, bool(self.settings.out_indices)
             reason = engine(name).obstacle(architecture_name, self.group.device, precision, maps=maps)
             if not reason:
                 self.say(f"  opening {name} in {precision}")
                 try:
-                    runner = engine(name).open(subject, job)
+                    runner = engine(name).open(workload, job)
                     found.append(_Opened(model, name, precision, runner, referee.judge(self._at_home(runner))))
                 except Exception as error:  # compilers and libraries fail in any way; the others still run
                     reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -252,7 +252,7 @@ class _Timed:
         side = self.settings.image_size
         return Job(
             batch_size=self.group.batch_size,
-            in_chans=self.subjects[model].network.in_chans,
+            in_chans=self.workloads[model].network.in_chans,
             image_size=(side, side),
             precision=precision,
             device=self.group.device,

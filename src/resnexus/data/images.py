@@ -27,7 +27,8 @@ from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from resnexus.data import jpeg
 from resnexus.data.diagnostics import Remarks, hear_libtiff, listening
-from resnexus.data.sources import Fault, ImageError, Source, name_of, opened
+from resnexus.data.error_codes import ErrorCode
+from resnexus.data.sources import ImageError, Source, name_of, opened
 from resnexus.errors import ResnexusError, printable
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -88,7 +89,7 @@ def load_pixels(source: Source) -> Array:
             formats = ", ".join(FORMATS)
             reason = f"not one of {formats}{_words(remarks.warnings)}"
             fix = "remove it or save it in one of these formats"
-            raise ImageError(name, reason, fix, Fault.UNKNOWN_FORMAT) from error
+            raise ImageError(name, reason, fix, ErrorCode.UNKNOWN_FORMAT) from error
         except Image.DecompressionBombError as error:
             raise _too_large(name) from error
         except Exception as error:
@@ -114,7 +115,7 @@ def as_rgb(image: Image.Image, name: str = "from memory") -> Image.Image:
     if image.mode in _COLOUR_MODES:
         return image.convert("RGB")
     reason = f"pixels of mode {image.mode!r} have no defined white"
-    raise ImageError(name, reason, "save it with 8 bits per channel", Fault.UNSUPPORTED_PIXELS)
+    raise ImageError(name, reason, "save it with 8 bits per channel", ErrorCode.UNSUPPORTED_PIXELS)
 
 
 @contextmanager
@@ -125,22 +126,22 @@ def enough_memory(name: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise
-        raise ImageError(name, "there is not enough memory for it", "scale it down", Fault.OUT_OF_MEMORY) from error
+        raise ImageError(name, "there is not enough memory for it", "scale it down", ErrorCode.OUT_OF_MEMORY) from error
 
 
 def _decode(name: str, file: IO[bytes]) -> Array:
     size = file.seek(0, os.SEEK_END)
     if size == 0:
-        raise ImageError(name, "the file is empty", "replace the file", Fault.EMPTY)
+        raise ImageError(name, "the file is empty", "replace the file", ErrorCode.EMPTY)
     if size > MAX_BYTES:
         reason = f"a file of {size:,} bytes, more than {MAX_BYTES:,}"
-        raise ImageError(name, reason, "scale it down or compress it", Fault.TOO_LARGE)
+        raise ImageError(name, reason, "scale it down or compress it", ErrorCode.TOO_LARGE)
     with Image.open(file, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise _too_large(name)
         if max(image.size) > MAX_SIDE:
             reason = f"a side of more than {MAX_SIDE:,} pixels"
-            raise ImageError(name, reason, "scale it down or cut it", Fault.TOO_LARGE)
+            raise ImageError(name, reason, "scale it down or cut it", ErrorCode.TOO_LARGE)
         turn = _UPRIGHT.get(_orientation(image))
         if image.format in ("JPEG", "MPO"):
             content = _checked_jpeg(name, file, image)
@@ -151,7 +152,7 @@ def _decode(name: str, file: IO[bytes]) -> Array:
             # A tile may be larger than the image; libtiff makes room for a whole one.
             if image.tag_v2.get(TILEWIDTH, 0) * image.tag_v2.get(TILELENGTH, 0) > MAX_PIXELS:
                 reason = f"tiles of more than {MAX_PIXELS:,} pixels"
-                raise ImageError(name, reason, "save it in smaller tiles", Fault.TOO_LARGE)
+                raise ImageError(name, reason, "save it in smaller tiles", ErrorCode.TOO_LARGE)
             hear_libtiff()
         image.load()
         return np.asarray(as_rgb(image if turn is None else image.transpose(turn), name))
@@ -166,7 +167,7 @@ def _checked_jpeg(name: str, file: IO[bytes], image: Image.Image) -> bytes:
     limit = min(MAX_SCANS, 16 * MAX_PIXELS // padded)
     if jpeg.has_more_scans(content, limit):
         reason = f"a JPEG of this size with more than {limit} scans"
-        raise ImageError(name, reason, "save it anew", Fault.TOO_LARGE)
+        raise ImageError(name, reason, "save it anew", ErrorCode.TOO_LARGE)
     return content
 
 
@@ -190,4 +191,4 @@ def _words(messages: list[str]) -> str:
 
 
 def _too_large(name: str) -> ImageError:
-    return ImageError(name, f"more than {MAX_PIXELS:,} pixels", "scale it down", Fault.TOO_LARGE)
+    return ImageError(name, f"more than {MAX_PIXELS:,} pixels", "scale it down", ErrorCode.TOO_LARGE)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -147,22 +146,6 @@ class Preprocess:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON can hold it."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """Return the record that `to_dict` described.
-
-        Raises:
-            ResnexusError: a key is unknown or missing, or a value is not accepted.
-        """
-        names = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in names:
-                raise unknown("preprocess key", key, names)
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise ResnexusError(f"preprocess keys missing: {', '.join(missing)}")
-        return cls(**values)
 
 
 def _floats(field: str, values: object) -> tuple[float, ...]:

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.images import MAX_PIXELS
-from resnexus.data.sources import Fault, ImageError
+from resnexus.data.sources import ImageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,7 +43,7 @@ def antialiased(
     height, width = resized
     if height * width > MAX_PIXELS:
         reason = f"resized it would have {height:,} x {width:,} pixels"
-        raise ImageError("from memory", reason, "crop it", Fault.TOO_LARGE)
+        raise ImageError("from memory", reason, "crop it", ErrorCode.TOO_LARGE)
     image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     top, left = corner
     square = image.resize((width, height), resampling).crop((left, top, left + side, top + side))

@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.errors import ResnexusError, printable
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
@@ -24,20 +24,6 @@ _KINDS = (
 )
 
 
-class Fault(StrEnum):
-    """What is wrong with an image, for programs."""
-
-    NOT_FOUND = "not_found"
-    NOT_A_FILE = "not_a_file"
-    NOT_READABLE = "not_readable"
-    EMPTY = "empty"
-    UNKNOWN_FORMAT = "unknown_format"
-    DAMAGED = "damaged"
-    TOO_LARGE = "too_large"
-    UNSUPPORTED_PIXELS = "unsupported_pixels"
-    OUT_OF_MEMORY = "out_of_memory"
-
-
 class ImageError(ResnexusError):
     """An image that cannot be decoded.
 
@@ -48,7 +34,7 @@ class ImageError(ResnexusError):
         fault: the kind of what is wrong.
     """
 
-    def __init__(self, source: str, reason: str, fix: str, fault: Fault = Fault.DAMAGED) -> None:
+    def __init__(self, source: str, reason: str, fix: str, fault: ErrorCode = ErrorCode.DAMAGED) -> None:
         super().__init__(source, reason, fix, fault)
         self.source, self.reason, self.fix, self.fault = source, reason, fix, fault
 
@@ -97,12 +83,12 @@ def _regular(path: Path) -> IO[bytes]:
         raise
     except FileNotFoundError as error:
         reason = f"a link to {printable(path.readlink())}, which is missing" if path.is_symlink() else "no such file"
-        raise ImageError(name, reason, "check the path", Fault.NOT_FOUND) from error
+        raise ImageError(name, reason, "check the path", ErrorCode.NOT_FOUND) from error
     except PermissionError as error:
-        raise ImageError(name, "permission denied", "make the file readable", Fault.NOT_READABLE) from error
+        raise ImageError(name, "permission denied", "make the file readable", ErrorCode.NOT_READABLE) from error
     except (OSError, ValueError) as error:  # a link to itself, a name that is too long; a zero byte in the name
         reason = str(getattr(error, "strerror", None) or error)
-        raise ImageError(name, reason, "check the path", Fault.NOT_READABLE) from error
+        raise ImageError(name, reason, "check the path", ErrorCode.NOT_READABLE) from error
     try:
         _check_kind(name, os.fstat(file.fileno()).st_mode)
     except ImageError:
@@ -118,4 +104,4 @@ def _without_waiting(path: str, flags: int) -> int:
 def _check_kind(name: str, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
-        raise ImageError(name, f"it is {kind}", "give an image file", Fault.NOT_A_FILE)
+        raise ImageError(name, f"it is {kind}", "give an image file", ErrorCode.NOT_A_FILE)

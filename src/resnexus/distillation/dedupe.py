@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import Cache
 from resnexus.distillation.duplicates import Deduplication, Evidence, Pair, Thresholds, judged
@@ -29,7 +30,6 @@ from resnexus.packages import required
 from resnexus.prediction.bulk import absolute, one_thread
 from resnexus.prediction.decoders import fetch_limits, open_decoder
 from resnexus.prediction.job import run_path
-from resnexus.prediction.record import ErrorCode
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
 from resnexus.records import write_json

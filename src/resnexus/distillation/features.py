@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.distillation.pictures import Picture
 from resnexus.prediction.decoders import Decoder
 from resnexus.prediction.decoding import Decoding
 from resnexus.prediction.inputs import Wanted
-from resnexus.prediction.record import ErrorCode
 from resnexus.prediction.runner import Runner
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.distillation.cache import Cache
 from resnexus.distillation.pictures import Picture
 from resnexus.files import replacing
@@ -23,7 +24,6 @@ from resnexus.packages import required
 from resnexus.prediction.decoders import Decoder
 from resnexus.prediction.decoding import Decoding
 from resnexus.prediction.inputs import Wanted
-from resnexus.prediction.record import ErrorCode
 from resnexus.progress import Advance, Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]

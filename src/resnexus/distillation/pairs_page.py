@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import Cache
 from resnexus.distillation.duplicates import Deduplication, Pair, measured
@@ -19,7 +20,6 @@ from resnexus.packages import required
 from resnexus.prediction.decoding import Decoding
 from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Wanted
-from resnexus.prediction.record import ErrorCode
 from resnexus.report.document import is_report
 from resnexus.report.printing import counted, number
 from resnexus.report.templates import shipped, template

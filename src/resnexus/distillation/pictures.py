@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.errors import ResnexusError, unknown
 from resnexus.prediction.inputs import Address, Input, Listing, Wanted, from_uri
 from resnexus.prediction.job import Countable
 from resnexus.prediction.manifest import file_size, portable, read_manifest, read_rows, shard_members, shard_name
-from resnexus.prediction.record import ErrorCode
 
 
 @dataclass(frozen=True, kw_only=True)

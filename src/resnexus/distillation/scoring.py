@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resnexus.artefacts.formats.registry import is_artefact
+from resnexus.data.error_codes import ErrorCode
 from resnexus.distillation.cache import CacheRecord, pictures_name, tensors_name
 from resnexus.distillation.lines import write_lines
 from resnexus.distillation.pictures import Picture
@@ -23,7 +24,6 @@ from resnexus.prediction.bulk import one_thread
 from resnexus.prediction.decoders import fetch_limits, open_decoder
 from resnexus.prediction.decoding import Frame
 from resnexus.prediction.opening import open_runner
-from resnexus.prediction.record import ErrorCode
 from resnexus.prediction.runner import Runner
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress

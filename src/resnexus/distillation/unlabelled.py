@@ -8,10 +8,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Unpack
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.labelled import StoredImages, Transforms
 from resnexus.data.preprocess import AnyImage
 from resnexus.data.shards.reading import OpenFiles
-from resnexus.data.sources import Fault, ImageError
+from resnexus.data.sources import ImageError
 from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.inputs import Address, Member
@@ -53,14 +54,16 @@ class PoolImages(StoredImages):
         """
         source, name = self.pictures[index].source, printable(self.name(index))
         if isinstance(source, Address):
-            raise ImageError(name, "it lies elsewhere", "bring it to this machine to train on it", Fault.NOT_READABLE)
+            raise ImageError(
+                name, "it lies elsewhere", "bring it to this machine to train on it", ErrorCode.NOT_READABLE
+            )
         if not isinstance(source, Member):
             return source
         try:
             content = self._files.read(Path(source.shard), source.offset, source.size)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise ImageError(name, reason, "copy the shard again", Fault.NOT_READABLE) from error
+            raise ImageError(name, reason, "copy the shard again", ErrorCode.NOT_READABLE) from error
         if len(content) < source.size:
             raise ImageError(name, "the shard ends in it", "copy the shard again")
         return content

@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from resnexus.data.augment import Augment
+from resnexus.data.error_codes import ErrorCode
 from resnexus.distillation.cache import CacheRecord
 from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.decoding import Decoding
 from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Wanted
-from resnexus.prediction.record import MEANINGS, ErrorCode
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -87,7 +87,7 @@ def redrawn(picture: Picture, seed: int | None, record: CacheRecord, fetching: F
     viewing = Viewing(preprocess=record.preprocess, augment=record.augment, fetching=fetching or FetchLimits())
     frames = viewing(Viewed(picture.source, (seed,)))
     if isinstance(frames, ErrorCode):
-        raise ResnexusError(f"picture {picture.id}, {printable(picture.uri)}: {MEANINGS[frames]}")
+        raise ResnexusError(f"picture {picture.id}, {printable(picture.uri)}: {frames.meaning}")
     return record.preprocess.normalise(frames[0])
 
 

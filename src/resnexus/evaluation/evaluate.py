@@ -141,7 +141,7 @@ def answer(
     broken = torch.zeros((), dtype=torch.int64, device=target)
     images, skipped = 0, list[BadImage]()
     progress = Silent() if progress is None else progress
-    with _in_evaluation_mode(model), torch.no_grad(), progress.stage(label, len(dataset)) as step:
+    with in_evaluation_mode(model), torch.no_grad(), progress.stage(label, len(dataset)) as step:
         for batch in loader:
             skipped += batch.bad
             images += len(batch.labels)
@@ -181,7 +181,8 @@ def _logits(model: Callable[[Tensor], Tensor], batch: Batch, dataset: LabelledIm
 
 
 @contextmanager
-def _in_evaluation_mode(model: object) -> Iterator[None]:
+def in_evaluation_mode(model: object) -> Iterator[None]:
+    """Put a module into evaluation mode, and afterwards every part of it into the mode that it was in."""
     modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
     if isinstance(model, nn.Module):
         model.eval()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from resnexus.errors import ResnexusError
@@ -40,20 +39,6 @@ def top_k_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     classes = torch.arange(logits.shape[1], device=logits.device)
     ahead = (logits > own) | ((logits == own) & (classes < labels))
     return ahead.sum(1) < k
-
-
-def top_k_accuracy(logits: Tensor, labels: Tensor, k: int = 1) -> float:
-    """Fraction of the images whose label is among the k largest logits; arguments as for `top_k_correct`."""
-    correct = top_k_correct(logits, labels, k)
-    check_some(correct)
-    return float(correct.double().mean())
-
-
-def negative_log_likelihood(logits: Tensor, labels: Tensor) -> float:
-    """Mean of -log softmax(logits)[label] in nats, in float64; (N, classes) logits, (N,) int64 labels."""
-    check_shapes(logits, labels)
-    check_some(labels)
-    return float(F.cross_entropy(logits.double(), labels))
 
 
 def predicted(logits: Tensor) -> Tensor:

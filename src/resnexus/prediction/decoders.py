@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.prediction.decoding import Decoding, Frame, begin_worker, decode_in_worker
 from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Address, Input, Member, Wanted
 from resnexus.prediction.pool import Lost, Pool
-from resnexus.prediction.record import ErrorCode
 from resnexus.prediction.settings import PredictionSettings
 
 Item = TypeVar("Item")

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.images import MAX_BYTES
 from resnexus.data.preprocess import AnyImage, Preprocess
 from resnexus.data.sources import ImageError
 from resnexus.errors import ResnexusError
 from resnexus.prediction.fetching import FetchError, FetchLimits, fetch_image
 from resnexus.prediction.inputs import Address, Member, Wanted
-from resnexus.prediction.record import ErrorCode
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Frame: TypeAlias = Array | ErrorCode
@@ -38,7 +38,7 @@ class Decoding:
         try:
             return self.made(source)
         except ImageError as error:
-            return ErrorCode(error.fault.value)
+            return error.fault
         except FetchError as error:
             return error.code
         except MemoryError:

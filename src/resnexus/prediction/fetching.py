@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from resnexus.prediction.record import ErrorCode
+from resnexus.data.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session

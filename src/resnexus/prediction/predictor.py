@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import AnyImage
 from resnexus.prediction.decoders import Decoder, fetch_limits, open_decoder
 from resnexus.prediction.decoding import Decoding, Frame
 from resnexus.prediction.inputs import Address, Input, Listing, is_address
 from resnexus.prediction.opening import open_runner
-from resnexus.prediction.record import ErrorCode, Prediction
+from resnexus.prediction.record import Prediction
 from resnexus.prediction.runner import Answers, Card, Runner
 from resnexus.prediction.scoring import named, shortest
 from resnexus.prediction.settings import PredictionSettings, settings_of

@@ -2,51 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
-
-class ErrorCode(StrEnum):
-    """Why an input has no answer; there are no others, and no text of a library stands in their place."""
-
-    NOT_FOUND = "not_found"
-    NOT_A_FILE = "not_a_file"
-    NOT_READABLE = "not_readable"
-    EMPTY = "empty"
-    UNKNOWN_FORMAT = "unknown_format"
-    DAMAGED = "damaged"
-    TOO_LARGE = "too_large"
-    UNSUPPORTED_PIXELS = "unsupported_pixels"
-    OUT_OF_MEMORY = "out_of_memory"
-    TIMED_OUT = "timed_out"
-    DECODER_DIED = "decoder_died"
-    ADDRESS_REFUSED = "address_refused"
-    FETCH_FAILED = "fetch_failed"
-    NOT_FINITE = "not_finite"
-
-
-MEANINGS: Mapping[ErrorCode, str] = MappingProxyType(
-    {
-        ErrorCode.NOT_FOUND: "there is no such file",
-        ErrorCode.NOT_A_FILE: "a folder, a pipe, a socket or a device",
-        ErrorCode.NOT_READABLE: "the system refuses to read it",
-        ErrorCode.EMPTY: "no bytes",
-        ErrorCode.UNKNOWN_FORMAT: "none of the formats that are read, whatever it is called",
-        ErrorCode.DAMAGED: "cut off, or not what its format says",
-        ErrorCode.TOO_LARGE: "more bytes, pixels, scans or a longer side than are decoded",
-        ErrorCode.UNSUPPORTED_PIXELS: "pixels that have no defined white, or an array that is no image",
-        ErrorCode.OUT_OF_MEMORY: "decoding it takes more memory than it is given",
-        ErrorCode.TIMED_OUT: "fetching and decoding it takes longer than it is given",
-        ErrorCode.DECODER_DIED: "the process that decoded it died, three times",
-        ErrorCode.ADDRESS_REFUSED: "no http(s) address, one of a private network, or one that leads there",
-        ErrorCode.FETCH_FAILED: "the server or the store does not give it",
-        ErrorCode.NOT_FINITE: "the network's answer is not finite",
-    }
-)
-"""What each code means, as the documentation says it."""
+from resnexus.data.error_codes import ErrorCode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from resnexus.report.chart import specification
 from resnexus.report.figures import Figure
 from resnexus.report.scales import Frame
 
-_MANY = 12  # points that need the larger sizes
+_MANY = 12  # labels that need the larger sizes
 _WIDE = Frame(width=480, height=330, font_size=11, point_area=60, titled=True)
 _WIDE_MANY = Frame(width=940, height=560, font_size=12, point_area=70, titled=True)
 _NARROW = Frame(width=296, height=340, font_size=10, point_area=45)
@@ -24,12 +24,16 @@ _SAME_NAMES = {"": _SVG, "xlink": "http://www.w3.org/1999/xlink"}
 
 def wide(figure: Figure) -> Frame:
     """Return the size for a desk's screen and for files."""
-    return _WIDE_MANY if len(figure.points) > _MANY else _WIDE
+    return _WIDE_MANY if _labels(figure) > _MANY else _WIDE
 
 
 def narrow(figure: Figure) -> Frame:
     """Return the size for a phone."""
-    return _NARROW_MANY if len(figure.points) > _MANY else _NARROW
+    return _NARROW_MANY if _labels(figure) > _MANY else _NARROW
+
+
+def _labels(figure: Figure) -> int:
+    return sum(bool(point.label) for point in figure.points)
 
 
 def draw(figure: Figure, layout: Frame) -> str:

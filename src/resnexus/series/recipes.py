@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def find_recipe(name_or_file: str | os.PathLike[str]) -> Recipe:
 def parse_recipe(text: str, where: str) -> Recipe:
     """Return the recipe that YAML text describes; `where` is what the text is, for messages; errors as above."""
     try:
-        content = yaml.safe_load(text) or {}
+        content = yaml.load(text, Loader=_Loader) or {}
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of 2020-13-45, or of 5000 digits
         reason = str(getattr(error, "problem", None) or error).partition("\n")[0]
         raise ResnexusError(f"{where} is not YAML: {reason}") from error
@@ -86,10 +87,19 @@ def parse_values(texts: list[str]) -> dict[str, Any]:
         if not equals:
             raise ResnexusError(f"{text!r}: expected NAME=VALUE, such as lr=0.05")
         try:
-            values[name] = yaml.safe_load(value)
+            values[name] = yaml.load(value, Loader=_Loader)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ResnexusError(f"{text!r}: {value!r} is no value") from error
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number, as YAML 1.2 does; PyYAML, which keeps to 1.1, wants 1.0e-4."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+\Z"), list("-+0123456789")
+)
 
 
 def _is_file_name(text: str) -> bool:

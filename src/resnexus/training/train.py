@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import lightning
 
     from resnexus.training.module import Classifier
-    from resnexus.training.validation import Keep
+    from resnexus.training.validation import Keep, Measure
 
 # What Lightning and the PyTorch it calls say about settings that are meant.
 _EXPECTED_WARNINGS = (
@@ -86,6 +86,7 @@ def train(
     label: str = "training",
     collated: Callable[[Any], Any] = collate,
     module: type[Classifier] | None = None,
+    measure: Measure | None = None,
 ) -> Outcome:
     """Train `network` in place; afterwards it is in evaluation mode, on the CPU, with the weights of the last step.
 
@@ -112,6 +113,8 @@ def train(
         collated: makes a batch of items of `train_images`.
         module: what computes the loss of such a batch, `Classifier` if None; then the network is what it takes, and if
             it is `answered`, the batches stand for the teacher.
+        measure: called with the number of every epoch that ends, while the network is in evaluation mode and where it
+            is trained; what it returns is added to the row of that epoch.
 
     Raises:
         ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, a teacher is
@@ -130,12 +133,12 @@ def train(
     _check_conditions(recipe, conditions or {}, out)
     folder = out / "checkpoints"
     resume = resume_path(folder)
-    validation = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers)
+    figures = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers, measure=measure)
     _prepare(network, recipe)
     with _quiet():
-        callbacks: list[Any] = [validation, Saving(folder, every_s=save_every_s)]
+        callbacks: list[Any] = [figures, Saving(folder, every_s=save_every_s)]
         if tensorboard:
-            callbacks.insert(1, Board(out / "tensorboard", validation))
+            callbacks.insert(1, Board(out / "tensorboard", figures))
         trainer = _trainer(recipe, callbacks, accelerator, devices)
         meet_again(trainer.strategy.root_device)
         order = _order(len(train_images), recipe, trainer.world_size)
@@ -161,7 +164,7 @@ def train(
             trainer.callbacks.append(_advancing(advance))  # type: ignore[attr-defined]
             _fit(trainer, learner, loader, resume)
     network.cpu().eval()
-    return Outcome(rows=tuple(validation.rows), waiting=validation.waiting.share)
+    return Outcome(rows=tuple(figures.rows), waiting=figures.waiting.share)
 
 
 def _prepare(network: nn.Module, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from torch import Tensor
 from resnexus.data.batches import Item
 from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import Draw, drawn
-from resnexus.evaluation.evaluate import evaluate
+from resnexus.evaluation.evaluate import evaluate, in_evaluation_mode
 from resnexus.files import write_text
 
 Keep = Callable[[dict[str, Tensor], dict[str, Any], str], None]
+Measure = Callable[[int], dict[str, float]]
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Validation(lightning.Callback):
         keep: called with weights, figures and `"last"`, and where there is a data set with `"best"`; None to keep none.
         table: file of the figures, one row an epoch.
         workers: processes that read images.
+        measure: gives further figures of an epoch, by its number; the network is in evaluation mode then.
         clock: seconds.
 
     Attributes:
@@ -60,9 +62,11 @@ class Validation(lightning.Callback):
         table: Path,
         *,
         workers: int = 0,
+        measure: Measure | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.dataset, self.keep, self.table, self.workers, self.clock = dataset, keep, table, workers, clock
+        self.measure = measure
         self.rows: list[dict[str, Any]] = []
         self.waiting = Waiting()
         self._loss, self._steps = torch.zeros((), dtype=torch.float64), 0
@@ -104,6 +108,9 @@ class Validation(lightning.Callback):
         self._loss, self._steps = torch.zeros((), dtype=torch.float64), 0
         if self.dataset is not None or self.keep is not None:
             self._judge(trainer, pl_module, row)
+        if self.measure is not None:
+            with _averaged(pl_module), in_evaluation_mode(pl_module.network):
+                row |= self.measure(row["epoch"])
         self.rows.append(row)
         if trainer.is_global_zero:
             write_text(_csv(self.rows), self.table)
@@ -111,9 +118,9 @@ class Validation(lightning.Callback):
 
     def _judge(self, trainer: lightning.Trainer, module: Any, row: dict[str, Any]) -> None:
         """Add the accuracy to a row if it can be told, and hand on the weights that have it."""
-        average, network, found = module.average, module.network, dict[str, Any]()
+        network, found = module.network, dict[str, Any]()
         training = network.training
-        with average.applied(network) if average is not None else nullcontext():
+        with _averaged(module):
             if self.dataset is not None:
                 top1, top5, images = _accuracy(trainer, network, self.dataset, self.workers)
                 found = {"top1": top1, "top5": top5, "images": images}
@@ -133,6 +140,11 @@ class Validation(lightning.Callback):
         """Go on from what `state_dict` returned."""
         self.rows, self._steps = state_dict["rows"], state_dict["steps"]
         self._loss = torch.tensor(state_dict["loss"], dtype=torch.float64)
+
+
+def _averaged(module: Any) -> AbstractContextManager[object]:
+    """Let a module's network have its averaged weights, if there are some."""
+    return nullcontext() if module.average is None else module.average.applied(module.network)
 
 
 def _accuracy(
@@ -167,7 +179,7 @@ class EveryNth(LabelledImages):
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -23,7 +23,7 @@ from resnexus.weights.store import fetch, find_tag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class Pretrained:
     """Trained weights in our names.
 
     Attributes:
@@ -46,7 +46,7 @@ class Trained:
         """Channels of the images."""
         return self.state[FIRST_CONV].shape[1]
 
-    def for_channels(self, in_chans: int) -> Trained:
+    def for_channels(self, in_chans: int) -> Pretrained:
         """Return the weights with a first convolution for images of other channels, by `fold_channels`.
 
         The record then has no preprocessing: that was for the channels of before.
@@ -57,7 +57,7 @@ class Trained:
         return replace(self, state=state, record=replace(self.record, preprocess=None))
 
 
-def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained:
+def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Pretrained:
     """Return trained weights for a network.
 
     Args:
@@ -74,7 +74,7 @@ def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained
         record = loaded.record
         if record.source is None and record.version is None:
             record = replace(record, source=printable(loaded.path.name))
-        return Trained(origin=printable(loaded.path), state=state, record=replace(record, architecture=row))
+        return Pretrained(origin=printable(loaded.path), state=state, record=replace(record, architecture=row))
     published = find_tag(row.name, "imagenet" if source is True else str(source))
     if changed := differing_fields(row, CATALOG[row.name]):
         raise ResnexusError(
@@ -82,7 +82,7 @@ def trained(row: Architecture, source: bool | str | os.PathLike[str]) -> Trained
             "pretrained= a file of weights that fit"
         )
     path = fetch(published, progress=Shown())
-    return Trained(origin=f"{row.name}:{published.tag}", state=read_checkpoint(path), record=read_record(path))
+    return Pretrained(origin=f"{row.name}:{published.tag}", state=read_checkpoint(path), record=read_record(path))
 
 
 def assign(network: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -88,12 +88,6 @@ def find_tag(network: str, tag: str) -> Checkpoint:
     return known[tag.lower()]
 
 
-def cached(checkpoint: Checkpoint) -> Path | None:
-    """Return the converted file of a checkpoint if it lies on this machine, unchecked."""
-    path = _target(checkpoint)
-    return path if path.is_file() else None
-
-
 def fetch(
     checkpoint: str | Checkpoint,
     *,

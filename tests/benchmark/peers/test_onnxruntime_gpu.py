@@ -11,7 +11,7 @@ from resnexus.acceleration.planning.building import built_once
 from resnexus.acceleration.planning.judge import Referee
 from resnexus.benchmark.engines import ENGINES, engine
 from resnexus.benchmark.peers.onnxruntime_gpu import build_onnx, check_provider, load_onnx
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 from resnexus.parity.agreement import agreement
 
 onnx = pytest.importorskip("onnx")
@@ -120,8 +120,8 @@ def test_every_precision_of_a_gpu_agrees(name, network, tmp_path):
     reason = engine(name).obstacle("tiny", "cuda", "fp32")
     if reason:
         pytest.skip(reason)
-    subject = Subject(network, tmp_path)
+    workload = Workload(network, tmp_path)
     for precision in ENGINES[name].precisions["cuda"]:
         job = _job(precision, "cuda")
-        runner = engine(name).open(subject, job)
+        runner = engine(name).open(workload, job)
         Referee(network, job).judge(lambda images, runner=runner: runner(images.cuda()).cpu())

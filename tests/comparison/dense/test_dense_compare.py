@@ -58,6 +58,8 @@ def test_from_end_to_end(run, tmp_path, task, metrics, monkeypatch, recorded):
         (trained,) = network.runs
         assert list(trained.scores) == metrics
         assert len(trained.losses) == 2
+        assert [milestone.epoch for milestone in trained.curve] == [1, 2]
+        assert trained.curve[1].score == trained.score
         assert len(trained.found) == len(comparison.examples) == 3
     for example in comparison.examples:
         assert bool(example.truth.boxes) == (task == "detection")
@@ -102,7 +104,8 @@ def test_an_interrupted_comparison_goes_on_to_the_same_result(run, tmp_path, mon
     monkeypatch.setattr(module, "write_dense_report", lambda comparison, out: None)
     again = run()
     for one, other in zip(again.networks, whole.networks, strict=True):
-        assert [(r.scores, r.losses, r.found) for r in one.runs] == [(r.scores, r.losses, r.found) for r in other.runs]
+        kept = [[(r.scores, r.losses, r.curve, r.found) for r in network.runs] for network in (one, other)]
+        assert kept[0] == kept[1]
 
 
 def test_mistakes_are_told_before_anything_is_done(run, tmp_path, monkeypatch):

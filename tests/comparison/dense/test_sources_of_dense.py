@@ -21,7 +21,7 @@ def test_digits_are_canvases():
     source = open_source("digits", "detection", SETTINGS)
     assert source == CanvasSource(settings=SETTINGS)
     assert (source.name, source.form, len(source.train(0)), len(source.val())) == ("digits", CANVAS, 5, 3)
-    assert source.backbone("ResNet_small") is BACKBONES["ResNet_small"]
+    assert source.backbone("ResNet_small") is source.backbone("resnet_SMALL") is BACKBONES["ResNet_small"]
 
 
 def test_a_folder_is_photographs(folder):

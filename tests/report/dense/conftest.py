@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resnexus.benchmark.environment import environment
-from resnexus.report.dense.record import Box, DenseComparison, DenseRun, DenseTrained, Example, Scene
+from resnexus.report.dense.record import Box, DenseComparison, DenseRun, DenseTrained, Example, Milestone, Scene
 
 BACKBONES = (
     # name, family, gflops, score of each seed
@@ -43,6 +43,7 @@ def build():
                             seed=seed,
                             scores={"map": score, "map_50": score + 0.2} if boxes else {"miou": score},
                             losses=(2.0, 1.0 + seed),
+                            curve=(Milestone(epoch=1, score=score / 2), Milestone(epoch=2, score=score)),
                             seconds=40.0,
                             found=(found,),
                         )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from resnexus.report.dense.findings import caution, differences, figures, findings, score_table, summary
@@ -52,11 +54,27 @@ def test_the_table(build):
 
 
 def test_the_curves_are_means_over_the_seeds(build):
-    cost, loss = figures(build())
+    cost, loss, curve = figures(build())
     assert (cost.points[0].x, cost.points[0].y) == (pytest.approx(23.3), pytest.approx(51))
     assert cost.points[0].y_range == (pytest.approx(50), pytest.approx(52))
     own = [point for point in loss.points if point.line == "ResNet_small"]
     assert [(point.x, point.y, point.label) for point in own] == [(1, 2.0, ""), (2, 2.0, "ResNet_small")]
+    assert own[0].description == "ResNet_small: epoch 1, loss 2.000"
+    own = [point for point in curve.points if point.line == "ResNet_small"]
+    assert [(point.x, point.label) for point in own] == [(1, ""), (2, "ResNet_small")]
+    assert [point.y for point in own] == [pytest.approx(25.5), pytest.approx(51)]
+    assert own[1].description == "ResNet_small: epoch 2, 51.00 % mIoU"
+
+
+def test_a_curve_wants_the_same_epochs_of_all_seeds(build):
+    comparison = build()
+    first, *others = comparison.networks
+    for curve in ((), first.runs[0].curve[1:]):
+        runs = (replace(first.runs[0], curve=curve), *first.runs[1:])
+        changed = replace(comparison, networks=(replace(first, runs=runs), *others))
+        assert {point.line for point in figures(changed)[2].points} == {network.name for network in others}
+    alone = replace(comparison, networks=(replace(first, runs=runs),))
+    assert len(figures(alone)) == 2
 
 
 def test_the_summary_says_how_far_costs_are_apart(build):

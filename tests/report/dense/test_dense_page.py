@@ -46,6 +46,28 @@ def test_boxes_are_drawn_where_they_are():
     assert described(Scene()) == "nothing"
 
 
+@pytest.mark.parametrize(
+    ("right", "label", "x", "anchor"),
+    [
+        (50.0, "7", 50.8, "start"),  # 3 wide, right of the box
+        (62.0, "7", 61.2, "end"),  # ends with the box
+        (30.0, "traffic light", 39.8, "end"),  # 39 wide: neither fits, so it begins where the image does
+        (60.0, "traffic light", 59.2, "end"),
+        (8.0, "traffic light", 8.8, "start"),
+    ],
+)
+def test_labels_stay_within_the_image(right, label, x, anchor):
+    wide = Example(pixels=("00" * 64,), truth=Scene())
+    svg = picture(wide, Scene(boxes=(Box(left=1, top=0, right=right, bottom=1, label=label),)), "")
+    assert f'<text x="{x:.2f}" y="4.00" text-anchor="{anchor}"' in svg
+
+
+def test_long_labels_are_cut_in_the_picture_alone():
+    scene = Scene(boxes=(Box(left=1, top=0, right=2, bottom=1, label="a" * 30),))
+    assert f">{'a' * 15}…</text>" in picture(EXAMPLE, scene, described(scene))
+    assert f'aria-label="{"a" * 30}"' in picture(EXAMPLE, scene, described(scene))
+
+
 @pytest.fixture
 def _undrawn(monkeypatch):
     monkeypatch.setattr(page, "drawn", lambda figure: Drawing(figure=figure, wide=SVG, narrow=SVG))
@@ -60,6 +82,7 @@ def test_the_page(build, tmp_path, task):
     assert is_report(tmp_path / "index.html")
     assert f"<h1>{task.capitalize()} with ResNet" in text
     assert text.count('<svg class="picture"') == 4  # the truth and three networks
+    assert text.count("<figcaption>ResNeXt_<wbr>small</figcaption>") == 1
     assert 'aria-label="Truth, canvas 1: ' in text
     assert "Better than ResNet_small: ResNeXt_small" in text
     assert ("mAP is COCO&#39;s" in text or "mAP is COCO's" in text) == (task == "detection")
@@ -72,8 +95,9 @@ def test_the_page(build, tmp_path, task):
 def test_the_charts_can_be_drawn(build, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "rasterise", cache(lambda svg: svg.encode()))
     text = write_dense_report(build(), tmp_path).read_text()
-    assert text.count('<figure class="chart">') == 2
+    assert text.count('<figure class="chart">') == 3
     assert "Training loss" in text
+    assert "mIoU in the course of the training" in text
     assert (tmp_path / "figures" / "segmentation_loss.svg").read_text().startswith("<svg")
 
 

@@ -1,6 +1,6 @@
 """How each engine of a benchmark opens a network, and what runs it then.
 
-Each function takes the network as a `Subject` and what is to be run as a `Job`, and raises BackendError if it cannot.
+Each function takes the network as a `Workload` and what is to be run as a `Job`, and raises BackendError if it cannot.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from resnexus.acceleration.planning.building import built_once
 from resnexus.acceleration.planning.cache import Cache
 from resnexus.acceleration.planning.planner import Planner
 from resnexus.benchmark.peers import onnxruntime_gpu
-from resnexus.benchmark.subject import Subject
+from resnexus.benchmark.workload import Workload
 
 TIMM = MappingProxyType(
     {
@@ -56,9 +56,9 @@ class _TorchRunner:
             return self.module(images)
 
 
-def plain(memory_format: torch.memory_format, subject: Subject, job: Job) -> Runner:
+def plain(memory_format: torch.memory_format, workload: Workload, job: Job) -> Runner:
     """Open the network in PyTorch as it is, in some memory format."""
-    return _TorchRunner(_prepared(subject.network, memory_format, job), job.threads)
+    return _TorchRunner(_prepared(workload.network, memory_format, job), job.threads)
 
 
 def _prepared(network: nn.Module, memory_format: torch.memory_format, job: Job) -> nn.Module:
@@ -67,9 +67,9 @@ def _prepared(network: nn.Module, memory_format: torch.memory_format, job: Job) 
     return Prepared(own.to(memory_format=memory_format), dtype, memory_format).eval()
 
 
-def compiled(mode: str, options: Mapping[str, Any], subject: Subject, job: Job) -> Runner:
+def compiled(mode: str, options: Mapping[str, Any], workload: Workload, job: Job) -> Runner:
     """Open the network compiled, channels last, with the options of a mode of `torch.compile` and more."""
-    return _compile(subject.network, mode, options, job)
+    return _compile(workload.network, mode, options, job)
 
 
 def _compile(network: nn.Module, mode: str, options: Mapping[str, Any], job: Job) -> Runner:
@@ -91,37 +91,37 @@ def _compile(network: nn.Module, mode: str, options: Mapping[str, Any], job: Job
     return runner
 
 
-def back_end(name: str, options: Mapping[str, str], subject: Subject, job: Job) -> Runner:
+def back_end(name: str, options: Mapping[str, str], workload: Workload, job: Job) -> Runner:
     """Open the network in one of our back ends, as it is."""
     entry = backend(name)
     if job.precision not in entry.precisions(job.device):
         raise BackendError(f"{name} does not run {job.precision} on {job.device} on this machine")
     candidate = Candidate(name, (), options)
-    return subject.builder.load(candidate, job, subject.builder.files(candidate, job, subject.scratch))
+    return workload.builder.load(candidate, job, workload.builder.files(candidate, job, workload.scratch))
 
 
-def onnxruntime(subject: Subject, job: Job) -> Runner:
+def onnxruntime(workload: Workload, job: Job) -> Runner:
     """Open the network in ONNX Runtime, on the processor or a GPU."""
     if job.device == "cpu":
-        return back_end("onnxruntime", {}, subject, job)
-    return onnxruntime_on_gpu("CUDAExecutionProvider", subject, job)
+        return back_end("onnxruntime", {}, workload, job)
+    return onnxruntime_on_gpu("CUDAExecutionProvider", workload, job)
 
 
-def onnxruntime_on_gpu(provider: onnxruntime_gpu.Provider, subject: Subject, job: Job) -> Runner:
+def onnxruntime_on_gpu(provider: onnxruntime_gpu.Provider, workload: Workload, job: Job) -> Runner:
     """Open the network in ONNX Runtime on a GPU: with its own kernels, or TensorRT behind it."""
     onnxruntime_gpu.check_provider(provider)
     name = f"onnx_{job.precision}_{job.batch_size}"  # the same file for every provider
-    folder = built_once(subject.scratch / name, partial(onnxruntime_gpu.build_onnx, subject.classifier, job))
+    folder = built_once(workload.scratch / name, partial(onnxruntime_gpu.build_onnx, workload.classifier, job))
     return onnxruntime_gpu.load_onnx(folder, job, provider)
 
 
-def timm(options: Mapping[str, Any] | None, subject: Subject, job: Job) -> Runner:
+def timm(options: Mapping[str, Any] | None, workload: Workload, job: Job) -> Runner:
     """Open timm's own network with the same weights, channels last; compiled if there are options."""
     import timm
 
     from resnexus.weights.mapping import to_timm
 
-    own = subject.classifier
+    own = workload.classifier
     network = timm.create_model(TIMM[own.architecture.name], num_classes=own.num_classes, in_chans=own.in_chans)
     state = to_timm(own.architecture, own.state_dict())
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
@@ -131,28 +131,28 @@ def timm(options: Mapping[str, Any] | None, subject: Subject, job: Job) -> Runne
     return _TorchRunner(_prepared(network.eval(), torch.channels_last, job), job.threads)
 
 
-def paddle(subject: Subject, job: Job) -> Runner:
+def paddle(workload: Workload, job: Job) -> Runner:
     """Open the network in Paddle Inference."""
     from resnexus.benchmark.peers.paddle_inference import build_paddle, load_paddle
 
     # The same files in every precision.
-    return load_paddle(built_once(subject.scratch / "paddle", partial(build_paddle, subject.classifier, job)), job)
+    return load_paddle(built_once(workload.scratch / "paddle", partial(build_paddle, workload.classifier, job)), job)
 
 
-def resnexus(subject: Subject, job: Job) -> Runner:
+def resnexus(workload: Workload, job: Job) -> Runner:
     """Open what `accelerate` opens, with what was built for other precisions and batch sizes at hand."""
-    chosen = subject.backends
+    chosen = workload.backends
     if chosen is not None:  # for all precisions together, and not every back end has every one
         chosen = [name for name in chosen if job.precision in backend(name).precisions(job.device)]
         if not chosen:
-            raise BackendError(f"none of {', '.join(subject.backends or ())} runs {job.precision} on {job.device}")
+            raise BackendError(f"none of {', '.join(workload.backends or ())} runs {job.precision} on {job.device}")
     planner = Planner(
-        subject.network,
-        Cache(subject.cache_dir),
+        workload.network,
+        Cache(workload.cache_dir),
         backends=chosen,
-        calibration=subject.calibration if job.precision == "int8" else None,
-        seconds=subject.seconds,
-        say=subject.progress,
-        scratch=subject.planned,
+        calibration=workload.calibration if job.precision == "int8" else None,
+        seconds=workload.seconds,
+        say=workload.progress,
+        scratch=workload.planned,
     )
-    return accelerated.engine_of(subject.network, planner.open([job]))
+    return accelerated.engine_of(workload.network, planner.open([job]))

@@ -85,7 +85,7 @@ class DenseTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class DenseFinished:
     """The record of a finished training.
 
     Attributes:
@@ -135,7 +135,7 @@ def keep(job: DenseTraining, run: DenseRun, out: Path) -> None:
     Raises:
         ResnexusError: the folder cannot be written.
     """
-    write_json(Finished(key=job.key, run=run), _record(job, out))
+    write_json(DenseFinished(key=job.key, run=run), _record(job, out))
 
 
 def finished(job: DenseTraining, out: Path) -> DenseRun | None:
@@ -145,7 +145,7 @@ def finished(job: DenseTraining, out: Path) -> DenseRun | None:
         ResnexusError: a record that cannot be read.
     """
     path = _record(job, out)
-    record = read_json(Finished, path) if path.is_file() else None
+    record = read_json(DenseFinished, path) if path.is_file() else None
     return record.run if record is not None and record.key == job.key else None
 
 

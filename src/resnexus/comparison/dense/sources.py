@@ -117,12 +117,13 @@ class CanvasSource:
         return Canvases(_VAL_SEED, self.settings.val_images, held_out=True)
 
     def backbone(self, model: str | Architecture) -> Architecture:
-        """Return a small sibling with a strided stem, by name."""
+        """Return a small sibling with a strided stem, by name; upper and lower case are the same."""
         if isinstance(model, Architecture):
             return model
-        if model not in BACKBONES:
+        by_name = {name.lower(): row for name, row in BACKBONES.items()}
+        if model.lower() not in by_name:
             raise unknown("backbone for canvases of digits", model, BACKBONES)
-        return BACKBONES[model]
+        return by_name[model.lower()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,10 +104,10 @@ def score_table(comparison: DenseComparison) -> Table:
 
 
 def figures(comparison: DenseComparison) -> list[Figure]:
-    """Return the metric against FLOPs, and the training loss epoch by epoch."""
+    """Return the metric against FLOPs, and epoch by epoch the training loss and, where it was measured, the metric."""
     flops = flops_unit(network.gflops for network in comparison.networks)
     title = TITLES[comparison.metric]
-    cost, curves = [], []
+    cost, losses, curves = list[Point](), list[Point](), list[Point]()
     for network in comparison.networks:
         found, x = spread([run.score for run in network.runs]), network.gflops * flops.factor
         low_high = None
@@ -115,13 +115,11 @@ def figures(comparison: DenseComparison) -> list[Figure]:
             low_high = (100 * max(0.0, found.mean - found.std), 100 * min(1.0, found.mean + found.std))
         words = f"{percent(found.mean)} % {title}, {number(x, 2)} {flops.name}"
         cost.append(replace(_point(network, x, 100 * found.mean, words), y_range=low_high))
-        losses = [fmean(values) for values in zip(*(run.losses for run in network.runs), strict=True)]
-        for epoch, loss in enumerate(losses, start=1):
-            words = f"epoch {epoch}, loss {number(loss, 3)}"
-            last = epoch == len(losses)
-            curves.append(_point(network, epoch, loss, words, label=network.name if last else "", line=network.name))
+        means = [fmean(values) for values in zip(*(run.losses for run in network.runs), strict=True)]
+        losses += _line(network, dict(enumerate(means, start=1)), "loss {:.3f}")
+        curves += _line(network, _curve(network), f"{{:.2f}} % {title}")
     bars = "Bars: one standard deviation over the seeds on either side. "
-    return [
+    found_figures = [
         Figure(
             name=f"{comparison.task}_flops",
             title=f"{title} against FLOPs of the backbone",
@@ -137,9 +135,21 @@ def figures(comparison: DenseComparison) -> list[Figure]:
             + ("" if comparison.photographs else " Every epoch composes its canvases anew."),
             x_title="Epoch",
             y_title="Loss",
-            points=tuple(curves),
+            points=tuple(losses),
         ),
     ]
+    if curves:
+        found_figures.append(
+            Figure(
+                name=f"{comparison.task}_curve",
+                title=f"{title} in the course of the training",
+                caption="Mean over the seeds, on the images of the evaluation; the training does not go by it.",
+                x_title="Epoch",
+                y_title=f"{title} (%)",
+                points=tuple(curves),
+            )
+        )
+    return found_figures
 
 
 def summary(comparison: DenseComparison) -> str:
@@ -190,6 +200,29 @@ def _difference(found: Difference | None, *, is_reference: bool) -> list[Entry]:
     if found is None:
         return [missing(), Entry(text="reference" if is_reference else "no common seed")]
     return [Entry(text=signed(100 * found.mean, 2), detail=found.range), Entry(text=found.finding)]
+
+
+def _curve(network: DenseTrained) -> dict[int, float]:
+    """Return epoch -> mean over the seeds in per cent; nothing where not all were evaluated after the same ones."""
+    curves = [{milestone.epoch: milestone.score for milestone in run.curve} for run in network.runs]
+    if any(curve.keys() != curves[0].keys() for curve in curves):
+        return {}
+    return {epoch: 100 * fmean(curve[epoch] for curve in curves) for epoch in curves[0]}
+
+
+def _line(network: DenseTrained, values: dict[int, float], words: str) -> list[Point]:
+    """Return the points of a curve over epochs; the last one is labelled."""
+    return [
+        _point(
+            network,
+            epoch,
+            value,
+            f"epoch {epoch}, {words.format(value)}",
+            label=network.name if epoch == max(values) else "",
+            line=network.name,
+        )
+        for epoch, value in values.items()
+    ]
 
 
 def _point(network: DenseTrained, x: float, y: float, words: str, label: str | None = None, line: str = "") -> Point:

@@ -21,6 +21,9 @@ _TEN = (
 _GOLDEN = 0.618  # of the circle of hues: what follows each other is far apart
 _OPACITY = 0.75
 _SIDE = 64  # of a canvas, on which lines and letters are as thick and as large as is written below
+_LETTER = 3.0  # width of a letter of a label there, roughly
+_LONGEST = 16  # letters of a label; the text for who cannot see the picture has all
+_HALO = 'stroke="#000000" stroke-width="0.16em" stroke-linejoin="round" style="paint-order:stroke"'  # on any ground
 
 
 def _colour(number: int) -> str:
@@ -78,14 +81,17 @@ def _coloured(pixels: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
 
 def _box(box: Box, width: int, colour: str) -> str:
     scale = max(1.0, width / _SIDE)
-    # The label stands right of the box, or left of it where the image ends.
-    outside = box.right + 4 * scale > width
-    x, anchor = (box.left - 0.8 * scale, "end") if outside else (box.right + 0.8 * scale, "start")
+    label = box.label if len(box.label) <= _LONGEST else f"{box.label[: _LONGEST - 1]}…"
+    # The label stands right of the box; where the image ends too soon, it ends where the box does, or where it can.
+    length, gap = _LETTER * len(label) * scale, 0.8 * scale
+    x, anchor = box.right + gap, "start"
+    if x + length > width:
+        x, anchor = max(box.right - gap, min(length + gap, width - gap)), "end"
     return (
         f'<rect x="{box.left}" y="{box.top}" width="{box.right - box.left:.2f}" height="{box.bottom - box.top:.2f}" '
         f'fill="none" stroke="{colour}" stroke-width="{0.7 * scale:g}"/>'
         f'<text x="{x:.2f}" y="{box.top + 4 * scale:.2f}" text-anchor="{anchor}" font-size="{5 * scale:g}" '
-        f'font-weight="700" fill="{colour}">{html.escape(box.label)}</text>'
+        f'font-weight="700" fill="{colour}" {_HALO}>{html.escape(label)}</text>'
     )
 
 

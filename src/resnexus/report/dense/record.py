@@ -73,6 +73,23 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Milestone:
+    """How good a network is amid its training.
+
+    Attributes:
+        epoch: after which it was evaluated, from 1.
+        score: what networks are compared by, a fraction.
+    """
+
+    epoch: int
+    score: float
+
+    def __post_init__(self) -> None:
+        whole(epoch=self.epoch)
+        not_negative(score=self.score)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenseRun:
     """One training of one network.
 
@@ -82,6 +99,7 @@ class DenseRun:
         losses: mean training loss of every epoch.
         seconds: of training.
         found: what it finds in the examples, in their order.
+        curve: what networks are compared by, after some epochs, the last among them; empty where that was not measured.
     """
 
     seed: int
@@ -89,6 +107,7 @@ class DenseRun:
     losses: tuple[float, ...]
     seconds: float
     found: tuple[Scene, ...]
+    curve: tuple[Milestone, ...] = ()
 
     def __post_init__(self) -> None:
         not_negative(seed=self.seed, seconds=self.seconds, **self.scores)

@@ -15,7 +15,7 @@ from resnexus.architectures.network import FeatureNetwork, Network
 
 
 @final
-class Subject:
+class Workload:
     """A network, and what engines need to open it.
 
     Args:
