@@ -231,14 +231,18 @@ class Seed:
             return Left(files=(folder / "pairs.jsonl",))
 
         def mined(folder: Path) -> Left:
-            pairs, out = self.steps.file("dedupe", "pairs.jsonl"), folder / "selection.jsonl"
+            pairs = self.steps.file("dedupe", "pairs.jsonl") if self.data.dedupe else None
+            out = folder / "selection.jsonl"
             found = mine(cache, out, duplicates=pairs, per_class=self.data.per_class, min_confidence=0.5)
             here = f"{Path(self.labelled).absolute()}/"
             taken = sum(not line.uri.startswith(here) for line in read_lines(Selected, out))
             return Left(files=(out,), figures={"copies": found.copies, "selected_of_pool": taken})
 
-        self.steps.step("dedupe", {}, compared, f"score{VIEWS}")
-        self.steps.step("mine", {"per_class": self.data.per_class}, mined, f"score{VIEWS}", "dedupe")
+        after = [f"score{VIEWS}"]
+        if self.data.dedupe:
+            self.steps.step("dedupe", {}, compared, *after)
+            after.append("dedupe")
+        self.steps.step("mine", {"per_class": self.data.per_class}, mined, *after)
         return self.steps.file("mine", "selection.jsonl")
 
     def _cell(self, name: str, arm: Arm) -> Cell:

@@ -31,6 +31,8 @@ class Data:
         teacher: what differs from the recipe `distil` for the teacher.
         stage1: likewise for the student.
         stage2: what differs from `distil-finetune`.
+        dedupe: whether copies of the pictures to evaluate on are looked for: of 8x8 pixels, two digits of one class
+            are as alike as copies of larger pictures.
     """
 
     what: str
@@ -40,6 +42,7 @@ class Data:
     teacher: dict[str, Any]
     stage1: dict[str, Any]
     stage2: dict[str, Any] = field(default_factory=lambda: {"epochs": 15})
+    dedupe: bool = True
 
 
 def _embedded(name: str) -> Callable[[Path, int], str]:
@@ -94,8 +97,9 @@ DATA = {
         write=_embedded("digits"),
         images=_images(8),
         per_class=150,
-        teacher={"epochs": 150},
-        stage1={"epochs": 20},
+        teacher={"epochs": 100},
+        stage1={"epochs": 15},
+        dedupe=False,
     ),
     "mnist5k": Data(
         what="5,000 digits of MNIST, at 14x14 pixels: 500 labelled, 3,500 without labels, 1,000 to evaluate on",

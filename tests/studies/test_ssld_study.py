@@ -7,6 +7,7 @@ from resnexus import complexity
 from resnexus.benchmark.environment import environment
 from resnexus.distillation.objectives import OBJECTIVES
 from studies import ssld, ssld_data
+from tests.distillation.pictured import SMALL, folders
 
 
 def test_the_students_cost_the_same_and_the_teacher_more():
@@ -57,16 +58,24 @@ def test_a_loss_is_told():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_piece_of_the_study_is_kept(tmp_path, monkeypatch, recorded):
-    small = {"epochs": 3}
-    data = ssld_data.Data(
-        **vars(ssld_data.DATA["digits"]) | {"teacher": small, "stage1": small, "stage2": {"epochs": 1}}
+def test_a_piece_of_the_study_is_kept_and_every_kind_of_arm_runs(tmp_path, monkeypatch, recorded):
+    def write(out, seed):
+        folders(out)
+        return str(seed)
+
+    one, images = {"epochs": 1}, {name: value for name, value in SMALL.items() if name != "epochs"}
+    noise = ssld_data.Data(
+        what="noise", write=write, images=images, per_class=3, teacher=one, stage1=one, stage2=one, dedupe=False
     )
-    monkeypatch.setitem(ssld_data.DATA, "digits", data)
-    arms = ["ssld", "labels", "pseudo", "kept-views", "fixres"]
-    (first,) = ssld.measure(["digits"], 1, arms[:2], tmp_path, recorded)
-    (second,) = ssld.measure(["digits"], 1, arms, tmp_path, recorded)
+    monkeypatch.setitem(ssld_data.DATA, "noise", noise)
+    arms = ["ssld", "labels", "plain", "pseudo", "kept-views", "one-view", "published", "fixres"]
+    (first,) = ssld.measure(["noise"], 1, arms[:2], tmp_path, recorded)
+    (second,) = ssld.measure(["noise"], 1, arms, tmp_path, recorded)
     assert [cell.arm for cell in second.cells] == ["teacher", *arms]
     assert second.cells[:3] == first.cells
     assert "ssld: finished before, kept" in recorded.said
+    by_arm = {cell.arm: cell for cell in second.cells}
+    assert (by_arm["labels"].pool, by_arm["plain"].pool) == (0, 0)
+    assert by_arm["ssld"].pool == by_arm["pseudo"].pool > 0
+    assert {cell.images for cell in second.cells} == {4}
+    assert "| SSLD with kept answers, 1 view |" in ssld.tables(second)
