@@ -239,7 +239,7 @@ def setting(way: Way, text: str) -> object:
     Raises:
         BackendError: it is none.
     """
-    from resnexus.acceleration.cuda.kernels import settings  # type: ignore[import-not-found]
+    from resnexus.acceleration.cuda.kernels import settings
 
     try:
         numbers: Mapping[str, Any] = {name: int(value) for name, value in (word.split("=") for word in text.split())}
