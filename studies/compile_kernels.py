@@ -264,9 +264,9 @@ def calls(dtype: torch.dtype) -> dict[str, Call]:
 def compiled(say: Callable[[str], None]) -> Iterator[CompiledKernel]:
     """Yield what each kernel takes, as it is compiled; `say` gets a sentence for what Triton cannot compile."""
     seen = set()
-    for dtype_name, dtype in DTYPES.items():
-        for name, call in calls(dtype).items():
-            for row in call.rows if dtype_name == "fp16" else (call.default,):
+    for dtype_name, others in (*((name, False) for name in DTYPES), ("fp16", True)):
+        for name, call in calls(DTYPES[dtype_name]).items():
+            for row in call.rows if others else (call.default,):
                 for launch, target in product(launches(partial(call.run, row)), TARGETS):
                     kernel = f"{name}: {launch.kernel.__name__.lstrip('_')}"
                     if (launch.key, target) in seen:

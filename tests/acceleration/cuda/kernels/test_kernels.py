@@ -47,7 +47,7 @@ CASES = {
     "res2_conv3x3, narrow groups": ("res2_conv3x3", {"groups": 2, "relu": False}),
     "res2_conv3x3, cut": (
         "res2_conv3x3",
-        FEW | {"addend": True, "settings": Product(pixels=16, outputs=32, depth=16, splits=4)},
+        FEW | {"addend": True, "settings": Product(pixels=16, outputs=32, depth=16, splits=6)},
     ),
     "res2_block": ("res2_block", {}),
     "grouped_conv3x3": ("grouped_conv3x3", {}),

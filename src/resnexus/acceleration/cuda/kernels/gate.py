@@ -46,7 +46,7 @@ def _squeeze(
     x, w1, parts,
     pixels, split_pixels,
     CHANNELS: tl.constexpr, HIDDEN: tl.constexpr, X_PITCH: tl.constexpr, BLOCKS: tl.constexpr, SPLITS: tl.constexpr,
-    PIXELS: tl.constexpr, WIDTH: tl.constexpr, HIDDEN_WIDTH: tl.constexpr,
+    STEPS: tl.constexpr, PIXELS: tl.constexpr, WIDTH: tl.constexpr, HIDDEN_WIDTH: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0) // BLOCKS
     block = tl.program_id(0) % BLOCKS
@@ -55,8 +55,8 @@ def _squeeze(
     start = x + image.to(tl.int64) * pixels * X_PITCH
     last = tl.minimum(split * split_pixels + split_pixels, pixels)
     total = tl.full([PIXELS, WIDTH], 0.0, tl.float32)
-    for first in range(split * split_pixels, last, PIXELS):
-        pixel = first + tl.arange(0, PIXELS)
+    for step in range(STEPS):
+        pixel = split * split_pixels + step * PIXELS + tl.arange(0, PIXELS)
         mask = (pixel < last)[:, None] & (channel < CHANNELS)[None, :]
         total += tl.load(start + pixel[:, None] * X_PITCH + channel[None, :], mask=mask, other=0.0).to(tl.float32)
     mean = tl.sum(total, 0) / pixels
@@ -169,6 +169,7 @@ def excite(
             "X_PITCH": launching.pitch("x", x),
             "BLOCKS": blocks,
             "SPLITS": row.splits,
+            "STEPS": pieces(pieces(height * width, row.splits), row.pixels),
             "PIXELS": row.pixels,
         }
         | shared,

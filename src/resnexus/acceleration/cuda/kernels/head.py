@@ -34,14 +34,14 @@ def _mean(
     x, out,
     pixels,
     CHANNELS: tl.constexpr, BLOCKS: tl.constexpr, X_PITCH: tl.constexpr, OUT_PITCH: tl.constexpr,
-    PIXELS: tl.constexpr, WIDTH: tl.constexpr,
+    STEPS: tl.constexpr, PIXELS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0) // BLOCKS
     channel = tl.program_id(0) % BLOCKS * WIDTH + tl.arange(0, WIDTH)
     start = x + image.to(tl.int64) * pixels * X_PITCH
     total = tl.full([PIXELS, WIDTH], 0.0, tl.float32)
-    for first in range(0, pixels, PIXELS):
-        pixel = first + tl.arange(0, PIXELS)
+    for step in range(STEPS):
+        pixel = step * PIXELS + tl.arange(0, PIXELS)
         mask = (pixel < pixels)[:, None] & (channel < CHANNELS)[None, :]
         total += tl.load(start + pixel[:, None] * X_PITCH + channel[None, :], mask=mask, other=0.0).to(tl.float32)
     mean = tl.sum(total, 0) / pixels
@@ -74,6 +74,7 @@ def mean(x: Tensor, out: Tensor, *, settings: Tile | None = None) -> None:
             "BLOCKS": blocks,
             "X_PITCH": launching.pitch("x", x),
             "OUT_PITCH": launching.pitch("out", out),
+            "STEPS": pieces(height * width, row.pixels),
             "PIXELS": row.pixels,
             "WIDTH": row.channels,
         },

@@ -56,8 +56,8 @@ def _conv1x1(
         source = (pixel // image_pixels * height + row) * width + pixel % out_width * STRIDE
     start = x + source.to(tl.int64)[:, None] * X_PITCH
     sums = tl.full([PIXELS, WIDTH], 0.0, tl.float32)
-    for step in range(split * STEPS, split * STEPS + STEPS):
-        channel = step * DEPTH + tl.arange(0, DEPTH)
+    for step in range(STEPS):
+        channel = (split * STEPS + step) * DEPTH + tl.arange(0, DEPTH)
         there = (pixel < pixels)[:, None] & (channel < CHANNELS)[None, :]
         a = tl.load(start + channel[None, :], mask=there, other=0.0)
         there = (channel < CHANNELS)[:, None] & (output < OUTPUTS)[None, :]

@@ -39,7 +39,8 @@ def _conv3x3(
     centre = ((pixel // image_pixels * height + row) * width + column).to(tl.int64)[:, None]
     sums = tl.full([PIXELS, WIDTH], 0.0, tl.float32)
     # Taps and blocks of channels in one loop, so that loads run ahead over both.
-    for step in range(split * STEPS, tl.minimum(split * STEPS + STEPS, 9 * DEPTHS)):
+    for index in range(STEPS):
+        step = split * STEPS + index
         tap = step // DEPTHS
         down = tap // 3 - 1
         across = tap % 3 - 1
@@ -89,7 +90,8 @@ def convolve(
         bias: (outputs,), or None.
         residual: as `out`, or None.
         out: (N, outputs, ceil(H / stride), ceil(W / stride)).
-        row: how the work is cut up; with groups, `row.outputs` divides the outputs of a group.
+        row: how the work is cut up; with groups, `row.outputs` divides the outputs of a group. `row.splits` divides
+            the nine taps, or taps x blocks of `row.depth` channels.
         stride: in both directions.
         relu: whether negative results become 0.
         workspace: (numbers,) float32, as many as `epilogue.workspace_numbers(out, row)`.
@@ -110,9 +112,11 @@ def convolve(
             f"weight {tuple(weight.shape)} for {channels} channels, {row.outputs} outputs at a time: expected groups "
             "whose outputs are a multiple of those; join narrower ones with grouped.packed"
         )
+    depths = pieces(per_group, row.depth)
+    if TAPS * depths % row.splits:
+        raise BackendError(f"splits={row.splits}: expected a divisor of {TAPS} taps x {depths} blocks of channels")
     end = ending(out, bias=bias, residual=residual, relu=relu)
     launching.check_workspace(workspace, workspace_numbers(out, row))
-    depths = pieces(per_group, row.depth)
     launching.launch(
         _conv3x3,
         (tiles(out, row), row.splits),
@@ -132,7 +136,7 @@ def convolve(
             "STRIDE": stride,
             "SPLITS": row.splits,
             "DEPTHS": depths,
-            "STEPS": pieces(TAPS * depths, row.splits),
+            "STEPS": TAPS * depths // row.splits,
             "WIDENED": launching.widened(x),
             "PIXELS": row.pixels,
             "WIDTH": row.outputs,
