@@ -18,7 +18,7 @@ from resnexus.prediction.record import ErrorCode
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Frame: TypeAlias = Array | ErrorCode
-"""(size, size, C) uint8, resized and cropped but not normalised; or why there is none."""
+"""(size, size, C) uint8, resized and cropped but not normalised, or a whole picture (H, W, C); or why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +27,19 @@ class Decoding:
 
     Attributes:
         preprocess: how images are prepared.
+        whole: leave pictures as large as they are.
         fetching: limits of what is brought over HTTP.
     """
 
     preprocess: Preprocess
+    whole: bool = False
     fetching: FetchLimits = field(default_factory=FetchLimits)
 
     def __call__(self, source: Wanted) -> Frame:
         """Return the pixels of an input, or an error code; raises nothing that an input can cause."""
         try:
-            return np.ascontiguousarray(self.preprocess.frame(self.preprocess.pixels(self._brought(source))))
+            pixels = self.preprocess.pixels(self._brought(source))
+            return np.ascontiguousarray(pixels if self.whole else self.preprocess.frame(pixels))
         except ImageError as error:
             return ErrorCode(error.fault.value)
         except FetchError as error:

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from resnexus.data.preprocess import AnyImage
 from resnexus.prediction.decoders import Decoder, Here, Workers
@@ -132,7 +134,7 @@ class Predictor:
     def _opened_decoder(self) -> Decoder:
         settings = self.settings
         fetching = FetchLimits(private=settings.private_addresses, seconds=settings.time_limit)
-        decoding = Decoding(preprocess=self.card.preprocess, fetching=fetching)
+        decoding = Decoding(preprocess=self.card.preprocess, whole=self.card.whole, fetching=fetching)
         if not settings.workers:
             return Here(decoding)
         return Workers(
@@ -147,7 +149,7 @@ class Predictor:
         frames = [frame for _, frame in group if not isinstance(frame, ErrorCode)]
         answers = None
         if frames:
-            answers = self._runner(self.card.preprocess.normalise(np.stack(frames)))
+            answers = self._runner(self._prepared(np.stack(frames)))
         found = iter(self._records(answers))
         for source, frame in group:
             if isinstance(frame, ErrorCode):
@@ -156,9 +158,13 @@ class Predictor:
                 said, heat = next(found)
                 yield Seen(
                     prediction=Prediction(id=source.id, filename=source.name, **said),
-                    frame=frame,
+                    frame=self.card.preprocess.frame(frame) if self.card.whole else frame,
                     heat=heat if said.get("class_ids") else None,
                 )
+
+    def _prepared(self, frames: Array) -> Tensor:
+        """Return what the runner takes."""
+        return torch.from_numpy(frames) if self.card.whole else self.card.preprocess.normalise(frames)
 
     def _records(self, answers: Answers | None) -> Iterator[tuple[dict[str, Any], Array | None]]:
         """Yield for every image what its record says of the answer, and the heat of its first class."""
