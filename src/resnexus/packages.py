@@ -44,6 +44,7 @@ PACKAGES = MappingProxyType(
     | _extra("report", "jinja2", vl_convert="vl-convert-python")
     | _extra("export", "onnx", "onnxscript", "torchao")
     | _extra("sign", model_signing="model-signing")
+    | _extra("sbom", cyclonedx_py="cyclonedx-bom")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
     | _extra("distill", imagehash="ImageHash")

@@ -56,6 +56,21 @@ def test_both_files_of_openvino_are_signed(tmp_path):
     assert [place.name for place in signatures(tmp_path / "a.xml").values()] == ["a.bin.sig", "a.xml.sig"]
 
 
+def test_a_page_is_signed_as_a_file_and_as_a_folder(tmp_path, keys):
+    ours, public = keys[0]
+    (tmp_path / "page").mkdir()
+    page = tmp_path / "page" / "index.html"
+    page.write_text("<html>")
+    for signed in (page, page.parent):
+        (signature,) = Signer(ours).sign(signed)
+        assert signature == signed.with_name(f"{signed.name}.sig")
+        assert verify_signature(signed, public) == (signature,)
+    page.write_text("<html> ")
+    for signed in (page, page.parent):
+        with pytest.raises(ResnexusError, match="is not what was signed"):
+            verify_signature(signed, public)
+
+
 def test_what_is_no_key(tmp_path):
     (tmp_path / "key.pem").write_text("garbage")
     for name in ("key.pem", "gone.pem"):

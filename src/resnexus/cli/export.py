@@ -31,6 +31,12 @@ _MultiLabel = Annotated[
 _SingleFile = Annotated[
     bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
 ]
+_Sign = Annotated[
+    Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
+]
+_Sbom = Annotated[
+    bool, typer.Option("--sbom", help="Write what this environment consists of, in CycloneDX's *.cdx.json beside it.")
+]
 _WebGPU = Annotated[
     bool, typer.Option("--webgpu", help="web: let the reader choose the graphics processor; 13 MB more.")
 ]
@@ -64,9 +70,8 @@ def export(
         str | None, typer.Option(metavar="fp32|fp16|int8", help="web: how weights are stored.  [default: fp32]")
     ] = None,
     webgpu: _WebGPU = False,
-    sign: Annotated[
-        Path | None, typer.Option(metavar="KEY", help="Private key in PEM: sign what is written, in *.sig beside it.")
-    ] = None,
+    sign: _Sign = None,
+    sbom: _Sbom = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Write a network so that it runs without its code, once it has answered as the network does.
@@ -75,6 +80,7 @@ def export(
     timm look for them. It is compared with the plain network on photographs, and not kept if it answers otherwise.
     """
     from resnexus.artefacts.export import export as job
+    from resnexus.artefacts.materials import check_materials, write_materials
     from resnexus.artefacts.signing import Signer
     from resnexus.errors import printable
     from resnexus.progress import Shown, Silent
@@ -82,6 +88,8 @@ def export(
 
     progress = Silent() if json_output else Shown()
     signer = None if sign is None else Signer(sign)  # a key that is none is told before the work
+    if sbom:
+        check_materials()
     record = job(
         model,
         out,
@@ -97,8 +105,11 @@ def export(
         instruction_set=instruction_set,
         progress=progress,
     )
-    signatures = () if signer is None else signer.sign(out)
-    lines = [*_lines(record, out), *(f"  signed    {printable(path)}" for path in signatures)]
+    lines = _lines(record, out)
+    if sbom:
+        lines.append(f"  materials {printable(write_materials(out))}")
+    if signer is not None:
+        lines += [f"  signed    {printable(path)}" for path in signer.sign(out)]
     print(to_json(record) if json_output else "\n".join(lines))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.claim import claimed
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable
@@ -192,8 +193,9 @@ def verify(manifest: Path, out: Path, progress: Progress | None = None) -> Tally
 
 
 def absolute(name: str) -> str:
-    """Return the whole path of a file; another name as it is."""
-    return str(Path(name).absolute()) if Path(name).is_file() else name
+    """Return the whole path of a file or of an artefact; another name as it is."""
+    path = Path(name)
+    return str(path.absolute()) if path.is_file() or is_artefact(path) else name
 
 
 def _table(path: Path, *columns: str) -> Any:

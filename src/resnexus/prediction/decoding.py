@@ -18,7 +18,7 @@ from resnexus.prediction.inputs import Address, Member, Wanted
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Frame: TypeAlias = Array | ErrorCode
-"""(size, size, C) uint8, resized and cropped but not normalised; or why there is none."""
+"""(size, size, C) uint8, resized and cropped but not normalised, or a whole picture (H, W, C); or why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,12 @@ class Decoding:
 
     Attributes:
         preprocess: how images are prepared.
+        whole: leave pictures as large as they are.
         fetching: limits of what is brought over HTTP.
     """
 
     preprocess: Preprocess
+    whole: bool = False
     fetching: FetchLimits = field(default_factory=FetchLimits)
 
     def __call__(self, source: Any) -> Frame:
@@ -52,7 +54,8 @@ class Decoding:
 
     def made(self, source: Any) -> Array:
         """Return what is made of an input: here, of a `Wanted`, the pixels that the network sees."""
-        return np.ascontiguousarray(self.preprocess.frame(self.pixels(source)))
+        pixels = self.pixels(source)
+        return np.ascontiguousarray(pixels if self.whole else self.preprocess.frame(pixels))
 
     def pixels(self, source: Wanted) -> Array:
         """Return an input, neither resized nor cropped: (H, W, C) uint8; raises what a call turns into a code."""

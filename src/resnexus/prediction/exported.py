@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnexus.artefacts.artefact import Artefact, open_artefact
+from resnexus.artefacts.artefact import Array, Artefact, open_artefact
 from resnexus.artefacts.record import HEATMAP, ArtefactRecord
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
@@ -28,6 +28,7 @@ def open_exported(model: str | os.PathLike[str], settings: PredictionSettings) -
     record = artefact.record
     _check(settings, record, name)
     probe = artefact(artefact.prepare(np.zeros((8, 8, 3), np.uint8)))
+    whole = record.interface.included == "full"
     multi_label = record.interface.multi_label if settings.multi_label is None else settings.multi_label
     card = Card(
         name=name,
@@ -37,14 +38,15 @@ def open_exported(model: str | os.PathLike[str], settings: PredictionSettings) -
         classes=record.classes,
         preprocess=record.preprocess,
         multi_label=multi_label,
-        batch_size=settings.batch_size,
+        batch_size=1 if whole else settings.batch_size,
+        whole=whole,
         notes=record.notes,
     )
     return ArtefactRunner(card, artefact)
 
 
 class ArtefactRunner:
-    """Runs an artefact on prepared images.
+    """Runs an artefact on images.
 
     Args:
         card: what it is.
@@ -57,12 +59,18 @@ class ArtefactRunner:
     def __call__(self, images: Tensor) -> Answers:
         """Answer with logits, and with heat where the artefact gives it."""
         interface = self._artefact.record.interface
-        given = images.numpy() if interface.included == "none" else _pixels(images, self.card.preprocess)
-        outputs = {name: torch.from_numpy(value) for name, value in self._artefact.outputs(given).items()}
+        outputs = {name: torch.from_numpy(value) for name, value in self._artefact.outputs(self._given(images)).items()}
         scores = outputs[interface.scores]
         if interface.included != "none":
             scores = _logits(scores, multi_label=interface.multi_label)
         return Answers(logits=scores, heat=outputs.get(HEATMAP))
+
+    def _given(self, images: Tensor) -> Array:
+        included = self._artefact.record.interface.included
+        if included == "normalise":
+            return _pixels(images, self.card.preprocess)
+        given: Array = images.numpy()
+        return given[0] if included == "full" else given
 
     def close(self) -> None:
         """Do nothing: the memory goes with the runner."""
@@ -81,13 +89,15 @@ def _check(settings: PredictionSettings, record: ArtefactRecord, name: str) -> N
         if value is not None:
             raise ResnexusError(f"{option}={value!r} has no effect on {name}: an artefact runs as it was exported")
     interface = record.interface
-    if interface.included == "full":
+    if interface.included == "full" and settings.batch_size not in (1, PredictionSettings.batch_size):
         raise ResnexusError(
-            f"{name} prepares pictures itself, one at a time, and `predict` has them prepared by its workers: export "
-            "it with preprocess='none' or 'normalise', or call resnexus.open_artefact"
+            f"batch_size={settings.batch_size} has no effect on {name}: it prepares pictures itself, one at a time"
         )
     if settings.heatmaps and not interface.heatmap:
-        raise ResnexusError(f"{name} gives no heat map: export it with heatmap=True, or --heatmap")
+        raise ResnexusError(
+            f"{name} gives no heat map: export it with heatmap=True, or --heatmap, which the formats safetensors and "
+            "web do not take"
+        )
     if interface.included != "none" and settings.multi_label not in (None, interface.multi_label):
         raise ResnexusError(
             f"multi_label={settings.multi_label} against {name}: its probabilities are "
@@ -95,12 +105,10 @@ def _check(settings: PredictionSettings, record: ArtefactRecord, name: str) -> N
         )
 
 
-def _pixels(images: Tensor, preprocess: Preprocess) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _pixels(images: Tensor, preprocess: Preprocess) -> Array:
     """Return (N, H, W, C) uint8, what `Preprocess.normalise` made images of; a whole number is far from the next."""
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (preprocess.mean, preprocess.std))
-    found: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = (
-        ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    )
+    found: Array = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return found
 
 

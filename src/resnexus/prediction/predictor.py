@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import AnyImage
@@ -130,14 +132,15 @@ class Predictor:
         self.close()
 
     def _opened_decoder(self) -> Decoder:
-        decoding = Decoding(preprocess=self.card.preprocess, fetching=fetch_limits(self.settings))
+        fetching = fetch_limits(self.settings)
+        decoding = Decoding(preprocess=self.card.preprocess, whole=self.card.whole, fetching=fetching)
         return open_decoder(decoding, self.settings, window=2 * self.card.batch_size)
 
     def _answered(self, group: list[tuple[Input, Frame]]) -> Iterator[Seen]:
         frames = [frame for _, frame in group if not isinstance(frame, ErrorCode)]
         answers = None
         if frames:
-            answers = self._runner(self.card.preprocess.normalise(np.stack(frames)))
+            answers = self._runner(self._prepared(np.stack(frames)))
         found = iter(self._records(answers))
         for source, frame in group:
             if isinstance(frame, ErrorCode):
@@ -146,9 +149,13 @@ class Predictor:
                 said, heat = next(found)
                 yield Seen(
                     prediction=Prediction(id=source.id, filename=source.name, **said),
-                    frame=frame,
+                    frame=self.card.preprocess.frame(frame) if self.card.whole else frame,
                     heat=heat if said.get("class_ids") else None,
                 )
+
+    def _prepared(self, frames: Array) -> Tensor:
+        """Return what the runner takes."""
+        return torch.from_numpy(frames) if self.card.whole else self.card.preprocess.normalise(frames)
 
     def _records(self, answers: Answers | None) -> Iterator[tuple[dict[str, Any], Array | None]]:
         """Yield for every image what its record says of the answer, and the heat of its first class."""

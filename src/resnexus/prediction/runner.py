@@ -32,10 +32,11 @@ class Card:
         preprocess: how images are prepared.
         multi_label: whether every class is a question of its own.
         batch_size: most images in one call.
+        whole: whether it prepares pictures itself: then it takes one in a call, as it was decoded.
         notes: what had to be assumed, in sentences.
 
     Raises:
-        ResnexusError: the names are not as many as the classes.
+        ResnexusError: the names are not as many as the classes, or several whole pictures in a call.
     """
 
     name: str
@@ -46,11 +47,14 @@ class Card:
     preprocess: Preprocess
     multi_label: bool = False
     batch_size: int = 32
+    whole: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.classes is not None and len(self.classes) != self.num_classes:
             raise ResnexusError(f"{self.name}: {len(self.classes)} names for {self.num_classes} classes")
+        if self.whole and self.batch_size != 1:
+            raise ResnexusError(f"{self.name}: batch_size={self.batch_size}, and whole pictures come one at a time")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +76,7 @@ class Answers:
 
 
 class Runner(Protocol):
-    """Answers for prepared images.
+    """Answers for images.
 
     Attributes:
         card: what it is.
@@ -81,7 +85,12 @@ class Runner(Protocol):
     card: Card
 
     def __call__(self, images: Tensor) -> Answers:
-        """Answer for (N, C, H, W) float32 images on the CPU, N from 1 to the card's `batch_size`."""
+        """Answer for images.
+
+        Args:
+            images: (N, C, H, W) float32 on the CPU, prepared, N from 1 to the card's `batch_size`; for a card that says
+                `whole`, one picture of any size, (1, H, W, C) uint8.
+        """
         ...
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from resnexus.artefacts.web.build import MODEL
 from resnexus.artefacts.web.format import WebFormat, embedded_model, web_record
 from resnexus.artefacts.web.runtime import PROCESSOR
 from resnexus.errors import ResnexusError
+from resnexus.prediction.predictor import predict
 from tests.artefacts.conftest import CLASSES, PREPROCESS
 from tests.artefacts.web.test_web_build import Page
 
@@ -57,6 +58,24 @@ def test_the_folder_is_an_artefact(folder, logits):
     assert opened.record == record
     found = np.concatenate([opened.outputs(opened.prepare(picture))["logits"] for picture in photographs()])
     np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_predict_runs_the_folder_and_the_single_file(stand_in, folder, weights, tmp_path):
+    page = tmp_path / "page.html"
+    export(weights, page, format=WebFormat(single_file=True))
+    expected = predict(weights, list(photographs()), topk=3)
+    for model in (folder[0], page):
+        found = predict(model, list(photographs()), topk=3)
+        assert [(one.class_ids, one.label_names) for one in found] == [
+            (one.class_ids, one.label_names) for one in expected
+        ]
+        for own, theirs in zip(found, expected, strict=True):
+            assert own.scores == pytest.approx(theirs.scores, rel=1e-4, abs=1e-6)
+    with pytest.raises(ResnexusError, match=r"page gives no heat map"):
+        predict(folder[0], photographs()[0], heatmaps=True)
+    (tmp_path / "other.html").write_bytes(b"<html>\xff")
+    with pytest.raises(ResnexusError, match=r"other\.html is no page that `resnexus export --single-file` wrote"):
+        predict(tmp_path / "other.html", photographs()[0])
 
 
 def test_the_model_gives_the_maps_of_all_classes(folder, network, images):

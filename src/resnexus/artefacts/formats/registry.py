@@ -22,7 +22,7 @@ _HOMES = {
     "web": ("web.format", "FORMAT"),
 }
 FORMATS = tuple(_HOMES)
-_SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
+_SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2", ".html": "web"}
 
 
 def find_format(name: str) -> Format:

@@ -104,7 +104,7 @@ class WebFormat(Format):
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Return the page, and before it what lies beside it."""
-        if self.single_file:
+        if self.single_file or path.is_file():
             return (path,)
         build = build_of(webgpu=self.webgpu)
         return tuple(path / name for name in (build.script, build.program, MODEL, RECORD_FILE, PAGE))
@@ -124,7 +124,7 @@ def embedded_model(page: Path) -> bytes:
     Raises:
         ResnexusError: there is none.
     """
-    found = _EMBEDDED_MODEL.search(page.read_text(encoding="utf-8"))
+    found = _EMBEDDED_MODEL.search(page.read_text(encoding="utf-8", errors="replace"))
     if found is None:
         raise ResnexusError(f"{printable(page)} is no page that `resnexus export --single-file` wrote")
     return gzip.decompress(base64.b64decode(found[1]))
