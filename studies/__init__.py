@@ -8,10 +8,11 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.loading             reading training images, against torchvision's reference
     python -m studies.side_by_side        engines beside each other, in threads and in processes
     python -m studies.dilation            how exact dilation is, ours and timm's
+    python -m studies.small_data          accuracy over seeds on images that ship in packages
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`
-and `dense` into those of docs/training.md and docs/backbones.md; tests check that the pages say what the records say,
-and write them anew on demand.
+and `small_data` into those of docs/training.md, and `dense` into those of docs/backbones.md; tests check that the pages
+say what the records say, and write them anew on demand. `shipped` reads the images of `small_data`.
 """
