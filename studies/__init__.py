@@ -10,6 +10,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.side_by_side        engines beside each other, in threads and in processes
     python -m studies.engine_memory       memory that an engine takes, each in a process of its own
     python -m studies.dilation            how exact dilation is, ours and timm's
+    python -m studies.small_data          accuracy over seeds on images that ship in packages
     python -m studies.web_page            the web page in Chromium, against ONNX Runtime itself
     python -m studies.duplicates          near-duplicates that were planted, and how many are found
     python -m studies.ssld                what pictures without labels are worth to a student, and each step alone
@@ -20,6 +21,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     resnexus bench                        latencies of networks in every engine
 
 `speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,
-`dense`, `duplicates`, `ssld` and `quantisation` into those of docs/training.md, docs/backbones.md, docs/pool.md,
-docs/ssld.md and docs/quantize.md; tests check that the pages say what the records say, and write them anew on demand.
+`small_data`, `dense`, `duplicates`, `ssld` and `quantisation` into those of docs/training.md, docs/backbones.md,
+docs/pool.md, docs/ssld.md and docs/quantize.md; tests check that the pages say what the records say, and write them anew
+on demand. `shipped` reads the images of `small_data`.
 """

@@ -11,18 +11,18 @@ import pickle
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import typer
-from PIL import Image
-from sklearn.datasets import load_digits
 
-from resnexus import architecture, complexity
+from resnexus import architecture
 from resnexus.cli import app
 from resnexus.parity.golden import golden_weights
+from resnexus.series.checkpoints import checkpoints
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import stored_shapes
-from studies import dense, gpu_hours, web_page
+from studies import dense, web_page
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -74,34 +74,20 @@ def test_every_command_that_is_shown_has_its_options(page):
         found.make_context(verb, arguments)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_class_folders_become_a_network_that_is_evaluated(place, command, monkeypatch):
-    """The first commands of docs/training.md, on 12 pictures of two digits and drawn weights."""
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("RESNEXUS_HOME", "weights")
-    monkeypatch.setenv("RESNEXUS_MIRROR", f"file://{place}/mirror")
-    digits = load_digits()
-    for digit in (0, 1):
-        (place / "my-photos" / str(digit)).mkdir(parents=True)
-        for number, pixels in enumerate(digits.images[digits.target == digit][:6]):
-            picture = Image.fromarray((pixels * 15).astype("uint8")).convert("RGB").resize((48, 48))
-            picture.save(place / "my-photos" / str(digit) / f"{number}.png")
-    block = blocks(ROOT / "docs" / "training.md", "console")[0]
-    for line in COMMAND.findall(block):
-        done = command(*shlex.split(line))
-        assert done.returncode == 0, done.stderr
-    assert len((place / "run" / "metrics.csv").read_text().splitlines()) == 1 + 30
-    assert {"index.html", "evaluation.json"} <= {path.name for path in (place / "evaluation").iterdir()}
+def mirrored(folder, *names):
+    """Lay golden weights out in `folder`/mirror as the published server has its checkpoints."""
+    for name in names:
+        checkpoint = checkpoints()[name]
+        target = folder / "mirror" / urlsplit(checkpoint.url).path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            pickle.dump(golden_weights(stored_shapes(PADDLE, architecture(checkpoint.architecture))), file, protocol=2)
 
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with a mirror laid out as the published server is."""
-    target = tmp_path / "mirror" / "dygraph" / f"{NAME}_pretrained.pdparams"
-    target.parent.mkdir(parents=True)
-    with target.open("wb") as file:
-        pickle.dump(golden_weights(stored_shapes(PADDLE, architecture(NAME))), file, protocol=2)
+    """A folder with a mirror of one checkpoint."""
+    mirrored(tmp_path, NAME)
     return tmp_path
 
 
@@ -167,13 +153,7 @@ def test_measured_figures_come_from_the_records():
 
 
 @pytest.mark.parametrize(
-    ("page", "mark", "section"),
-    [
-        ("training.md", "gpu hours", gpu_hours.table),
-        ("backbones.md", "dense", dense.section),
-        ("web.md", "web", web_page.section),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ("page", "mark", "section"), [("backbones.md", "dense", dense.section), ("web.md", "web", web_page.section)]
 )
 def test_what_was_measured_comes_from_the_records(page, mark, section):
     page = ROOT / "docs" / page
@@ -183,10 +163,3 @@ def test_what_was_measured_comes_from_the_records(page, mark, section):
         page.write_text(written)
     assert page.read_text() == written
     assert section() in written
-
-
-def test_an_hour_of_training_is_what_it_says():
-    record = {"networks": {"resnext50_32x4d": {"gmacs": 4.26, "images_per_s": 1000}}}
-    macs = complexity("ResNeXt50_32x4d").macs / 1e9
-    expected = 2 * 1_281_167 * 3 / 1000 * macs / 4.26 / 3600
-    assert gpu_hours.gpu_hours("ResNeXt50_32x4d", 2, record) == pytest.approx(expected)

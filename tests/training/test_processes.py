@@ -54,6 +54,7 @@ def run(out, processes, steps, taught):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # on a busy machine, too
 @pytest.mark.parametrize("taught", [False, True])
 def test_two_processes_equal_one_after_20_steps(tmp_path, taught):
     alone = run(tmp_path / "one", 1, 20, taught)

@@ -3,9 +3,16 @@
     python torture.py DATA OUT PROCESSES WORKERS KILLS
 
 It trains in OUT/whole without interruption, then kills trainings in OUT/0 and so on, KILLS times in all, by SIGKILL.
-What is killed is started again, and lets a folder end when it does. Every folder that ended is printed, as JSON, with
-the number of kills in it, and how many starts found a checkpoint. The processes of one training are forked from this
+What is killed is started again, and lets a folder end when it does. The processes of one training are forked from this
 one, which has everything imported, and find each other as torchrun's do.
+
+Moments are counted in work, not in time: calls of functions in one process, drawn at random among as many as the
+training that was left in peace made. A process tells its parent when it gets there, and the parent kills it. Every
+second moment lies among the calls of `resnexus.files`, where files are written, and the process waits there to be
+killed; at the others it runs on, so that it dies wherever it is by then.
+
+Printed, as JSON: every folder that ended with the number of kills in it, how many starts found a checkpoint, and how
+many kills left a file half written.
 """
 
 import contextlib
@@ -20,6 +27,7 @@ import traceback
 from pathlib import Path
 
 import resnexus
+import resnexus.files
 import resnexus.trainer
 import resnexus.training.module
 import resnexus.training.saving
@@ -39,9 +47,33 @@ CHANGES = {
     "ema_decay": 0.9,
 }
 GRACE_S = 5.0  # a process whose peer was killed may wait for it for ever
+SHARE = 0.4  # of the calls of a whole training, after which at the latest one is killed
 
 
-def train(data, out, rank, processes, workers, port):
+class Calls:
+    """Counts the calls of this process, and those of them that write files; tells when there have been enough.
+
+    Args:
+        moment: number of the call that is told; None for none.
+        writing: whether `moment` counts those that write files alone; then the process waits to be killed.
+        told: where to write a byte.
+    """
+
+    def __init__(self, moment, *, writing, told):
+        self.moment, self.writing, self.told = moment, writing, told
+        self.counts = {True: 0, False: 0}
+
+    def __call__(self, frame, event, argument):
+        writes = frame.f_code.co_filename == resnexus.files.__file__
+        self.counts[False] += 1
+        self.counts[True] += writes
+        if self.counts[self.writing] == self.moment and (writes or not self.writing):
+            os.write(self.told, b"!")
+            while self.writing:
+                signal.pause()
+
+
+def train(data, out, rank, processes, workers, port, calls):
     """Train in this process, which ends with it."""
     os.environ |= {
         "RANK": str(rank),
@@ -53,44 +85,52 @@ def train(data, out, rank, processes, workers, port):
         "TORCHELASTIC_RUN_ID": "torture",
     }
     code = 1
-    log = os.open(out.with_name(f"{out.name}.{rank}.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(log_of(out, rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
+        os.register_at_fork(after_in_child=lambda: sys.setprofile(None))  # who reads images is not counted
+        sys.setprofile(calls)
         resnexus.train(ROW, data, out=out, changes=CHANGES | {"workers": workers}, accelerator="cpu", save_every_s=0.0)
+        sys.setprofile(None)
+        log_of(out, rank).with_suffix(".json").write_text(json.dumps([calls.counts[False], calls.counts[True]]))
         code = 0
     except BaseException:
+        sys.setprofile(None)
         traceback.print_exc()
     finally:
         os._exit(code)
 
 
-def started(data, out, processes, workers):
-    """Fork the processes of one training."""
+def log_of(out, rank):
+    return out.with_name(f"{out.name}.{rank}.log")
+
+
+def started(data, out, processes, workers, victim=0, moment=None, *, writing=False):
+    """Fork the processes of one training; return them, and what is readable once the victim is at its moment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    reading, told = os.pipe()
     found = []
     for rank in range(processes):
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
-            train(data, out, rank, processes, workers, port)
+            os.close(reading)
+            if rank != victim:
+                os.close(told)
+            own = Calls(moment if rank == victim else None, writing=writing, told=told)
+            train(data, out, rank, processes, workers, port, own)
         found.append(child)
-    return found
+    os.close(told)
+    return found, reading
 
 
-def ended(children, seconds):
-    """Wait for all children until some time has passed; return their exit codes, None for those that run on."""
-    codes = dict.fromkeys(children)
-    stop = time.monotonic() + seconds
-    while None in codes.values() and time.monotonic() < stop:
-        for child in children:
-            if codes[child] is None:
-                pid, status = os.waitpid(child, os.WNOHANG)
-                codes[child] = os.waitstatus_to_exitcode(status) if pid else None
-        time.sleep(0.002)
-    return codes
+def exit_code(child, options=0):
+    """Return how a process ended, None if it runs on."""
+    pid, status = os.waitpid(child, options)
+    return os.waitstatus_to_exitcode(status) if pid else None
 
 
 def swept(children):
@@ -100,52 +140,71 @@ def swept(children):
             os.killpg(child, signal.SIGKILL)
 
 
-def killed(children, draw):
-    """Kill one process of a training; the others are asked to end, as torchrun does, and then killed, too."""
-    running = [child for child, code in ended(children, 0.0).items() if code is None] or children
-    victim = draw.choice(running)
-    os.kill(victim, signal.SIGKILL)
-    for child in children:
-        if child != victim:
-            os.kill(child, signal.SIGTERM)
-    codes = ended(children, GRACE_S if len(children) > 1 else 60.0)
-    for child, code in codes.items():
-        if code is None:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+def ended(children, out):
+    """Wait for a training to end well."""
+    codes = [exit_code(child) for child in children]
+    if any(codes):
+        logs = [log_of(out, rank).read_text()[-3000:] for rank in range(len(children))]
+        raise SystemExit(f"{out} ended with {codes}:\n" + "\n".join(logs))
+
+
+def killed(children, victim, out):
+    """Kill a process of a training, and return whether it still ran; the others are asked to end, as torchrun does."""
+    os.kill(children[victim], signal.SIGKILL)
+    code = exit_code(children[victim])
+    if code == 0:
+        return False
+    if code != -signal.SIGKILL:
+        raise SystemExit(f"{out} ended with {code}:\n{log_of(out, victim).read_text()[-3000:]}")
+    others = [child for child in children if child != children[victim]]
+    for child in others:
+        os.kill(child, signal.SIGTERM)
+    stop = time.monotonic() + GRACE_S
+    for child in others:
+        while exit_code(child, os.WNOHANG) is None:
+            if time.monotonic() > stop:
+                os.kill(child, signal.SIGKILL)
+                exit_code(child)
+                break
+            time.sleep(0.01)
     swept(children)
+    return True
 
 
-def whole(data, out, processes, workers):
-    """Train to the end."""
-    children = started(data, out, processes, workers)
-    codes = ended(children, 600.0)
-    if any(codes.values()) or None in codes.values():
-        logs = [out.with_name(f"{out.name}.{rank}.log").read_text()[-3000:] for rank in range(processes)]
-        raise SystemExit(f"{out} ended with {list(codes.values())}:\n" + "\n".join(logs))
+def attempt(data, out, processes, workers, draw, number, counts):
+    """Start a training and kill it at a moment of its own; return whether it was killed before its end."""
+    writing = bool(number % 2)
+    victim = 0 if writing else draw.randrange(processes)  # the first process alone writes
+    moment = draw.randint(1, int(SHARE * counts[victim][writing]))
+    children, reading = started(data, out, processes, workers, victim, moment, writing=writing)
+    with open(reading, "rb", buffering=0) as told:
+        there = told.read(1)  # nothing once all that could write there have ended
+    if there and killed(children, victim, out):
+        return True
+    ended([child for child in children if not (there and child == children[victim])], out)
+    return False
 
 
 def main(data, out, processes, workers, kills):
     out.mkdir(exist_ok=True)
     draw = random.Random(0)
-    begin = time.monotonic()
-    whole(data, out / "whole", processes, workers)
-    longest = (time.monotonic() - begin) / 8
-    done, folder, here, resumed, found = 0, 0, 0, 0, []
+    children, reading = started(data, out / "whole", processes, workers)
+    os.close(reading)
+    ended(children, out / "whole")
+    counts = [json.loads(log_of(out / "whole", rank).with_suffix(".json").read_text()) for rank in range(processes)]
+    done, folder, here, resumed, half, found = 0, 0, 0, 0, 0, []
     while done < kills:
         resumed += any(out.glob(f"{folder}/checkpoints/*.ckpt"))
-        children = started(data, out / str(folder), processes, workers)
-        codes = ended(children, draw.uniform(0.0, longest))
-        if None in codes.values():
-            killed([child for child, code in codes.items() if code is None], draw)
+        if attempt(data, out / str(folder), processes, workers, draw, done, counts):
             done, here = done + 1, here + 1
-        elif any(codes.values()):
-            raise SystemExit(out.joinpath(f"{folder}.0.log").read_text()[-3000:])
+            half += any(out.glob(f"{folder}/**/.*.new"))
         else:
             found.append((str(folder), here))
             folder, here = folder + 1, 0
-    whole(data, out / str(folder), processes, workers)
-    print(json.dumps({"folders": [*found, (str(folder), here)], "resumed": resumed}))
+    children, reading = started(data, out / str(folder), processes, workers)
+    os.close(reading)
+    ended(children, out / str(folder))
+    print(json.dumps({"folders": [*found, (str(folder), here)], "resumed": resumed, "half": half, "calls": counts}))
 
 
 if __name__ == "__main__":
