@@ -14,6 +14,19 @@ from resnexus.progress import Silent
 parquet = pytest.importorskip("pyarrow.parquet")
 
 SETTINGS = PredictionSettings(topk=2, batch_size=4)
+NO_RAY = "Ray is not installed: pip install 'resnexus[scale]'"
+
+
+@pytest.fixture
+def ray_has_time(monkeypatch, tmp_path):
+    """Ray ends if its processes are not there after seconds, which a busy machine does not give them.
+
+    It keeps a token at home.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pytest.importorskip("ray", reason=NO_RAY)
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "600")
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "600000")
 
 
 @pytest.fixture(scope="module")
@@ -118,18 +131,17 @@ def test_executors_that_there_are_not(name, processes, message):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")
-def test_ray_writes_the_same_bytes(weights, manifest, done, tmp_path):
-    pytest.importorskip("ray")
+def test_ray_writes_the_same_bytes(ray_has_time, weights, manifest, done, tmp_path):
     assert run(weights, manifest, tmp_path / "out", executor=executor_named("ray", 2)) == done[1]
     assert contents(tmp_path / "out") == contents(done[0])
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")
-def test_a_ray_node_that_is_lost_costs_nothing(weights, awkward, tmp_path):
-    pytest.importorskip("ray")
+def test_a_ray_node_that_is_lost_costs_nothing(ray_has_time, weights, awkward, tmp_path):
     from ray.cluster_utils import Cluster
 
     write_manifest([awkward[0]], tmp_path / "manifest", shard_images=1)
@@ -149,3 +161,11 @@ def test_a_ray_node_that_is_lost_costs_nothing(weights, awkward, tmp_path):
     finally:
         cluster.shutdown()
     assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+
+
+def test_a_folder_of_an_artefact_is_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    assert bulk._absolute("own") == "own"  # the name of a network
+    (tmp_path / "own" / "resnexus.json").touch()
+    assert bulk._absolute("own") == str(tmp_path / "own")

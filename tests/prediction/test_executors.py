@@ -1,0 +1,92 @@
+"""Ray's part in a manifest, with a stand-in that keeps count; tests/prediction/test_bulk.py has Ray itself."""
+
+import os
+
+import pytest
+
+from resnexus.prediction import executors
+from resnexus.prediction.executors import LIVES, executor_named
+
+
+class StandIn:
+    """What is used of Ray: the task that was given last is done first."""
+
+    def __init__(self, *, initialized=False):
+        self.initialized = initialized
+        self.options, self.most, self.under_way, self.ended = {}, 0, [], 0
+
+    def is_initialized(self):
+        return self.initialized
+
+    def init(self, **options):
+        self.started = options
+
+    def shutdown(self):
+        self.ended += 1
+
+    def remote(self, **options):
+        self.options = options
+
+        class Remote:
+            def __init__(own, function):
+                own.function = function
+
+            def remote(own, task):
+                self.under_way.append(task)
+                self.most = max(self.most, len(self.under_way))
+                return lambda: own.function(task)
+
+        return Remote
+
+    def wait(self, waiting, num_returns):
+        assert num_returns == 1
+        self.under_way.pop()
+        return waiting[-1:], waiting[:-1]
+
+    def get(self, done):
+        return [call() for call in done]
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    def stand_in(**options):
+        found = StandIn(**options)
+        monkeypatch.setattr(executors, "required", lambda name: found)
+        monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        return found
+
+    return stand_in
+
+
+def test_every_task_is_done_once_and_no_more_than_so_many_are_under_way(ray):
+    found = ray()
+    assert sorted(executor_named("ray", 3)(abs, iter(range(-7, 0)))) == list(range(1, 8))
+    assert (found.most, found.under_way, found.ended) == (3, [], 1)
+    assert found.options == {"num_cpus": 1, "max_retries": LIVES - 1}
+    assert found.started["_node_ip_address"] == "127.0.0.1"
+    assert "RAY_AUTH_MODE" not in os.environ  # Ray sees to it, but not where it is set after its import
+
+
+@pytest.mark.parametrize(
+    ("name", "address"), [("ray://head:10001", "ray://head:10001"), ("ray:10.0.0.1:6379", "10.0.0.1:6379")]
+)
+def test_a_cluster_is_joined_and_left(ray, name, address):
+    found = ray()
+    assert list(executor_named(name, 1)(abs, [-2])) == [2]
+    assert found.started["address"] == address
+    assert found.ended == 1
+
+
+def test_a_ray_that_runs_already_is_used_and_left_running(ray):
+    found = ray(initialized=True)
+    assert list(executor_named("ray", 2)(abs, [-2])) == [2]
+    assert not hasattr(found, "started")
+    assert found.ended == 0
+
+
+def test_what_a_task_raises_ends_the_run_and_ray(ray):
+    found = ray()
+    with pytest.raises(TypeError):
+        list(executor_named("ray", 2)(abs, ["a"]))
+    assert found.ended == 1
