@@ -12,7 +12,7 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.duplicates          near-duplicates that were planted, and how many are found
     resnexus bench                        latencies of networks in every engine
 
-`speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,
-`dense` and `duplicates` into those of docs/training.md, docs/backbones.md and docs/pool.md; tests check that the pages
-say what the records say, and write them anew on demand.
+`speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`
+and `dense` into those of docs/training.md and docs/backbones.md; tests check that the pages say what the records say,
+and write them anew on demand.
 """
