@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from resnexus import ResnexusError
-from resnexus.distillation.duplicates import Evidence, Thresholds, judged, measured
+from resnexus.distillation.duplicates import Evidence, Thresholds, judged
 from resnexus.distillation.pictures import Picture
 
 LIMITS = Thresholds(distance=10, cosine=0.9, correlation=0.95)
@@ -50,8 +50,3 @@ def test_of_several_the_one_that_passes_or_comes_nearest_is_named():
 def test_thresholds_out_of_range(options, message):
     with pytest.raises(ResnexusError, match=message):
         Thresholds(**options)
-
-
-def test_only_the_usual_thresholds_are_called_measured():
-    assert "Measured on planted copies" in measured(Thresholds())
-    assert "was not measured" in measured(LIMITS)

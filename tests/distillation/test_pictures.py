@@ -52,6 +52,10 @@ def test_another_pool_has_another_digest(pool_folder, tmp_path):
     before = summary(Listed([tmp_path])).digest
     (tmp_path / "a.png").write_bytes(b"12")
     assert summary(Listed([tmp_path])).digest != before
+    (tmp_path / "a.png").write_bytes(b"1")
+    assert summary(Listed([tmp_path])).digest == before
+    (tmp_path / "a.png").rename(tmp_path / "b.png")
+    assert summary(Listed([tmp_path])).digest != before
 
 
 def test_shards_are_cut_in_order(pool_folder):

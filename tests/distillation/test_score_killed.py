@@ -18,7 +18,7 @@ PICTURES, SHARD, KILLS = 240, 8, 3
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_killed_score_goes_on_to_the_same_bytes(weights, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()

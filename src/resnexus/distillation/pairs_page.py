@@ -12,7 +12,7 @@ import numpy as np
 from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import Cache
-from resnexus.distillation.duplicates import Deduplication, Pair, measured
+from resnexus.distillation.duplicates import Deduplication, Pair
 from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable, write_text
@@ -155,7 +155,6 @@ def _findings(record: Deduplication) -> list[str]:
         f"A copy differs in at most {limits.distance} of the 64 bits of its perceptual hash, has features of the "
         f"teacher with a cosine of at least {limits.cosine:g}, and pixels that correlate by at least "
         f"{limits.correlation:g}.",
-        measured(limits),
     ]
     said += [f"Kept, although the hash is near: {count:,}. {why.capitalize()}." for why, count in record.kept.items()]
     if record.unreadable:

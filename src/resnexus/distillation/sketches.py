@@ -2,7 +2,8 @@
 
 A sketch is the picture shrunk to 64 x 64 grey pixels. Windows of it, whole or with up to a tenth of a side cut off in
 either direction, are shrunk to 16 x 16. Two pictures correlate as much as the best pair of a whole and a window does:
-1 for copies, whatever their brightness and contrast, about 0 for others, even two pieces of one texture.
+1 for copies, whatever their brightness and contrast, about 0 for others, even two pieces of one texture. What is
+compared is without its plane: with an even slope of brightness, as of a sky, all skies would be alike.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SHARES = (0.95, 0.9)
 _PLACES = 5
 """Places of a window on each axis, from one end to the other."""
 _FLAT = 0.1
-"""Length of a window without its mean, in levels of grey, below which it is of one colour but for rounding."""
+"""Length of a window without its plane, in levels of grey, below which it shows nothing but rounding."""
 
 
 class Alike(NamedTuple):
@@ -54,7 +55,9 @@ def sketch(pixels: Array) -> Array:
 
 
 def windows(picture: Array) -> Array:
-    """Return all windows of a sketch, the whole first, each with mean 0 and length 1, or 0 if it is of one colour.
+    """Return all windows of a sketch, the whole first, each without its plane and of length 1; 0 if it shows no more.
+
+    Brightness, contrast and an even slope of it, as of a sky, say nothing of what a picture shows.
 
     Args:
         picture: (64, 64) uint8.
@@ -65,7 +68,8 @@ def windows(picture: Array) -> Array:
     shrink = _shrinking()
     rows = np.tensordot(shrink, picture.astype(np.float32), axes=1)
     cut = np.einsum("aiq,bjq->abij", rows, shrink, optimize=True).reshape(len(shrink) ** 2, -1)
-    centred = cut - cut.mean(1, keepdims=True)
+    flat = _planes()
+    centred = cut - cut @ flat @ flat.T
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     found: Array = np.where(length > _FLAT, centred / np.maximum(length, 1e-9), 0)
     return found
@@ -74,12 +78,22 @@ def windows(picture: Array) -> Array:
 def alike(first: Array, second: Array) -> Alike:
     """Compare two pictures by their windows, and one with the mirror image of the other.
 
-    The whole of each is compared with the windows of the other. A picture of one colour is like no other.
+    The whole of each is compared with the windows of the other. A picture of one colour, or of an even slope, is like
+    no other.
     """
     direct = max(float((second @ first[0]).max()), float((first @ second[0]).max()))
     # The windows of a mirror image are the mirror images of the windows.
     turned = max(float((second @ _mirrored(first[0])).max()), float((first @ _mirrored(second[0])).max()))
     return Alike(max(direct, turned), mirrored=turned > direct)
+
+
+@cache
+def _planes() -> Array:
+    """Return what any plane over a window is a sum of, three columns of length 1: (256, 3) float32."""
+    rows, columns = np.mgrid[:_SMALL, :_SMALL].reshape(2, -1) - (_SMALL - 1) / 2
+    base = np.stack([np.ones_like(rows), rows, columns], 1)
+    found: Array = (base / np.linalg.norm(base, axis=0)).astype(np.float32)
+    return found
 
 
 def _mirrored(window: Array) -> Array:
