@@ -7,7 +7,8 @@ from judging import apart, judge, wrong, wrong_rows
 from occurring import asked
 
 from resnexus.acceleration.cuda.kernels.settings import Product, Tile
-from resnexus.architectures.catalog import CATALOG, architecture
+from resnexus.architectures.catalog import CATALOG
+from resnexus.architectures.spec import Architecture
 
 POOLS = ("average_pool_2x2", "average_pool_3x3", "max_pool_3x3")
 ODD = {"channels": 13, "size": (3, 5), "x_around": (5, 2)}
@@ -117,8 +118,12 @@ def test_every_row_of_the_tables(interpreted, name):
 
 
 def test_what_small_networks_ask_for(interpreted):
-    rows = [architecture(name) for name in ("Res2Net50_vd_26w_4s", "SE_ResNeXt50_vd_32x4d")]
-    launches = asked(rows, stages=1)
+    shape = {"depths": (2,), "out_width": 32, "stem": "deep", "stem_width": 16}
+    rows = [
+        Architecture(name="split", block="res2", width=6, scale=3, **shape),
+        Architecture(name="gated", block="bottleneck", width=4, groups=8, se_reduction=4, **shape),
+    ]
+    launches = asked(rows)
     names = Counter(name for name, _ in launches)
     assert names.keys() >= {"excite", "apply", "conv1x1", "res2_conv3x3", "grouped_conv3x3_conv1x1", "max_pool_3x3"}
     assert interpreted(wrong, launches) == []
