@@ -166,6 +166,6 @@ def test_a_ray_node_that_is_lost_costs_nothing(ray_has_time, weights, awkward, t
 def test_a_folder_of_an_artefact_is_found_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own").mkdir()
-    assert bulk._absolute("own") == "own"  # the name of a network
+    assert bulk.absolute("own") == "own"  # the name of a network
     (tmp_path / "own" / "resnexus.json").touch()
-    assert bulk._absolute("own") == str(tmp_path / "own")
+    assert bulk.absolute("own") == str(tmp_path / "own")

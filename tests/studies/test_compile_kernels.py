@@ -1,4 +1,7 @@
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -16,19 +19,26 @@ def test_what_the_tool_prints():
         read_usage("Fatal\n")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with PyTorch on Linux")
-def test_a_kernel_is_compiled_without_a_gpu(tmp_path, monkeypatch):
+def compiled(cache):
+    """Compile one pool for sm_90, in a process of its own."""
+    os.environ["TRITON_CACHE_DIR"] = str(cache)
     import torch
 
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     found = calls(torch.float16)
-    assert len(found) > 10
-    for call in found.values():
-        assert call.default in call.rows
-    (squeeze, excite) = launches(lambda: found["excite"].run(found["excite"].default))
-    assert (squeeze.kernel.__name__, excite.kernel.__name__) == ("_squeeze", "_excite")
+    excite = launches(lambda: found["excite"].run(found["excite"].default))
     (pool,) = launches(lambda: found["average_pool_2x2"].run(found["average_pool_2x2"].default))
-    registers, stack, shared = compile_launch(pool, 90)
+    defaults = [call.default in call.rows for call in found.values()]
+    return defaults, [launch.kernel.__name__ for launch in excite], compile_launch(pool, 90)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with PyTorch on Linux")
+def test_a_kernel_is_compiled_without_a_gpu(tmp_path):
+    # Triton's compiler does not bear every library that this process may have loaded.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        defaults, names, (registers, stack, shared) = process.submit(compiled, tmp_path / "cache").result()
+    assert len(defaults) > 10
+    assert all(defaults)
+    assert names == ["_squeeze", "_excite"]
     assert 0 < registers < 256
     assert (stack, shared) == (0, 0)
 
