@@ -46,6 +46,10 @@ Heatmap = Annotated[
 Workers = Annotated[
     int | None, typer.Option(help="Processes that decode, 0 for none; as many as usable cores if left out.")
 ]
+EngineName = Annotated[str, typer.Option(help="plain or accelerated.")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or, plain, fp16.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda, of the plain engine.")]
+MemoryLimit = Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")]
 PrivateAddresses = Annotated[
     bool, typer.Option("--private-addresses", help="URLs may lead into private networks and to this machine.")
 ]
@@ -71,13 +75,13 @@ def predict(
     multi_label: MultiLabel = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Add the features before the last layer.")] = False,
     heatmap: Heatmap = None,
-    engine: Annotated[str, typer.Option(help="plain or accelerated.")] = "plain",
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or, plain, fp16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu or cuda, of the plain engine.")] = "cpu",
+    engine: EngineName = "plain",
+    precision: Precision = "fp32",
+    device: Device = "cpu",
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 32,
     workers: Workers = None,
     time_limit: Annotated[float, typer.Option(help="Seconds that a worker gets for one input.")] = 30.0,
-    memory_limit: Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")] = 2048,
+    memory_limit: MemoryLimit = 2048,
     private_addresses: PrivateAddresses = False,
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="Open an artefact that can run code, which *.pt2 is.")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.predict import Architecture, ManifestFolder, PrivateAddresses, Weights
+from resnexus.cli.predict import (
+    Architecture,
+    Device,
+    EngineName,
+    ManifestFolder,
+    MemoryLimit,
+    Precision,
+    PrivateAddresses,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from resnexus.distillation.cache import Cache
@@ -47,13 +56,13 @@ def score(
     shard_pictures: ShardPictures = 1000,
     weights: Weights = None,
     architecture: Architecture = None,
-    engine: Annotated[str, typer.Option(help="plain or accelerated.")] = "plain",
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or, plain, fp16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu or cuda, of the plain engine.")] = "cpu",
+    engine: EngineName = "plain",
+    precision: Precision = "fp32",
+    device: Device = "cpu",
     batch_size: Annotated[int, typer.Option(help="Views per forward pass.")] = 32,
     workers: PoolWorkers = None,
     time_limit: Annotated[float, typer.Option(help="Seconds that a worker gets for one picture.")] = 30.0,
-    memory_limit: Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")] = 2048,
+    memory_limit: MemoryLimit = 2048,
     private_addresses: PrivateAddresses = False,
     processes: Processes = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the cache's record as JSON.")] = False,
