@@ -23,6 +23,7 @@ from resnexus.series.checkpoints import checkpoints
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import stored_shapes
 from studies import dense, web_page
+from tests.measured import check_measured
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -156,10 +157,4 @@ def test_measured_figures_come_from_the_records():
     ("page", "mark", "section"), [("backbones.md", "dense", dense.section), ("web.md", "web", web_page.section)]
 )
 def test_what_was_measured_comes_from_the_records(page, mark, section):
-    page = ROOT / "docs" / page
-    block = rf"(?<=<!-- measured: {mark} -->\n).*?(?=<!-- end -->)"
-    written = re.sub(block, lambda _: section(), page.read_text(), flags=re.S)
-    if os.environ.get("RESNEXUS_WRITE_DOCS"):
-        page.write_text(written)
-    assert page.read_text() == written
-    assert section() in written
+    check_measured(ROOT / "docs" / page, mark, section())

@@ -1,7 +1,5 @@
 """docs/ssld.md: its five commands run, in small, and its tables are what the records say."""
 
-import os
-import re
 import shlex
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 from resnexus.weights.checkpoint_file import read_record
 from studies import gpu_hours, ssld
 from tests.distillation.pictured import SMALL, folders, teacher
+from tests.measured import check_measured
 from tests.test_docs import COMMAND, blocks
 
 PAGE = Path(__file__).parents[1] / "docs" / "ssld.md"
@@ -43,11 +42,7 @@ def test_two_folders_become_a_network_in_five_commands(command, tmp_path, monkey
 
 @pytest.mark.parametrize(("mark", "table"), [("ssld", ssld.section), ("ssld hours", gpu_hours.distilled_table)])
 def test_what_the_page_tells_comes_from_the_records(mark, table):
-    pattern = rf"(?<=<!-- measured: {mark} -->\n).*?(?=<!-- end -->)"
-    written = re.sub(pattern, lambda _: table(), PAGE.read_text(), flags=re.DOTALL)
-    if os.environ.get("RESNEXUS_WRITE_DOCS"):
-        PAGE.write_text(written)
-    assert PAGE.read_text() == written
+    check_measured(PAGE, mark, table())
 
 
 def test_an_hour_of_distillation_is_what_it_says():

@@ -17,6 +17,7 @@ from PIL import Image
 from resnexus import complexity, trainer
 from resnexus.weights.checkpoint_file import read_record
 from studies import gpu_hours, small_data
+from tests.measured import check_measured
 from tests.test_docs import ROOT, blocks, mirrored
 
 PAGE = ROOT / "docs" / "training.md"
@@ -43,12 +44,7 @@ CLASSES = 1000
     ],
 )
 def test_the_tables_come_from_the_records(name, table):
-    marked = re.compile(rf"(<!-- measured: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    written, found = marked.subn(lambda match: match[1] + table() + match[2], PAGE.read_text())
-    assert found == 1
-    if os.environ.get("RESNEXUS_WRITE_DOCS"):
-        PAGE.write_text(written)
-    assert PAGE.read_text() == written
+    check_measured(PAGE, name, table())
 
 
 def test_an_hour_of_training_is_what_it_says():

@@ -1,6 +1,4 @@
 import json
-import os
-import re
 from pathlib import Path
 
 import pytest
@@ -9,18 +7,14 @@ from resnexus import architecture
 
 pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[peers]'")
 from studies.dilation import PAIRS, table
+from tests.measured import check_measured
 
 ROOT = Path(__file__).parents[2]
 (RECORD,) = (json.loads(path.read_text()) for path in (ROOT / "results").glob("dilation_cpu_*.json"))
 
 
 def test_the_page_says_what_the_record_says():
-    page = ROOT / "docs" / "backbones.md"
-    marked = re.compile(r"(?<=<!-- measured: dilation -->\n).*?(?=<!-- end -->)", re.DOTALL)
-    written = marked.sub(f"\n{table(RECORD)}\n\n", page.read_text())
-    if os.environ.get("RESNEXUS_WRITE_DOCS"):
-        page.write_text(written)
-    assert page.read_text() == written
+    check_measured(ROOT / "docs" / "backbones.md", "dilation", f"\n{table(RECORD)}\n\n")
 
 
 def test_ours_are_exact_but_for_gates_and_timms_but_where_nothing_is_pooled():

@@ -1,6 +1,4 @@
 import json
-import os
-import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from studies import predict_throughput as study
 from studies.loading import photographs
 from studies.predict_throughput import PLAIN, TIMM, TORCHVISION, ours, summary, table, timms, torchvisions, turns
 from tests.assessment.conftest import network, weights  # noqa: F401  # fixtures
+from tests.measured import check_measured
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,9 +65,4 @@ def test_the_page_says_what_the_record_says():
         record = json.loads(records[-1].read_text())
         assert not record["quick"]
         said = study.section(record)
-    page = ROOT / "docs" / "predict.md"
-    marked = re.compile(r"(?<=<!-- measured: throughput -->\n).*?(?=<!-- end -->)", re.DOTALL)
-    written = marked.sub(lambda _: said, page.read_text())
-    if os.environ.get("RESNEXUS_WRITE_DOCS"):
-        page.write_text(written)
-    assert page.read_text() == written
+    check_measured(ROOT / "docs" / "predict.md", "throughput", said)
