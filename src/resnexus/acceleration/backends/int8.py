@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnexus.packages import required
+from resnexus.signal_stack import signal_stack_kept
 
 _MEANS = frozenset({"reducemean", "mean"})
 _PRODUCTS = frozenset({"multiply", "mul"})
@@ -47,7 +48,7 @@ def quantised(model: Any, images: Sequence[Any], left_alone: Sequence[str], *, l
     Raises:
         MissingPackageError: NNCF is not installed.
     """
-    with _nncf_quiet(level) as nncf:
+    with _nncf_quiet(level) as nncf, signal_stack_kept():
         # By default an activation's range is the mean of the images' largest values, which clips every image above it.
         ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
         return nncf.quantize(

@@ -27,6 +27,7 @@ from resnexus.acceleration.backends.exporting import exported
 from resnexus.acceleration.backends.int8 import Operation, gate_operations, quantised
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.packages import required
+from resnexus.signal_stack import signal_stack_kept
 
 _MODEL = "model.xml"
 _OPTIONS: dict[str, tuple[str, ...] | re.Pattern[str]] = {
@@ -56,7 +57,9 @@ class OpenVinoBackend(Backend):
         if device != "cpu":
             return ()
         found: list[Precision] = ["fp32"]
-        if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with signal_stack_kept():
+            capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if "BF16" in capabilities:
             found.append("bf16")
         return (*found, "int8")
 
@@ -97,7 +100,8 @@ class OpenVinoBackend(Backend):
             "INFERENCE_NUM_THREADS": job.threads,
             "NUM_STREAMS": side_by_side,
         }
-        compiled = _core().compile_model(model, "CPU", settings)
+        with signal_stack_kept():
+            compiled = _core().compile_model(model, "CPU", settings)
         return _Runner([compiled.create_infer_request() for _ in range(side_by_side)], size)
 
 

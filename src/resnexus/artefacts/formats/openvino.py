@@ -18,6 +18,7 @@ from resnexus.artefacts.record import (
 )
 from resnexus.errors import ResnexusError, printable
 from resnexus.packages import required
+from resnexus.signal_stack import signal_stack_kept
 
 
 @final
@@ -85,7 +86,8 @@ def compiled(model: Any, precision: str = "f32") -> Any:
         precision: what it computes in where it is not in int8; without this hint OpenVINO takes bfloat16 wherever the
             processor has it.
     """
-    return required("openvino").Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    with signal_stack_kept():
+        return required("openvino").Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
 
 def _shape(interface: Interface) -> list[Any]:
