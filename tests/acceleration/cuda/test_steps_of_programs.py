@@ -110,9 +110,13 @@ def test_values_share_memory():
 
 def test_every_network_of_the_series_has_steps():
     assert set(ROWS)  # of which the catalogue's are the kinds
-    for entry in CATALOG.values():
-        shallow = replace(entry, depths=tuple(min(depth, 2) for depth in entry.depths))
+    # Networks that differ in nothing but their depth are one.
+    shallow = {
+        replace(row, name="any", depths=tuple(min(depth, 2) for depth in row.depths)) for row in CATALOG.values()
+    }
+    assert len(shallow) < len(CATALOG)
+    for entry in shallow:
         with torch.device("meta"):
-            network = Network(shallow)
+            network = Network(entry)
         record = record_of(arrange(lower(fold_batch_norm(network.eval())), torch.float16))
         assert record.values[record.outputs[0]].channels == 1000
