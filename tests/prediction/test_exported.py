@@ -38,7 +38,7 @@ def test_the_records_are_the_networks(artefacts, weights, awkward, format):
     check_same(found, predict(weights, awkward[0]))
 
 
-@pytest.mark.parametrize("preprocess", ["normalise", "full"])
+@pytest.mark.parametrize("preprocess", ["normalise", pytest.param("full", marks=pytest.mark.slow)])
 def test_probabilities_and_heat(artefacts, weights, awkward, tmp_path, preprocess):
     path = artefacts / FORMATS["onnx"]
     if preprocess == "full":

@@ -20,7 +20,9 @@ NEEDS = {"openvino": ("openvino", "nncf"), "onnx": ("onnxscript", "nncf"), "pt2"
 FEW = QuantisationSettings(max_drop=3.0, calibration_images=16, rounds=2, settle_s=0.0)
 
 
-@pytest.fixture(scope="module", params=["openvino", "onnx", pytest.param("pt2", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "pt2"))]
+)
 def quantised(request, weights, tmp_path_factory):
     for package in NEEDS[request.param]:
         if not is_installed(package):

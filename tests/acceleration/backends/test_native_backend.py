@@ -370,6 +370,7 @@ print("went on")
 """
 
 
+@pytest.mark.slow  # a process of its own
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is that of Linux")
 def test_too_little_memory_is_an_error_and_not_the_end(random_network, tmp_path):
     folders = []

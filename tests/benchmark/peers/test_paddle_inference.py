@@ -73,6 +73,7 @@ def test_it_computes_what_the_network_computes(kind, tiny_network, tmp_path, cap
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow  # seconds of Paddle's compiler
 def test_other_channels_and_no_classes(tmp_path):
     row = resnexus.Architecture(name="tiny", **(_SHAPE | ROWS["plain"]))
     network = resnexus.create_model(row, in_chans=1, num_classes=0).eval()

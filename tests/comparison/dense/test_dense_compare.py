@@ -154,6 +154,7 @@ def test_photographs_from_end_to_end(run, backbones, folders, tmp_path, kind, ta
     assert f"6 photographs of {kind}:{folders[kind].name} at 64x64 pixels and evaluated on 3 photographs" in text
 
 
+@pytest.mark.slow  # twenty seconds of training
 @pytest.mark.usefixtures("_unwritten")
 def test_a_segmenter_learns_photographs(run, backbones, folders):
     """A few steps are enough to tell red and blue rectangles from grey."""
