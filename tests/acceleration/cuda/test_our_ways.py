@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_rows import ROWS, arranged, record_of, row
+from operations_seen import OperationsSeen
+from small_rows import ROWS, arranged, record_of, row, weights_of
 
 from resnexus.acceleration.cuda.choosing import unmeasured, ways_of
 from resnexus.acceleration.cuda.our_ways import OURS, have_kernels
+from resnexus.acceleration.cuda.program import Program
+from resnexus.architectures.catalog import CATALOG
+from resnexus.architectures.network import Network
 
 pytest.importorskip("triton", reason="our kernels for GPUs need Triton")
 pytest.importorskip("resnexus.acceleration.cuda.kernels", reason="the kernels are not here")
@@ -77,6 +81,25 @@ def test_whole_networks_of_every_kind_through_our_kernels():
     assert "res2" in found["res2, by default"][1]
 
 
+def test_a_res2_network_is_products_and_pools_and_nothing_between_them(monkeypatch):
+    from resnexus.acceleration.cuda.kernels import launching
+
+    launched = Counter()
+    monkeypatch.setattr(launching, "launch", lambda kernel, *_, **__: launched.update([kernel.__name__]))
+    with torch.device("meta"):
+        network = Network(CATALOG["Res2Net50_26w_4s"]).eval()
+    steps = arranged(network, torch.float16)
+    record = record_of(steps)
+    ours = tuple((ways_of(step, ours=True)[-1], None) for step in record.steps)
+    images = torch.empty(128, 3, 224, 224, dtype=torch.float16, device="meta", memory_format=torch.channels_last)
+    with OperationsSeen() as seen:
+        Program(record, weights_of(steps), ours)(images)
+    del launched["_add_parts"]  # of sums that are cut
+    # Three 3x3 of each of 16 blocks; two 1x1 of each, four of shortcuts and the classifier; a maximum and three means.
+    assert launched == {"_stem": 1, "_conv3x3": 48, "_conv1x1": 37, "_pool": 4, "_mean": 1}
+    assert not seen.names.keys() & {"copy_", "_to_copy", "clone", "cat", "add", "add_", "convolution", "relu"}
+
+
 def test_kernels_run_on_the_cpu_only_where_they_are_interpreted(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert not have_kernels("cpu")
@@ -94,7 +117,9 @@ def test_what_is_one_pass_is_ours_by_default_and_products_are_the_libraries(name
         assert way in ways_of(step, ours=True)
         if step.kind in ("pool", "excite", "apply", "classify"):
             assert way.ours
-        if step.kind == "convolve" and step.kernel == 1:
+        if step.copy is not None:
+            assert way.name == "pointwise"  # the libraries copy in a pass of its own
+        elif step.kind == "convolve" and step.kernel == 1:
             assert way.name in ("cudnn", "cublaslt", "cublaslt_gate_apply")
     assert not any(way.ours for way, _ in unmeasured(record, ours=False))
     of_steps = Counter(way.name for way, _ in chosen)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from operations_seen import OperationsSeen
 from small_rows import IMAGE_SIZE, arranged, record_of, row, weights_of
 
 from clocks import ManualClock
@@ -83,6 +86,40 @@ def _failing(operands):
     raise RuntimeError("no compiler\nat all")
 
 
+def test_what_a_library_returns_for_a_part_is_timed_with_its_copy(random_network):
+    found = arranged(random_network(row("res2"), dtype=torch.float32), torch.float32)
+    record, copies = record_of(found), []
+
+    def measure(call):
+        with OperationsSeen() as seen:
+            call()
+        copies.append(seen.names["copy_"])
+        return 7.0
+
+    tuner = Tuner(record, weights_of(found), JOB, False, measure, ManualClock().now)
+    tuner.choices(Table(), 1e9)
+    by_step = dict(zip((name for name, *_ in tuner._trials()), copies, strict=True))
+    parts = [step for step in record.steps if step.out.channels < record.values[step.out.value].channels]
+    assert len(parts) > 6
+    assert all(by_step[describe(record, step, JOB)] for step in parts)
+
+
+def _uncopied(operands):
+    copied, operands.step = operands.step, replace(operands.step, copy=None)
+    result = LIBRARY[0].run(operands)
+    operands.step = copied
+    return result
+
+
+def test_a_way_that_leaves_the_copy_out_is_not_taken(random_network, monkeypatch, caplog):
+    found = arranged(random_network(row("res2"), dtype=torch.float32), torch.float32)
+    way = Way(name="fast", kind="convolve", takes=lambda step: step.copy is not None, run=_uncopied, ours=True)
+    monkeypatch.setattr(choosing, "OURS", (way,))
+    choices, _ = _tuner(found, iter(lambda: 7.0, None), ours=True).choices(Table(), 1e9)
+    assert "fast" not in choices.values()
+    assert "fast: BackendError: its result is off by nan" in caplog.text
+
+
 @pytest.mark.parametrize(("run", "reason"), [(_wrong, "its result is off by"), (_failing, "RuntimeError: no compiler")])
 def test_a_way_that_is_wrong_or_fails_is_not_taken(run, reason, network, monkeypatch, caplog):
     way = Way(name="fast", kind="pool", takes=lambda step: True, run=run, ours=True)
@@ -112,7 +149,7 @@ def test_a_plan_that_names_no_way_is_refused(network):
     record = record_of(network)
     with pytest.raises(BackendError, match="names no way for convolve"):
         measured(record, JOB, {}, setting)
-    names = {describe(record, step, JOB): "aten_copy" for step in record.steps}
+    names = {describe(record, step, JOB): "aten_pool" for step in record.steps}
     with pytest.raises(BackendError, match="names no way for convolve"):
         measured(record, JOB, names, setting)
 

@@ -88,6 +88,8 @@ def describe(record: ProgramRecord, step: Step, job: Job) -> str:
     if step.squeezed is not None:
         words.append(f"squeezed {step.squeezed}")
     words += [name for name in ("addend", "residual", "gate") if getattr(step, name) is not None]
+    if step.copy is not None:
+        words.append(f"copy {_channels(record, step.copy)}")
     flags = {
         "bias": step.kind == "convolve" and step.has_bias,
         "relu": step.relu,

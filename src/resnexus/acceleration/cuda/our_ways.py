@@ -105,6 +105,7 @@ def _pointwise(operands: Operands) -> Tensor:
         relu=step.relu,
         stride=step.stride,
         gate=gates,
+        copy=operands.copy,
         workspace=_parts(out, row),
         settings=row,
     )
@@ -262,6 +263,7 @@ OURS = (
         takes=is_product,
         run=_pointwise,
         ours=True,
+        by_default=lambda record, step: step.copy is not None,
         settings=_first("pointwise", "candidates", "default", "x", "out"),
     ),
     Way(
