@@ -29,30 +29,33 @@ import torch
 sys.path.insert(0, sys.argv[1])
 from small_rows import arranged, record_of, row, weights_of
 from resnexus.acceleration.cuda.choosing import unmeasured, ways_of
+from resnexus.acceleration.cuda.pairs import paired, pairs
 from resnexus.acceleration.cuda.program import Program
 from resnexus.parity.agreement import agreement
 from resnexus.parity.golden import golden_network
 
 found = {}
 images = torch.randn(2, 3, 9, 11, generator=torch.Generator().manual_seed(4))
-for name in json.loads(sys.argv[2]):
+for name, kind in json.loads(sys.argv[2]):
     network = golden_network(row(name), torch.float64)
     steps = arranged(network, torch.float32)
     record = record_of(steps)
-    every = tuple((ways_of(step, ours=True)[-1], None) for step in record.steps)
-    chosen = {"by default": unmeasured(record, ours=True), "everywhere": every}
-    for kind in json.loads(sys.argv[3]):
-        inputs = images.contiguous(memory_format=torch.channels_last)
-        (logits,) = Program(record, weights_of(steps), chosen[kind])(inputs)
-        with torch.no_grad():
-            within = agreement(network(images.double()), logits).max_rel
-        found[f"{name}, {kind}"] = [within, sorted({way.name for way, _ in chosen[kind]})]
+    if kind == "pairs":
+        record = paired(record, pairs(record))
+    wanted = {"everywhere": lambda step: True, "pairs": lambda step: step.kind == "pair"}
+    chosen = unmeasured(record, ours=True)
+    if kind in wanted:
+        chosen = tuple((ways_of(step, ours=wanted[kind](step))[-1], None) for step in record.steps)
+    (logits,) = Program(record, weights_of(steps), chosen)(images.contiguous(memory_format=torch.channels_last))
+    with torch.no_grad():
+        within = agreement(network(images.double()), logits).max_rel
+    found[f"{name}, {kind}"] = [within, sorted({way.name for way, _ in chosen})]
 print(json.dumps(found))
 """
 
 
-def _interpreted(names, kinds):
-    arguments = [str(Path(__file__).parent), json.dumps(names), json.dumps(kinds)]
+def _interpreted(asked):
+    arguments = [str(Path(__file__).parent), json.dumps(asked)]
     command = [sys.executable, "-c", _INTERPRETED, *arguments]
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -66,16 +69,17 @@ def _agrees(found):
 
 
 @pytest.mark.timeout(1200)  # an interpreter, on a machine that may be busy
-def test_gates_and_pools_and_heads_through_our_kernels():
-    found = _interpreted(["se"], ["everywhere"])
+def test_gates_and_pools_and_heads_and_pairs_through_our_kernels():
+    found = _interpreted([("se", "everywhere"), ("resnext", "pairs")])
     _agrees(found)
     assert {"pointwise", "grouped", "gate_excite", "head", "pools"} <= set(found["se, everywhere"][1])
+    assert "grouped_pointwise" in found["resnext, pairs"][1]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_whole_networks_of_every_kind_through_our_kernels():
-    found = _interpreted(list(ROWS), ["by default", "everywhere"])
+    found = _interpreted([(name, kind) for name in ROWS for kind in ("by default", "everywhere")])
     _agrees(found)
     assert {"cublaslt_gate_apply", "gate_excite", "head", "pools"} <= set(found["se, by default"][1])
     assert "res2" in found["res2, by default"][1]
@@ -92,8 +96,9 @@ def test_a_res2_network_is_products_and_pools_and_nothing_between_them(monkeypat
     record = record_of(steps)
     ours = tuple((ways_of(step, ours=True)[-1], None) for step in record.steps)
     images = torch.empty(128, 3, 224, 224, dtype=torch.float16, device="meta", memory_format=torch.channels_last)
+    program = Program(record, weights_of(steps), ours)
     with OperationsSeen() as seen:
-        Program(record, weights_of(steps), ours)(images)
+        program(images)
     del launched["_add_parts"]  # of sums that are cut
     # Three 3x3 of each of 16 blocks; two 1x1 of each, four of shortcuts and the classifier; a maximum and three means.
     assert launched == {"_stem": 1, "_conv3x3": 48, "_conv1x1": 37, "_pool": 4, "_mean": 1}
@@ -125,4 +130,4 @@ def test_what_is_one_pass_is_ours_by_default_and_products_are_the_libraries(name
     of_steps = Counter(way.name for way, _ in chosen)
     if "res2" in name:
         assert of_steps["res2"] >= 4
-    assert {way.kind for way in OURS} == {"pool", "excite", "apply", "classify", "convolve"}
+    assert {way.kind for way in OURS} == {"pool", "excite", "apply", "classify", "convolve", "pair"}

@@ -11,7 +11,7 @@ from typing import Literal
 
 from resnexus.acceleration.backends.contract import BackendError
 
-Kind = Literal["convolve", "pool", "excite", "apply", "classify"]
+Kind = Literal["convolve", "pair", "pool", "excite", "apply", "classify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,8 @@ class Step:
     """One step; what it computes depends on the kind.
 
     - `convolve`: act(gate * (weight * (x + addend) + bias) + residual); weights: weight, and bias where there is one.
+    - `pair`: act(W2 relu(W1 * x + b1) + b2 + residual), of a convolution as the fields say and a 1x1 on its result;
+      weights: W1, b1, W2, b2.
     - `pool`: maximum or mean over a square window.
     - `excite`: sigmoid(W2 relu(W1 mean(x) + b1) + b2), the gate of squeeze-and-excitation; weights: W1, b1, W2, b2.
     - `apply`: relu(gate * x + residual).
@@ -109,7 +111,7 @@ class Step:
     def __post_init__(self) -> None:
         _at_least(1, kernel=self.kernel, stride=self.stride, dilation=self.dilation, groups=self.groups)
         _at_least(0, padding=self.padding)
-        counts = {"convolve": (1, 2), "excite": (4,), "classify": (2,)}.get(self.kind, (0,))
+        counts = {"convolve": (1, 2), "pair": (4,), "excite": (4,), "classify": (2,)}.get(self.kind, (0,))
         if len(self.weights) not in counts:
             raise BackendError(f"a step {self.kind!r} with {len(self.weights)} weights: expected {counts}")
         if self.kind == "apply" and (self.gate is None or self.residual is None):

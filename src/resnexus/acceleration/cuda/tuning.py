@@ -19,6 +19,7 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.cuda.choosing import describe, unmeasured, ways_of
 from resnexus.acceleration.cuda.device import device_key, event_ms, exact_float32
+from resnexus.acceleration.cuda.pairs import pairs
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord, Step
 from resnexus.acceleration.cuda.ways import Operands, Way, Weights, lies_in
 from resnexus.errors import ResnexusError
@@ -55,6 +56,12 @@ class Table:
         """Return the name of the fastest way of a step, or None if none was measured."""
         ways = self.microseconds.get(step, {})
         return min(ways, key=ways.__getitem__, default=None)
+
+    def best(self, *steps: str) -> float | None:
+        """Return the microseconds of the fastest ways of some steps together, or None if one was not measured."""
+        found = [min(self.microseconds.get(step, {}).values(), default=None) for step in steps]
+        known = [microseconds for microseconds in found if microseconds is not None]
+        return sum(known) if len(known) == len(steps) else None
 
 
 def table_file() -> Path:
@@ -139,7 +146,8 @@ class Tuner:
     def choices(self, table: Table, seconds: float) -> tuple[dict[str, str], Table]:
         """Measure what the table does not have, as far as the time goes.
 
-        First all ways with their own settings, of the steps that move most bytes first; then further settings.
+        First all ways with their own settings, of the steps that move most bytes first, pairs of steps among them; then
+        further settings.
 
         Args:
             table: what is known.
@@ -147,7 +155,8 @@ class Tuner:
 
         Returns:
             Description of a step -> the way that it goes, and its setting after a colon; and the table with what was
-            measured. Steps for which there was no time go as they go unmeasured.
+            measured. Steps for which there was no time go as they go unmeasured. A pair has a way where that is faster
+            than its two steps.
         """
         end = self.now() + seconds
         known = {step: dict(ways) for step, ways in table.microseconds.items()}
@@ -166,11 +175,24 @@ class Tuner:
             describe(self.record, step, self.job): way.name
             for step, (way, _) in zip(self.record.steps, unmeasured(self.record, ours=self.ours), strict=True)
         }
-        return {name: measured.fastest(name) or way for name, way in usual.items()}, measured
+        choices = {name: measured.fastest(name) or way for name, way in usual.items()}
+        return choices | self._faster_pairs(measured), measured
+
+    def _faster_pairs(self, table: Table) -> dict[str, str]:
+        """Return description -> way of the pairs that are faster than their two steps apart."""
+        found = {}
+        for number, pair in pairs(self.record).items() if self.ours else ():
+            name = describe(self.record, pair, self.job)
+            apart = [describe(self.record, step, self.job) for step in self.record.steps[number : number + 2]]
+            way, together, both = table.fastest(name), table.best(name), table.best(*apart)
+            if way is not None and together is not None and both is not None and together < both:
+                found[name] = way
+        return found
 
     def _trials(self) -> Iterator[tuple[str, Step, Way, object]]:
         """Yield description, step, way and setting of everything that can be measured, the most useful first."""
-        steps = {describe(self.record, step, self.job): step for step in self.record.steps}
+        every = (*self.record.steps, *(pairs(self.record).values() if self.ours else ()))
+        steps = {describe(self.record, step, self.job): step for step in every}
         order = sorted(steps.items(), key=lambda item: -self._numbers(item[1]))
         for name, step in order:
             for way in ways_of(step, ours=self.ours):

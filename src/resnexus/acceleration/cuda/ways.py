@@ -142,6 +142,17 @@ def _cudnn(operands: Operands) -> Tensor:
     return _copied(operands, result)
 
 
+def _pair(operands: Operands) -> Tensor:
+    """The convolution by cuDNN, then the 1x1 by what would do it apart."""
+    w1, b1, w2, b2 = (operands.weight(index) for index in range(4))
+    inner = library.convolution_relu(operands.x, w1, b1, operands.window)
+    if operands.residual is not None:
+        return library.convolution_add_relu(inner, w2, b2, operands.residual, library.Window())
+    out = operands.out
+    library.product(library.rows(inner), w2[:, :, 0, 0], b2, library.rows(out), relu=operands.step.relu)
+    return out
+
+
 def _cublaslt(operands: Operands) -> Tensor:
     return _copied(operands, product(operands, operands.out, relu=operands.step.relu))
 
@@ -251,6 +262,7 @@ LIBRARY = (
         takes=lambda step: is_product(step) and step.gate is not None,
         run=_cublaslt_gated,
     ),
+    Way(name="cudnn_pair", kind="pair", takes=_any, run=_pair),
     Way(name="aten_pool", kind="pool", takes=_any, run=_pool),
     Way(name="cublaslt_excite", kind="excite", takes=_any, run=_excite),
     Way(name="aten_apply", kind="apply", takes=_any, run=_apply),

@@ -13,7 +13,14 @@ import triton.language as tl
 from torch import Tensor
 
 from resnexus.acceleration.cuda.kernels import launching
-from resnexus.acceleration.cuda.kernels.epilogue import add_parts, copying, ending, finish, workspace_numbers, write_again
+from resnexus.acceleration.cuda.kernels.epilogue import (
+    add_parts,
+    copying,
+    ending,
+    finish,
+    workspace_numbers,
+    write_again,
+)
 from resnexus.acceleration.cuda.kernels.settings import Product, filling, pieces, suiting, tiles
 
 PRODUCTS = (
