@@ -17,7 +17,9 @@ from resnexus.acceleration.backends.contract import DTYPES, Job
 from resnexus.acceleration.cuda.arrange import arrange
 from resnexus.acceleration.cuda.choosing import describe, ways_of
 from resnexus.acceleration.cuda.device import event_ms, exact_float32
+from resnexus.acceleration.cuda.normaliser import Normaliser
 from resnexus.acceleration.cuda.our_ways import have_kernels
+from resnexus.acceleration.cuda.pairs import pairs
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord, Step
 from resnexus.acceleration.cuda.ways import Operands, Way, Weights
 from resnexus.acceleration.lowering.lower import lower
@@ -25,6 +27,7 @@ from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.network import Network
 from resnexus.benchmark.peaks import peak
+from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
 from resnexus.packages import is_installed
@@ -65,6 +68,8 @@ def parity(task: Task, setting: Setting, folder: Path) -> Measure:
                 checks += _checked(record, step, weights, job)
             else:
                 unchecked += 1
+        if share == 0:
+            checks += _normalised(job)
     notes = (f"{task.name}: there was no time for {unchecked} steps",) if unchecked else ()
     return lambda: Outcome(steps=tuple(checks), notes=notes)
 
@@ -83,7 +88,7 @@ def distinct_steps(job: Job, model: str = "") -> Iterator[tuple[ProgramRecord, S
         for more in ((), (ALIGNED,)) if REWRITES[ALIGNED].applies(row) else ((),):
             found = arrange(lower(rewritten(network, (*free(row), *more))), torch.float32)
             record = ProgramRecord(values=found.values, outputs=found.outputs, steps=found.steps, weights="")
-            for step in record.steps:
+            for step in (*record.steps, *pairs(record).values()):
                 name = describe(record, step, job)
                 if name not in seen:
                     seen.add(name)
@@ -108,6 +113,23 @@ def _checked(record: ProgramRecord, step: Step, weights: dict[str, Tensor], job:
         except Exception as error:  # a compiler may fail in any way; the others are still checked
             note = f"{type(error).__name__}: {error}".splitlines()[0]
             yield StepCheck(step=name, way=way.name, max_rel=None, allowed=ALLOWED[job.precision], note=note)
+
+
+def _normalised(job: Job) -> Iterator[StepCheck]:
+    """Compare bytes that are normalised on the device with float64."""
+    pixels = torch.randint(0, 256, (job.batch_size, *job.image_size, 3), generator=torch.Generator().manual_seed(0))
+    preprocess, like = Preprocess(), torch.empty(0, dtype=DTYPES[job.precision], device=job.device)
+    mean, std = (torch.tensor(numbers, dtype=torch.float64) for numbers in (preprocess.mean, preprocess.std))
+    expected = ((pixels / 255.0 - mean) / std).permute(0, 3, 1, 2)
+    for ours in (False, True) if have_kernels(job.device) else (False,):
+        way, max_rel, note = "preprocess" if ours else "aten_normalise", None, ""
+        try:
+            found = Normaliser(preprocess, like, ours=ours)(pixels.to(job.device, torch.uint8))
+            max_rel = _off(found.double().cpu(), expected)
+        except Exception as error:  # as of any step
+            note = f"{type(error).__name__}: {error}".splitlines()[0]
+        name = f"normalise {job.batch_size}x{job.image_size[0]}x{job.image_size[1]} {job.precision}"
+        yield StepCheck(step=name, way=way, max_rel=max_rel, allowed=ALLOWED[job.precision], note=note)
 
 
 def _off(found: Tensor, expected: Tensor) -> float:
