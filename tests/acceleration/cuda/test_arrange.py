@@ -117,3 +117,13 @@ def test_what_no_step_does_is_refused():
     moved = Section("s", x, z, (Move(z.whole, x.whole),))
     with pytest.raises(BackendError, match="moves the last part of a convolution's result, once: not to z"):
         arrange(Lowered(x, (z,), (moved,)), torch.float32)
+    parts, half = Value("parts", (2, 2), 1), Value("half", (2,), 1)
+    entry = Conv(parts.whole, x.whole, weight, None, activation="relu")
+    for index, holds in ((0, False), (1, True)):
+        lowered = Lowered(x, (half,), (Section("s", x, half, (entry, Move(half.whole, parts.part(index)))),))
+        if holds:
+            (step,) = arrange(lowered, torch.float32).steps
+            assert (step.copy.first, step.copy.channels) == (0, 2)
+        else:
+            with pytest.raises(BackendError, match="moves the last part"):
+                arrange(lowered, torch.float32)
