@@ -221,9 +221,10 @@ def products(dtype: torch.dtype) -> dict[str, Call]:
     photo, first, x14, entry, x7 = image(3, 224), image(32, 112), image(1024, 14), image(512, 14), image(2048, 7)
     inner, out = image(128, 56), image(256, 56)
     part, addend, split = (image(26, 56, of=104, first=start) for start in (26, 0, 26))
+    parts, last, w104 = image(104, 56), image(26, 56, of=104, first=78), weight(104, 256, 1, 1)
     w3, w1, w26, pack = weight(32, 3, 3, 3), weight(512, 1024, 1, 1), weight(26, 26, 3, 3), weight(128, 32, 3, 3)
     projection, classes, logits = weight(256, 128, 1, 1), weight(1000, 2048), weight(IMAGES, 1000)
-    b26, b32, b128, b256, b512, b1000 = (weight(outputs) for outputs in (26, 32, 128, 256, 512, 1000))
+    b26, b32, b104, b128, b256, b512, b1000 = map(weight, (26, 32, 104, 128, 256, 512, 1000))
     return {
         "mean_linear": Call(
             lambda row: head.mean_linear(x7, classes, b1000, logits, workspace=WORKSPACE, settings=row),
@@ -234,6 +235,13 @@ def products(dtype: torch.dtype) -> dict[str, Call]:
             lambda row: pointwise.conv1x1(x14, w1, b512, entry, entry, relu=True, workspace=WORKSPACE, settings=row),
             pointwise.PRODUCTS,
             pointwise.default(x14, entry),
+        ),
+        "conv1x1, written twice": Call(
+            lambda row: pointwise.conv1x1(
+                out, w104, b104, None, parts, relu=True, copy=last, workspace=WORKSPACE, settings=row
+            ),
+            pointwise.PRODUCTS,
+            pointwise.default(out, parts),
         ),
         "res2": Call(
             lambda row: res2.conv3x3(part, addend, w26, b26, split, workspace=WORKSPACE, settings=row),
@@ -294,10 +302,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the record")
     arguments = parser.parse_args()
-    found = []
+    machine, found = environment(), []
     for kernel in compiled(lambda sentence: print(sentence, file=sys.stderr)):
         found.append(kernel)
-        write_json(CompiledKernels(environment=environment(), kernels=tuple(found)), arguments.out)
+        write_json(CompiledKernels(environment=machine, kernels=tuple(found)), arguments.out)
     spilt = [kernel for kernel in found if kernel.stack_bytes]
     print(f"{len(found)} kernels, {len(spilt)} of which need a stack:")
     for kernel in spilt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,7 +17,9 @@ from resnexus.acceleration.backends.contract import DTYPES, Job
 from resnexus.acceleration.cuda.arrange import arrange
 from resnexus.acceleration.cuda.choosing import describe, ways_of
 from resnexus.acceleration.cuda.device import event_ms, exact_float32
+from resnexus.acceleration.cuda.normaliser import Normaliser
 from resnexus.acceleration.cuda.our_ways import have_kernels
+from resnexus.acceleration.cuda.pairs import pairs
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord, Step
 from resnexus.acceleration.cuda.ways import Operands, Way, Weights
 from resnexus.acceleration.lowering.lower import lower
@@ -24,9 +27,11 @@ from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.network import Network
 from resnexus.benchmark.peaks import peak
+from resnexus.data.preprocess import Preprocess
+from resnexus.errors import ResnexusError
 from resnexus.models import create_model
 from resnexus.packages import is_installed
-from resnexus.rewrites.table import free, rewritten
+from resnexus.rewrites.table import REWRITES, free, rewritten
 from studies.gpu_record import Kernel, Outcome, StepCheck, Training
 from studies.gpu_task import Measure, Setting, Task
 
@@ -43,6 +48,7 @@ TIMM_TRAINED = {
 }
 """Networks of timm of the same cost; the last one computes something else."""
 
+ALIGNED = "res2_aligned_widths_8"
 TRAINING_ROUNDS = 10
 PARITY_SIZE = (65, 79)
 """Of images: odd at every stride, and small, since the reference runs on the CPU."""
@@ -62,25 +68,31 @@ def parity(task: Task, setting: Setting, folder: Path) -> Measure:
                 checks += _checked(record, step, weights, job)
             else:
                 unchecked += 1
+        if share == 0:
+            checks += _normalised(job)
     notes = (f"{task.name}: there was no time for {unchecked} steps",) if unchecked else ()
     return lambda: Outcome(steps=tuple(checks), notes=notes)
 
 
 def distinct_steps(job: Job, model: str = "") -> Iterator[tuple[ProgramRecord, Step, dict[str, Tensor]]]:
-    """Yield every step that differs from those before in what its speed depends on, of one network or of all 28."""
+    """Yield every step that differs from those before in what its speed depends on, of one network or of all 28.
+
+    Res2 blocks are looked at with widths of a multiple of 8, too, as a plan may have them.
+    """
     seen = set()
     for row in (CATALOG[name] for name in ([model] if model else dict.fromkeys((*KINDS, *CATALOG)))):
         shallow = tuple(min(2, depth) for depth in row.depths)  # the blocks that follow are like the second
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = create_model(row, depths=shallow).eval()
-        found = arrange(lower(rewritten(network, free(row))), torch.float32)
-        record = ProgramRecord(values=found.values, outputs=found.outputs, steps=found.steps, weights="")
-        for step in record.steps:
-            name = describe(record, step, job)
-            if name not in seen:
-                seen.add(name)
-                yield record, step, {weight: _drawn(found.weights[weight]) for weight in step.weights}
+        for more in ((), (ALIGNED,)) if REWRITES[ALIGNED].applies(row) else ((),):
+            found = arrange(lower(rewritten(network, (*free(row), *more))), torch.float32)
+            record = ProgramRecord(values=found.values, outputs=found.outputs, steps=found.steps, weights="")
+            for step in (*record.steps, *pairs(record).values()):
+                name = describe(record, step, job)
+                if name not in seen:
+                    seen.add(name)
+                    yield record, step, {weight: _drawn(found.weights[weight]) for weight in step.weights}
 
 
 def _drawn(weight: Tensor) -> Tensor:
@@ -95,36 +107,65 @@ def _checked(record: ProgramRecord, step: Step, weights: dict[str, Tensor], job:
     expected = _run(ways_of(step, ours=False)[0], record, step, stored, job, torch.float64, "cpu")
     for way in ways_of(step, ours=ours):
         try:
-            found = _run(way, record, step, stored, job, dtype, job.device).double().cpu()
-            max_rel = float((found - expected).abs().max() / expected.abs().max())
+            found = _run(way, record, step, stored, job, dtype, job.device)
+            max_rel = max(_off(part.double().cpu(), right) for part, right in zip(found, expected, strict=True))
             yield StepCheck(step=name, way=way.name, max_rel=max_rel, allowed=ALLOWED[job.precision])
         except Exception as error:  # a compiler may fail in any way; the others are still checked
             note = f"{type(error).__name__}: {error}".splitlines()[0]
             yield StepCheck(step=name, way=way.name, max_rel=None, allowed=ALLOWED[job.precision], note=note)
 
 
+def _normalised(job: Job) -> Iterator[StepCheck]:
+    """Compare bytes that are normalised on the device with float64."""
+    pixels = torch.randint(0, 256, (job.batch_size, *job.image_size, 3), generator=torch.Generator().manual_seed(0))
+    preprocess, like = Preprocess(), torch.empty(0, dtype=DTYPES[job.precision], device=job.device)
+    mean, std = (torch.tensor(numbers, dtype=torch.float64) for numbers in (preprocess.mean, preprocess.std))
+    expected = ((pixels / 255.0 - mean) / std).permute(0, 3, 1, 2)
+    for ours in (False, True) if have_kernels(job.device) else (False,):
+        way, max_rel, note = "preprocess" if ours else "aten_normalise", None, ""
+        try:
+            found = Normaliser(preprocess, like, ours=ours)(pixels.to(job.device, torch.uint8))
+            max_rel = _off(found.double().cpu(), expected)
+        except Exception as error:  # as of any step
+            note = f"{type(error).__name__}: {error}".splitlines()[0]
+        name = f"normalise {job.batch_size}x{job.image_size[0]}x{job.image_size[1]} {job.precision}"
+        yield StepCheck(step=name, way=way, max_rel=max_rel, allowed=ALLOWED[job.precision], note=note)
+
+
+def _off(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference over the largest value.
+
+    Raises:
+        ResnexusError: a number is missing.
+    """
+    if found.isnan().any():
+        raise ResnexusError(f"{int(found.isnan().sum())} of {found.numel()} results are no numbers")
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
 def _run(
     way: Way, record: ProgramRecord, step: Step, weights: dict[str, Tensor], job: Job, dtype: torch.dtype, device: str
-) -> Tensor:
-    """Return the result of a way on random operands of the job's precision, among values that are not numbers."""
+) -> list[Tensor]:
+    """Return the result of a way, and its copy if it has one, on random operands, among values that are no numbers."""
     generator = torch.Generator().manual_seed(0)
     values: dict[int, Tensor] = {}
-    for place in (*step.reads(), step.out):
+    for place in (*step.reads(), *step.writes()):
         if place.value not in values:
             shape = record.values[place.value].shape(job.batch_size, job.image_size)
             drawn = torch.randn(shape, generator=generator).to(DTYPES[job.precision])
             values[place.value] = drawn.to(device, dtype, memory_format=torch.channels_last)
-    out = torch.full_like(values[step.out.value], torch.nan)
+    written = {place.value: torch.full_like(values[place.value], torch.nan) for place in step.writes()}
 
-    def channels(value: Tensor, place: Place) -> Tensor:
-        return value.narrow(1, place.first, place.channels)
+    def channels(of: dict[int, Tensor], place: Place) -> Tensor:
+        return of[place.value].narrow(1, place.first, place.channels)
 
     own = Weights({name: _laid_out(weight.to(device, dtype)) for name, weight in weights.items()})
-    operands = Operands(step, lambda place: channels(values[place.value], place), lambda: channels(out, step.out), own)
-    poison = [torch.full_like(out, torch.nan) for _ in range(4)]
+    operands = Operands(step, partial(channels, values), partial(channels, written), own)
+    poison = [torch.full_like(operands.out, torch.nan) for _ in range(4)]
     del poison  # what a library allocates for its result holds what is left of it
     with torch.no_grad(), exact_float32():
-        return way.run(operands)
+        result = way.run(operands)
+    return [result] if operands.copy is None else [result, operands.copy]
 
 
 def _laid_out(weight: Tensor) -> Tensor:

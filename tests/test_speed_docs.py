@@ -12,7 +12,9 @@ import pytest
 
 from resnexus.benchmark.bench import Bench
 from resnexus.records import read_json
+from studies.compile_kernels import CompiledKernels
 from studies.engine_memory import EngineMemory
+from studies.kernels_page import compiled_section
 from studies.speed_page import charts, sections
 from studies.worth import Worths
 
@@ -55,6 +57,8 @@ def test_the_pages_are_written_from_the_records():
     engines, worths = records(Bench, "engines_cpu_*.json"), records(Worths, "rewrites_cpu_*.json")
     maps, memory = records(Bench, "maps_cpu_*.json"), records(EngineMemory, "engine_memory_cpu_*.json")
     found = sections(benches, engines, maps, memory, worths) | {"siblings": siblings()}
+    (compiled,) = records(CompiledKernels, "gpu_kernels_compiled_*.json")
+    found["kernels"] = compiled_section(compiled)
     assert benches
     marked = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
     names = []

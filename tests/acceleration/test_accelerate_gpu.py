@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 
+import resnexus
 from resnexus.acceleration.accelerate import accelerate
 from resnexus.acceleration.backends import cuda as backend
 from resnexus.acceleration.cuda import device, runner
@@ -70,6 +71,28 @@ def test_our_engine_is_planned_kept_and_opened_again(tiny, tiny_images, tmp_path
     again = _quiet(tiny, **options)
     assert again.plans == engine.plans
     assert torch.equal(again(tiny_images[:1]), engine(tiny_images[:1]))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_bytes_go_to_the_graph_of_our_engine(smallest, tmp_path):
+    options = {"precision": "fp32", "batch_sizes": 2, "cache_dir": tmp_path / "engines", "backends": "cuda"}
+    preprocess = resnexus.Preprocess()
+    engine, prepared = _quiet(smallest, pixels=preprocess, **options), _quiet(smallest, **options)
+    assert engine.plans == prepared.plans
+    assert (engine.takes_pixels, prepared.takes_pixels) == (True, False)
+    assert isinstance(engine._runners[2], runner.GraphRunner)
+    pixels = torch.randint(0, 256, (2, 16, 16, 3), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    images = preprocess.normalise(pixels.numpy())
+    expected = prepared(images)
+    assert torch.equal(engine(pixels), expected)
+    assert torch.equal(engine(pixels.permute(0, 3, 1, 2).numpy()), expected)
+    with pytest.warns(BatchSizeWarning, match="a batch of 1 was not planned for"):
+        assert agreement(expected[:1], engine(pixels[:1])).within(1e-6)
+    assert engine(pixels[:0]).shape == (0, expected.shape[1])
+    with pytest.raises(ResnexusError, match=r"images of torch.float32: .* takes uint8 from 0 to 255"):
+        engine(images)
+    with pytest.raises(ResnexusError, match=r"images of torch.uint8: .* accelerate\(pixels=\.\.\.\) opens an engine"):
+        prepared(pixels.permute(0, 3, 1, 2))
 
 
 @pytest.mark.usefixtures("gpu")

@@ -68,7 +68,7 @@ def test_a_rehearsal_measures_and_writes_what_a_run_would(monkeypatch, tmp_path,
     assert all(cell.agreement < 0.05 for cell in bench.cells)
     assert {cell.plan for cell in bench.cells if cell.engine == OURS} == {"cuda(library)"}
     assert {cell.engine for cell in checks.variants} == {"resnexus:library"}
-    assert checks.steps
+    assert {check.step.split()[0] for check in checks.steps} >= {"normalise", "convolve"}
     assert all(check.holds for check in checks.steps)
     assert f"{len(checks.steps)} of {len(checks.steps)} steps agree with float64" in capsys.readouterr().out
 
@@ -173,8 +173,17 @@ def test_steps_of_all_networks_are_told_apart():
     found = list(distinct_steps(job, "Res2Net50_vd_26w_4s"))
     assert len(found) > 30
     kinds = {step.kind for _, step, _ in found}
-    assert kinds == {"convolve", "pool", "move", "classify"}
+    assert kinds == {"convolve", "pool", "classify"}
+    assert {step.copy.channels for _, step, _ in found if step.copy} == {26, 32, 52, 56, 104, 208}
     assert all(bias.any() for _, _, weights in found for bias in weights.values() if bias.ndim == 1)
+
+
+def test_grouped_convolutions_are_checked_with_the_1x1_after_them_too():
+    job = Job(batch_size=2, image_size=(65, 79), precision="fp16")
+    pairs = [step for _, step, weights in distinct_steps(job, "ResNeXt50_32x4d") if step.kind == "pair"]
+    assert {(step.x.channels, step.out.channels) for step in pairs} == {
+        (width, 2 * width) for width in (128, 256, 512, 1024)
+    }
 
 
 def test_wheels_are_those_that_others_do_not_bring():

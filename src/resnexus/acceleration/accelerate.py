@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
 from resnexus.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from resnexus.data.preprocess import Preprocess
 
 DEVICES = ("cpu", "cuda")
 MOST_CALIBRATION_IMAGES = 300
@@ -38,6 +41,7 @@ class _Options(TypedDict, total=False):
     seconds: float
     replan: bool
     progress: Progress | None
+    pixels: Preprocess | None
 
 
 @overload
@@ -60,6 +64,7 @@ def accelerate(
     seconds: float = 10.0,
     replan: bool = False,
     progress: Progress | None = None,
+    pixels: Preprocess | None = None,
 ) -> Engine | FeatureEngine:
     """Return the fastest form of a network on this machine, checked against the network and never slower than it.
 
@@ -85,6 +90,9 @@ def accelerate(
         seconds: how long each of up to three rounds of timing takes, per batch size.
         replan: search even if there is a plan.
         progress: where to say every step that takes long; nowhere if None.
+        pixels: for an engine that is called on uint8 images, cropped but not normalised: whose mean and deviation they
+            are normalised with, where the engine runs; on a GPU, where our engine runs there, within its graph. None
+            for one that is called on prepared images.
 
     Returns:
         An `Engine`, called on images for logits; for a network with `features_only`, a `FeatureEngine`, called for the
@@ -97,6 +105,7 @@ def accelerate(
     """
     job = _job(model, device, precision, image_size, threads)
     sizes = _batch_sizes(batch_sizes)
+    _check_pixels(pixels, model)
     planner = Planner(
         model,
         Cache(cache_dir),
@@ -106,7 +115,23 @@ def accelerate(
         say=(progress or Silent()).say,
     )
     jobs = [replace(job, batch_size=size) for size in sizes]
-    return engine_of(model, planner.open(jobs, replan=replan))
+    return engine_of(model, planner.open(jobs, replan=replan), pixels)
+
+
+def _check_pixels(pixels: object, model: Network | FeatureNetwork) -> None:
+    from resnexus.data.preprocess import Preprocess
+
+    if pixels is None:
+        return
+    if not isinstance(pixels, Preprocess):
+        raise ResnexusError(
+            f"pixels={pixels!r}: expected a Preprocess, whose mean and deviation images are normalised with"
+        )
+    if pixels.in_chans != model.in_chans:
+        raise ResnexusError(
+            f"pixels normalises {pixels.in_chans} channels, and the network takes {model.in_chans}: give it as many "
+            "means"
+        )
 
 
 def _job(

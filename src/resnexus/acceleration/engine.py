@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NoReturn, final
+from typing import TYPE_CHECKING, NoReturn, final
 
 import torch
 from torch import Tensor
@@ -15,12 +15,16 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import Job, Output, Runner, joined, mapped
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.cuda.runner import GraphRunner
-from resnexus.acceleration.inputs import Array, as_images
+from resnexus.acceleration.inputs import Array, as_images, as_pixels
+from resnexus.acceleration.pixels import of_pixels
 from resnexus.acceleration.planning.plan import Plan
 from resnexus.architectures.features import FeatureInfo
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import Agreement
+
+if TYPE_CHECKING:
+    from resnexus.data.preprocess import Preprocess
 
 
 class BatchSizeWarning(UserWarning):
@@ -32,13 +36,16 @@ class AnyEngine:
 
     Args:
         opened: batch size -> the job, its plan and its runner.
+        takes_pixels: whether the runners take bytes.
 
     Attributes:
         plans: batch size -> what was chosen and measured, with the agreement with the plain network.
         device: where it runs, `"cpu"` or `"cuda"`.
+        takes_pixels: whether it is called on bytes, which it normalises, instead of prepared images.
     """
 
-    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]]) -> None:
+    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]], *, takes_pixels: bool = False) -> None:
+        self.takes_pixels = takes_pixels
         self.plans = {size: plan for size, (_, plan, _) in sorted(opened.items())}
         self._jobs = {size: job for size, (job, _, _) in opened.items()}
         self._runners = {size: runner for size, (_, _, runner) in opened.items()}
@@ -56,7 +63,7 @@ class AnyEngine:
     def _outputs(self, images: Tensor | Array, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
         """Return each output for all images; `shapes` are those of an image in them, for a batch without any."""
         self._check_process()
-        batch = as_images(images, self._shape, device=self.device)
+        batch = (as_pixels if self.takes_pixels else as_images)(images, self._shape, device=self.device)
         if len(batch) == 0:
             return [torch.zeros(0, *shape, device=batch.device) for shape in shapes]
         if len(batch) in self._runners:
@@ -66,7 +73,7 @@ class AnyEngine:
         outputs = []
         for size, part in parts:
             count = len(part)
-            filled = torch.cat([part, part.new_zeros(size - count, *self._shape)]) if count < size else part
+            filled = torch.cat([part, part.new_zeros(size - count, *part.shape[1:])]) if count < size else part
             output = self._run(size, filled)
             outputs.append(mapped(partial(torch.narrow, dim=0, start=0, length=count), output))
         return _listed(joined(outputs))
@@ -137,14 +144,17 @@ class Engine(AnyEngine):
     Args:
         opened: batch size -> the job, its plan and its runner.
         classes: how many logits an image has.
+        takes_pixels: whether the runners take bytes.
 
     Attributes:
         plans: batch size -> what was chosen and measured, with the agreement with the plain network.
         classes: how many logits an image has.
     """
 
-    def __init__(self, opened: Mapping[int, tuple[Job, Plan, Runner]], classes: int) -> None:
-        super().__init__(opened)
+    def __init__(
+        self, opened: Mapping[int, tuple[Job, Plan, Runner]], classes: int, *, takes_pixels: bool = False
+    ) -> None:
+        super().__init__(opened, takes_pixels=takes_pixels)
         self.classes = classes
 
     def __call__(self, images: Tensor | Array) -> Tensor:
@@ -156,15 +166,16 @@ class Engine(AnyEngine):
 
         Args:
             images: (N, C, H, W) on the CPU or the device of the engine, prepared as for the network; in any floating
-                point, byte order and memory layout, and left as they are.
+                point, byte order and memory layout, and left as they are. Of an engine that was opened with `pixels`,
+                (N, H, W, C) or (N, C, H, W) uint8, as they were cropped.
 
         Returns:
             (N, classes) float32, where the images are. From images on a GPU they are queued on the current stream, as
             PyTorch does itself.
 
         Raises:
-            ResnexusError: another shape, another device, whole numbers, not enough memory, or a process that was
-                forked from the one that opened the engine.
+            ResnexusError: another shape, device or dtype, not enough memory, or a process that was forked from the one
+                that opened the engine.
         """
         (logits,) = self._outputs(images, [(self.classes,)])
         return logits
@@ -178,6 +189,7 @@ class FeatureEngine(AnyEngine):
         opened: batch size -> the job, its plan and its runner.
         feature_info: of the network.
         out_indices: of the network.
+        takes_pixels: whether the runners take bytes.
 
     Attributes:
         plans: batch size -> what was chosen and measured, with the agreement of every map with the plain network's.
@@ -186,16 +198,21 @@ class FeatureEngine(AnyEngine):
     """
 
     def __init__(
-        self, opened: Mapping[int, tuple[Job, Plan, Runner]], feature_info: FeatureInfo, out_indices: Sequence[int]
+        self,
+        opened: Mapping[int, tuple[Job, Plan, Runner]],
+        feature_info: FeatureInfo,
+        out_indices: Sequence[int],
+        *,
+        takes_pixels: bool = False,
     ) -> None:
-        super().__init__(opened)
+        super().__init__(opened, takes_pixels=takes_pixels)
         self.feature_info, self.out_indices = feature_info, tuple(out_indices)
 
     def __call__(self, images: Tensor | Array) -> list[Tensor]:
         """Compute feature maps; other batch sizes, and what is accepted and refused, as for an `Engine`.
 
         Args:
-            images: (N, C, H, W), prepared as for the network.
+            images: (N, C, H, W), prepared as for the network, or bytes.
 
         Returns:
             Per map, (N, channels, H / reduction, W / reduction), rounded up, contiguous float32, where the images are.
@@ -208,12 +225,23 @@ class FeatureEngine(AnyEngine):
 
 
 def engine_of(
-    network: Network | FeatureNetwork, opened: Mapping[int, tuple[Job, Plan, Runner]]
+    network: Network | FeatureNetwork,
+    opened: Mapping[int, tuple[Job, Plan, Runner]],
+    pixels: Preprocess | None = None,
 ) -> Engine | FeatureEngine:
-    """Return the engine for a network: one for logits, or one for its feature maps."""
+    """Return the engine for a network: one for logits, or one for its feature maps.
+
+    Args:
+        network: what it runs.
+        opened: batch size -> the job, its plan and its runner of prepared images.
+        pixels: how images that come as bytes are normalised; None where they come prepared.
+    """
+    if pixels is not None:
+        opened = {size: (job, plan, of_pixels(runner, job, pixels)) for size, (job, plan, runner) in opened.items()}
+    takes = pixels is not None
     if isinstance(network, FeatureNetwork):
-        return FeatureEngine(opened, network.feature_info, network.out_indices)
-    return Engine(opened, network.num_classes or network.num_features)
+        return FeatureEngine(opened, network.feature_info, network.out_indices, takes_pixels=takes)
+    return Engine(opened, network.num_classes or network.num_features, takes_pixels=takes)
 
 
 def _listed(output: Output) -> list[Tensor]:

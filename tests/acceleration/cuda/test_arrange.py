@@ -11,7 +11,7 @@ from resnexus.acceleration.cuda.arrange import arrange
 from resnexus.acceleration.cuda.choosing import unmeasured
 from resnexus.acceleration.cuda.program import Program
 from resnexus.acceleration.lowering.lower import lower
-from resnexus.acceleration.lowering.operations import Conv, Lowered, Mean, Section, Value
+from resnexus.acceleration.lowering.operations import Conv, Lowered, Mean, Move, Section, Value
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import FLOAT64_TOLERANCE, agreement, map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
@@ -72,6 +72,21 @@ def test_a_gated_block_keeps_the_bias_of_its_shortcut(random_network):
     assert Counter(step.kind for step in ungated.steps)["apply"] == 2
 
 
+def test_what_a_res2_block_passes_on_is_written_twice_and_never_copied(random_network):
+    found = arranged(random_network(row("res2")), torch.float64)
+    assert {step.kind for step in found.steps} == {"convolve", "pool", "classify"}
+    entries = [step for step in found.steps if step.copy is not None]
+    assert [entry.out.channels for entry in entries] == [24, 24]  # the two blocks of stage 0; that of stage 1 pools
+    for entry in entries:
+        begins = found.steps.index(entry)
+        splits, last = found.steps[begins + 1 : begins + 4], found.steps[begins + 4]
+        assert [step.x.first for step in splits] == [0, 6, 12]
+        assert [step.addend and step.addend.first for step in splits] == [None, 0, 6]
+        assert [(step.out.value, step.out.first) for step in splits] == [(last.x.value, first) for first in (0, 6, 12)]
+        assert (entry.copy.value, entry.copy.first, entry.copy.channels) == (last.x.value, 18, 6)
+        assert last.x.channels == 24
+
+
 def test_sums_of_biases_are_rounded_once(random_network):
     network = random_network(row("resnext"), dtype=torch.float32)
     half = arranged(network, torch.float16).weights
@@ -99,3 +114,16 @@ def test_what_no_step_does_is_refused():
     gated = Section("s", x, z, (Conv(z.whole, x.whole, weight, None, gate=y.whole, activation="relu"),))
     with pytest.raises(BackendError, match="no gate without a residual, as of z"):
         arrange(Lowered(x, (z,), (gated,)), torch.float32)
+    moved = Section("s", x, z, (Move(z.whole, x.whole),))
+    with pytest.raises(BackendError, match="moves the last part of a convolution's result, once: not to z"):
+        arrange(Lowered(x, (z,), (moved,)), torch.float32)
+    parts, half = Value("parts", (2, 2), 1), Value("half", (2,), 1)
+    entry = Conv(parts.whole, x.whole, weight, None, activation="relu")
+    for index, holds in ((0, False), (1, True)):
+        lowered = Lowered(x, (half,), (Section("s", x, half, (entry, Move(half.whole, parts.part(index)))),))
+        if holds:
+            (step,) = arrange(lowered, torch.float32).steps
+            assert (step.copy.first, step.copy.channels) == (0, 2)
+        else:
+            with pytest.raises(BackendError, match="moves the last part"):
+                arrange(lowered, torch.float32)

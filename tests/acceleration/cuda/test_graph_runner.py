@@ -12,6 +12,7 @@ from resnexus.acceleration.backends.contract import DTYPES, BackendError, Job
 from resnexus.acceleration.cuda.choosing import unmeasured
 from resnexus.acceleration.cuda.files import read_steps, read_weights, write_network
 from resnexus.acceleration.cuda.runner import GraphRunner, needed_bytes, resident
+from resnexus.data.preprocess import Preprocess
 from resnexus.parity.agreement import agreement
 
 JOB = Job(batch_size=2, image_size=IMAGE_SIZE)
@@ -57,6 +58,19 @@ def test_results_are_the_callers_own(network, folder):
 def test_images_may_be_of_any_floating_point_and_layout(change, folder):
     runner = _runner(folder)
     assert torch.equal(runner(change(_images())), runner(_images()))
+
+
+def test_bytes_are_normalised_in_the_graph(folder):
+    preprocess, runner = Preprocess(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125)), _runner(folder)
+    bytewise = runner.of_pixels(preprocess)
+    assert bytewise.there is runner.there
+    for seed in (1, 2):
+        pixels = torch.randint(0, 256, (2, *IMAGE_SIZE, 3), generator=torch.Generator().manual_seed(seed))
+        pixels = pixels.to(torch.uint8)
+        expected = runner(preprocess.normalise(pixels.numpy()))
+        assert torch.equal(bytewise(pixels), expected)
+        # As a batch of a decoder's may lie.
+        assert torch.equal(bytewise(pixels.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)), expected)
 
 
 def test_batch_sizes_share_weights_and_do_not_disturb_each_other(folder):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small_rows import IMAGE_SIZE, ROWS, arranged, record_of, row, weights_of
@@ -31,8 +33,8 @@ def _images(dtype=torch.float64, count=3):
     return images.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def _program(network, dtype, memory=None):
-    found = arranged(network, dtype)
+def _program(network, dtype, memory=None, **options):
+    found = arranged(network, dtype, **options)
     record = record_of(found)
     return Program(record, weights_of(found), unmeasured(record, ours=False), memory)
 
@@ -50,6 +52,21 @@ def test_nothing_is_read_before_it_is_written_or_after_it_died(name, random_netw
     assert memory.taken > 0
     # Every value of the record but images and logits came to an end.
     assert memory.given_back == len({step.out.value for step in program.record.steps}) - 1
+
+
+@pytest.mark.parametrize("multiple", [8, 16])
+@pytest.mark.parametrize("name", ["res2", "res2, vd"])
+def test_widths_of_res2_blocks_are_filled_up_to_a_multiple(name, multiple, random_network):
+    wide = replace(row(name), width=26 if name == "res2" else 7)
+    network, memory, images = random_network(wide), Poisoned(), _images()
+    rewrites = ("fold_batch_norm", f"res2_aligned_widths_{multiple}")
+    program = _program(network, torch.float64, memory, rewrites=rewrites)
+    parts = {step.x.channels for step in program.record.steps if step.kernel == 3 and step.x.first > 0}
+    expected = {26: {8: {32, 56}, 16: {32, 64}}, 7: {8: {8, 16}, 16: {16}}}
+    assert parts == expected[wide.width][multiple]
+    (logits,) = program(images)
+    with torch.no_grad():
+        assert agreement(network(images), logits).within(FLOAT64_TOLERANCE)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])

@@ -20,8 +20,8 @@ from resnexus.rewrites.folding import fold_batch_norm
 
 A, B = Place(value=0, first=0, channels=4), Place(value=1, first=0, channels=4)
 VALUES = (ValueRecord(name="images", channels=4, reduction=1), ValueRecord(name="b", channels=4, reduction=1))
-MOVE = Step(kind="move", out=B, x=A)
-RECORD = ProgramRecord(values=VALUES, outputs=(1,), steps=(MOVE,), weights="digest")
+POOL = Step(kind="pool", out=B, x=A, kernel=3, padding=1)
+RECORD = ProgramRecord(values=VALUES, outputs=(1,), steps=(POOL,), weights="digest")
 
 
 def test_a_record_is_read_as_it_was_written(random_network):
@@ -34,9 +34,9 @@ def test_a_record_is_read_as_it_was_written(random_network):
     [
         ({"outputs": ()}, "without images or without outputs"),
         ({"outputs": (2,)}, r"outputs \(2,\): expected values that a step writes"),
-        ({"steps": (replace(MOVE, x=replace(A, value=7)),)}, "step 0, move: .* lies outside of the values"),
-        ({"steps": (replace(MOVE, x=replace(A, first=2)),)}, "step 0, move: .* lies outside of the values"),
-        ({"steps": (replace(MOVE, x=B, out=A),)}, "step 0, move: reads what no step before it writes"),
+        ({"steps": (replace(POOL, x=replace(A, value=7)),)}, "step 0, pool: .* lies outside of the values"),
+        ({"steps": (replace(POOL, x=replace(A, first=2)),)}, "step 0, pool: .* lies outside of the values"),
+        ({"steps": (replace(POOL, x=B, out=A),)}, "step 0, pool: reads what no step before it writes"),
     ],
 )
 def test_records_that_contradict_themselves_are_refused(change, message):
@@ -51,11 +51,13 @@ def test_records_that_contradict_themselves_are_refused(change, message):
         ({"padding": -1}, "padding=-1: expected at least 0"),
         ({"kind": "convolve"}, "a step 'convolve' with 0 weights"),
         ({"kind": "apply"}, "a step 'apply' without a gate or a residual"),
+        ({"copy": A}, "a step 'pool' with a copy: expected some channels of a 1x1 without a gate"),
+        ({"kind": "convolve", "weights": ("w",), "copy": A}, "a step 'convolve' with a copy"),
     ],
 )
 def test_steps_that_contradict_themselves_are_refused(change, message):
     with pytest.raises(BackendError, match=message):
-        replace(MOVE, **change)
+        replace(POOL, **change)
 
 
 @st.composite
@@ -88,9 +90,9 @@ def test_a_value_dies_once_and_after_the_last_that_needs_it(drawn):
         return torch.Size(record.values[value].shape(2, IMAGE_SIZE)).numel()
 
     for step, ending in zip(record.steps, record.deaths(), strict=True):
-        used = {place.value for place in (*step.reads(), step.out)}
+        used = {place.value for place in (*step.reads(), *step.writes())}
         assert not used & dead
-        alive.add(step.out.value)
+        alive.update(place.value for place in step.writes())
         now = sum(map(numbers, alive))
         peak = max(peak, now)
         assert set(ending) <= used  # as soon as it can

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from operations_seen import OperationsSeen
 from small_rows import IMAGE_SIZE, arranged, record_of, row, weights_of
 
 from clocks import ManualClock
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.cuda import choosing, tuning
 from resnexus.acceleration.cuda.choosing import describe, measured, unmeasured, ways_of
+from resnexus.acceleration.cuda.pairs import pairs
+from resnexus.acceleration.cuda.program import Program
 from resnexus.acceleration.cuda.tuning import Table, Tuner, label_of, read_table, setting, write_table
 from resnexus.acceleration.cuda.ways import LIBRARY, Way
 from resnexus.errors import ResnexusError
+from resnexus.parity.agreement import agreement
 
 JOB = Job(batch_size=2, image_size=IMAGE_SIZE)
 
@@ -47,7 +53,8 @@ def test_the_fastest_way_of_each_step_is_chosen_and_runs(network):
     slow = Table(microseconds={name: {"cudnn": 9.0, "cublaslt": 2.0} for name in products})
     choices, _ = _tuner(network, iter(lambda: 7.0, None)).choices(slow, 1e9)
     assert {choices[name] for name in products} == {"cublaslt"}
-    chosen = measured(record, JOB, choices, setting)
+    same, chosen = measured(record, JOB, choices, setting)
+    assert same == record
     names = {way.name for way, _ in chosen}
     assert "cublaslt" in names
     assert "cudnn" in names  # of convolutions that are no products
@@ -83,6 +90,79 @@ def _failing(operands):
     raise RuntimeError("no compiler\nat all")
 
 
+def test_what_a_library_returns_for_a_part_is_timed_with_its_copy(random_network):
+    found = arranged(random_network(row("res2"), dtype=torch.float32), torch.float32)
+    record, copies = record_of(found), []
+
+    def measure(call):
+        with OperationsSeen() as seen:
+            call()
+        copies.append(seen.names["copy_"])
+        return 7.0
+
+    tuner = Tuner(record, weights_of(found), JOB, False, measure, ManualClock().now)
+    tuner.choices(Table(), 1e9)
+    by_step = dict(zip((name for name, *_ in tuner._trials()), copies, strict=True))
+    parts = [step for step in record.steps if step.out.channels < record.values[step.out.value].channels]
+    assert len(parts) > 6
+    assert all(by_step[describe(record, step, JOB)] for step in parts)
+
+
+def _uncopied(operands):
+    copied, operands.step = operands.step, replace(operands.step, copy=None)
+    result = LIBRARY[0].run(operands)
+    operands.step = copied
+    return result
+
+
+def test_a_way_that_leaves_the_copy_out_is_not_taken(random_network, monkeypatch, caplog):
+    found = arranged(random_network(row("res2"), dtype=torch.float32), torch.float32)
+    way = Way(name="fast", kind="convolve", takes=lambda step: step.copy is not None, run=_uncopied, ours=True)
+    monkeypatch.setattr(choosing, "OURS", (way,))
+    choices, _ = _tuner(found, iter(lambda: 7.0, None), ours=True).choices(Table(), 1e9)
+    assert "fast" not in choices.values()
+    assert "fast: BackendError: its result is off by nan" in caplog.text
+
+
+@pytest.fixture
+def grouped(random_network):
+    return arranged(random_network(row("resnext"), dtype=torch.float32), torch.float32)
+
+
+@pytest.mark.parametrize("microseconds", [13.0, 15.0])
+def test_a_pair_is_one_step_where_that_is_faster_than_two(microseconds, grouped, monkeypatch):
+    record = record_of(grouped)
+    found = pairs(record)
+    assert len(found) == 3  # blocks
+    way = next(way for way in LIBRARY if way.kind == "pair")
+    monkeypatch.setattr(choosing, "OURS", (replace(way, name="fused", ours=True),))
+    monkeypatch.setitem(choosing._WAYS, "fused", choosing.OURS[0])
+    # A step alone takes 7 us.
+    names = {describe(record, pair, JOB) for pair in found.values()}
+    table = Table(microseconds={name: {"cudnn_pair": 20.0, "fused": microseconds} for name in names})
+    choices, table = _tuner(grouped, iter(lambda: 7.0, None), ours=True).choices(table, 1e9)
+    together, chosen = measured(record, JOB, choices, setting)
+    assert (names <= choices.keys()) == (microseconds < 14)
+    assert len(record.steps) - len(together.steps) == (3 if microseconds < 14 else 0)
+    assert sum(way.name == "fused" for way, _ in chosen) == (3 if microseconds < 14 else 0)
+    # Without our kernels there is nothing to join with, whatever the table says of them.
+    assert not names & _tuner(grouped, []).choices(table, 0.0)[0].keys()
+    images = torch.randn(2, 3, *IMAGE_SIZE).contiguous(memory_format=torch.channels_last)
+    (expected,) = Program(record, weights_of(grouped), unmeasured(record, ours=False))(images)
+    (logits,) = Program(together, weights_of(grouped), chosen)(images)
+    assert agreement(expected, logits).within(1e-5)
+
+
+def test_a_pair_is_not_chosen_before_all_is_measured(grouped):
+    record = record_of(grouped)
+    name, *_ = (describe(record, pair, JOB) for pair in pairs(record).values())
+    table = Table(microseconds={name: {"cudnn_pair": 1e-3}})
+    choices, _ = _tuner(grouped, [], ours=True).choices(table, 0.0)
+    assert name not in choices
+    assert table.best(name) == 1e-3
+    assert table.best(name, "another") is None
+
+
 @pytest.mark.parametrize(("run", "reason"), [(_wrong, "its result is off by"), (_failing, "RuntimeError: no compiler")])
 def test_a_way_that_is_wrong_or_fails_is_not_taken(run, reason, network, monkeypatch, caplog):
     way = Way(name="fast", kind="pool", takes=lambda step: True, run=run, ours=True)
@@ -112,7 +192,7 @@ def test_a_plan_that_names_no_way_is_refused(network):
     record = record_of(network)
     with pytest.raises(BackendError, match="names no way for convolve"):
         measured(record, JOB, {}, setting)
-    names = {describe(record, step, JOB): "aten_copy" for step in record.steps}
+    names = {describe(record, step, JOB): "aten_pool" for step in record.steps}
     with pytest.raises(BackendError, match="names no way for convolve"):
         measured(record, JOB, names, setting)
 

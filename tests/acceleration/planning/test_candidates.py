@@ -54,6 +54,11 @@ def test_steps_are_measured_for_the_best_of_the_engines_for_gpus():
     assert (ungated.rewrites, ungated.options) == (("fold_batch_norm",), ours.options)
     assert (measured.rewrites, measured.options) == (ours.rewrites, {"kernels": "measured"})
     assert combined(ours, [measured, ungated]) == Candidate("cuda", ungated.rewrites, measured.options)
+    row = CATALOG["Res2Net50_26w_4s"]
+    _, ours = first_round(row, [backend("cuda")])
+    eight, sixteen, _ = second_round(ours, row, job)
+    assert eight.rewrites == (*ours.rewrites, "res2_aligned_widths_8")
+    assert sixteen.rewrites == (*ours.rewrites, "res2_aligned_widths_16")
 
 
 def test_batches_are_cut_only_into_equal_parts():

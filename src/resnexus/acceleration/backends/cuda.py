@@ -91,7 +91,8 @@ class CudaBackend(Backend):
         record = read_steps(folder)
         if job.device == "cuda":
             check_room(needed_bytes(record, job), job, free_bytes())
-        return GraphRunner(record, _ways(record, kernels, job, folder), job, resident(record, folder, job))
+        record, ways = _ways(record, kernels, job, folder)
+        return GraphRunner(record, ways, job, resident(record, folder, job))
 
 
 def check_room(needed: int, job: Job, free: int) -> None:
@@ -123,10 +124,11 @@ def _check_here(job: Job, kernels: str) -> None:
         )
 
 
-def _ways(record: ProgramRecord, kernels: str, job: Job, folder: Path) -> Chosen:
+def _ways(record: ProgramRecord, kernels: str, job: Job, folder: Path) -> tuple[ProgramRecord, Chosen]:
+    """Return the steps, pairs of them as one where that was measured to be faster, and the way of each."""
     if kernels == MEASURED:
         return measured(record, job, read_choices(folder), setting)
-    return unmeasured(record, ours=kernels == OURS)
+    return record, unmeasured(record, ours=kernels == OURS)
 
 
 def _tuned(record: ProgramRecord, folder: Path, job: Job) -> dict[str, str]:

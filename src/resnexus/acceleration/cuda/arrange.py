@@ -47,8 +47,10 @@ class Arranged:
 def arrange(program: Lowered, dtype: torch.dtype) -> Arranged:
     """Return the steps of a program.
 
-    A mean and the layers over it become one step. The bias of a projection shortcut is added, in float64, to that of
-    the convolution that adds the shortcut: the sum is the same, and the shortcut's convolution needs no epilogue.
+    A mean and the layers over it become one step. The part of a Res2 block that is passed on as it is becomes a second
+    place where the first 1x1 writes it, so that no step copies. The bias of a projection shortcut is added, in float64,
+    to that of the convolution that adds the shortcut: the sum is the same, and the shortcut's convolution needs no
+    epilogue.
 
     Args:
         program: with weights in float32 or float64, on the CPU.
@@ -58,7 +60,7 @@ def arrange(program: Lowered, dtype: torch.dtype) -> Arranged:
         BackendError: an operation that no step does.
         ResnexusError: a weight that does not fit `dtype`.
     """
-    arranger = _Arranger(dtype, _moved_biases(program))
+    arranger = _Arranger(dtype, _moved_biases(program), _copies(program))
     arranger.value(program.images)
     operations = iter(tuple(program.operations()))
     for operation in operations:
@@ -86,11 +88,33 @@ def _moved_biases(program: Lowered) -> dict[Conv, Conv]:
     return found
 
 
+def _copies(program: Lowered) -> dict[Conv, View]:
+    """Return the convolution whose last channels are moved -> where they go.
+
+    Raises:
+        BackendError: something else is moved.
+    """
+    operations = tuple(program.operations())
+    whole = {conv.out.value: conv for conv in operations if isinstance(conv, Conv) and conv.out == conv.out.value.whole}
+    found: dict[Conv, View] = {}
+    for operation in operations:
+        if isinstance(operation, Move):
+            conv, value = whole.get(operation.x.value), operation.x.value
+            if conv is None or conv in found or operation.x.channels.stop != value.channels:
+                raise BackendError(
+                    f"the engine for GPUs moves the last part of a convolution's result, once: not to "
+                    f"{operation.out.value.name}"
+                )
+            found[conv] = operation.out
+    return found
+
+
 @final
 @dataclass
 class _Arranger:
     dtype: torch.dtype
     moved: dict[Conv, Conv]
+    copies: dict[Conv, View]
     values: list[ValueRecord] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -125,7 +149,7 @@ class _Arranger:
                     counts_padding=operation.counts_padding,
                 )
             case Move():
-                self._add("move", operation)
+                pass  # the convolution before it has done it
             case Gated():
                 gate, residual = self.place(operation.gate), self.place(operation.residual)
                 self._add("apply", operation, gate=gate, residual=residual)
@@ -171,7 +195,12 @@ class _Arranger:
             names.append(self._keep(conv, "bias", bias))
         places = {
             name: None if view is None else self.place(view)
-            for name, view in (("addend", conv.addend), ("residual", conv.residual), ("gate", conv.gate))
+            for name, view in (
+                ("addend", conv.addend),
+                ("residual", conv.residual),
+                ("gate", conv.gate),
+                ("copy", self.copies.get(conv)),
+            )
         }
         self._add(
             "convolve",

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.cuda.our_ways import OURS
+from resnexus.acceleration.cuda.pairs import paired, pairs
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord, Step
 from resnexus.acceleration.cuda.ways import LIBRARY, Way
 
@@ -52,18 +53,19 @@ def _unmeasured(record: ProgramRecord, step: Step, *, ours: bool) -> Way:
 
 def measured(
     record: ProgramRecord, job: Job, names: Mapping[str, str], setting: Callable[[Way, str], object]
-) -> Chosen:
-    """Return the ways that were measured to be the fastest.
+) -> tuple[ProgramRecord, Chosen]:
+    """Return the steps, pairs of them as one where that was the fastest, and the ways that were.
 
     Args:
-        record: the steps.
+        record: the steps, all apart.
         job: what they are for.
-        names: description of a step -> `"way"`, or `"way:setting"`.
+        names: description of a step -> `"way"`, or `"way:setting"`; a pair that has a name is one step.
         setting: a way and the text of a setting -> the setting.
 
     Raises:
         BackendError: a step without a way, or one that does not take it.
     """
+    record = paired(record, [number for number, pair in pairs(record).items() if describe(record, pair, job) in names])
     found = []
     for step in record.steps:
         name, _, text = names.get(describe(record, step, job), "").partition(":")
@@ -71,7 +73,7 @@ def measured(
         if way is None or way.kind != step.kind or not way.takes(step):
             raise BackendError(f"the built network names no way for {describe(record, step, job)}: build it again")
         found.append((way, setting(way, text) if text else None))
-    return tuple(found)
+    return record, tuple(found)
 
 
 def describe(record: ProgramRecord, step: Step, job: Job) -> str:
@@ -88,6 +90,8 @@ def describe(record: ProgramRecord, step: Step, job: Job) -> str:
     if step.squeezed is not None:
         words.append(f"squeezed {step.squeezed}")
     words += [name for name in ("addend", "residual", "gate") if getattr(step, name) is not None]
+    if step.copy is not None:
+        words.append(f"copy {_channels(record, step.copy)}")
     flags = {
         "bias": step.kind == "convolve" and step.has_bias,
         "relu": step.relu,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import final
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord
-from resnexus.acceleration.cuda.ways import Operands, Way, Weights
+from resnexus.acceleration.cuda.ways import Operands, Way, Weights, lies_in
 
 
 class Memory:
@@ -68,8 +67,7 @@ class Program:
         values = _Values(self.record, self.memory, images)
         with torch.no_grad():
             for step, (way, settings), dead in self._schedule:
-                out = partial(values.room, step.out)
-                values.put(way.run(Operands(step, values.read, out, self.weights, settings)), step.out)
+                values.put(way.run(Operands(step, values.read, values.room, self.weights, settings)), step.out)
                 values.end(dead)
         return [values.output(value) for value in self.record.outputs]
 
@@ -100,7 +98,7 @@ class _Values:
         if value is None and place.channels == self.record.values[place.value].channels:
             # A library may take an image of one channel for one that is not channels last.
             self._found[place.value] = result.contiguous(memory_format=torch.channels_last)
-        elif value is None or result.untyped_storage().data_ptr() != value.untyped_storage().data_ptr():
+        elif value is None or not lies_in(result, value):
             self.room(place).copy_(result)
 
     def end(self, dead: Sequence[int]) -> None:

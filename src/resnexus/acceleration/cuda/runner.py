@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
@@ -15,9 +16,13 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import DTYPES, Job, Output, as_output
 from resnexus.acceleration.cuda.files import read_weights
 from resnexus.acceleration.cuda.graphs import CudaGraphs, Graphs, StandIn
+from resnexus.acceleration.cuda.normaliser import Normaliser
 from resnexus.acceleration.cuda.program import Program
 from resnexus.acceleration.cuda.steps import ProgramRecord
 from resnexus.acceleration.cuda.ways import Way, Weights
+
+if TYPE_CHECKING:
+    from resnexus.data.preprocess import Preprocess
 
 ALLOWANCE = 1.5
 """Memory of a graph over that of its values: what the libraries need besides, and what is left between blocks."""
@@ -81,20 +86,30 @@ class GraphRunner:
         ways: for every step, the way that does it and the setting of its kernel.
         job: what it is for.
         there: the network on its device.
+        pixels: how images that come as bytes are normalised, in the graph; None where they come prepared.
     """
 
-    def __init__(self, record: ProgramRecord, ways: Sequence[tuple[Way, object]], job: Job, there: Resident) -> None:
-        self.job, self.there = job, there
-        example = next(iter(there.weights.tensors.values()))
-        program = Program(record, there.weights, ways)
+    def __init__(
+        self,
+        record: ProgramRecord,
+        ways: Sequence[tuple[Way, object]],
+        job: Job,
+        there: Resident,
+        pixels: Preprocess | None = None,
+    ) -> None:
+        self.record, self.ways, self.job, self.there = record, ways, job, there
         # Tensors like any other, whatever mode the caller is in: they are written to in every call.
         with torch.inference_mode(False), torch.no_grad():
-            images = torch.zeros(job.shape, dtype=example.dtype, device=example.device)
-            images = self._images = images.contiguous(memory_format=torch.channels_last)
-            self._captured = there.graphs.capture(lambda: program(images))
+            self._images, enter = _entrance(self, pixels)
+            program = Program(record, there.weights, ways)
+            self._captured = there.graphs.capture(lambda: program(enter()))
+
+    def of_pixels(self, preprocess: Preprocess) -> GraphRunner:
+        """Return the same for images as bytes, (N, H, W, C) uint8."""
+        return GraphRunner(self.record, self.ways, self.job, self.there, preprocess)
 
     def __call__(self, images: Tensor) -> Output:
-        """(N, C, H, W) -> (N, classes) float32, or the list of feature maps, contiguous float32."""
+        """(N, C, H, W), or bytes (N, H, W, C) -> (N, classes) float32, or feature maps, contiguous float32."""
         captured = self._captured
         results = [torch.empty(out.shape, dtype=torch.float32, device=images.device) for out in captured.outputs]
         with self.there.graphs.turn(), torch.no_grad():
@@ -108,6 +123,19 @@ class GraphRunner:
     def bytes(self) -> int:
         """What the network takes on the device, with all batch sizes that are open."""
         return self.there.bytes
+
+
+def _entrance(runner: GraphRunner, pixels: Preprocess | None) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Return where a graph reads images, and what makes of them what its first step reads."""
+    example, job = next(iter(runner.there.weights.tensors.values())), runner.job
+    if pixels is None:
+        images = torch.zeros(job.shape, dtype=example.dtype, device=example.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return images, lambda: images
+    shape = (job.batch_size, *job.image_size, job.in_chans)
+    found = torch.zeros(shape, dtype=torch.uint8, device=example.device)
+    normaliser = Normaliser(pixels, example, ours=any(way.ours for way, _ in runner.ways))
+    return found, partial(normaliser, found)
 
 
 def needed_bytes(record: ProgramRecord, job: Job) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from resnexus.acceleration.backends.contract import BackendError
 
-Kind = Literal["convolve", "pool", "move", "excite", "apply", "classify"]
+Kind = Literal["convolve", "pair", "pool", "excite", "apply", "classify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,9 @@ class Step:
     """One step; what it computes depends on the kind.
 
     - `convolve`: act(gate * (weight * (x + addend) + bias) + residual); weights: weight, and bias where there is one.
+    - `pair`: act(W2 relu(W1 * x + b1) + b2 + residual), of a convolution as the fields say and a 1x1 on its result;
+      weights: W1, b1, W2, b2.
     - `pool`: maximum or mean over a square window.
-    - `move`: x.
     - `excite`: sigmoid(W2 relu(W1 mean(x) + b1) + b2), the gate of squeeze-and-excitation; weights: W1, b1, W2, b2.
     - `apply`: relu(gate * x + residual).
     - `classify`: W mean(x) + b; weights: W, b.
@@ -76,6 +77,7 @@ class Step:
         addend: added to `x` first; None for nothing.
         residual: None for 0.
         gate: one number per image and channel; None for 1.
+        copy: where the last channels of the result go, too, as many as there are places; None for nowhere.
         weights: names in the file of weights.
         kernel: rows and columns of the window.
         stride: in both directions.
@@ -94,6 +96,7 @@ class Step:
     addend: Place | None = None
     residual: Place | None = None
     gate: Place | None = None
+    copy: Place | None = None
     weights: tuple[str, ...] = ()
     kernel: int = 1
     stride: int = 1
@@ -108,11 +111,15 @@ class Step:
     def __post_init__(self) -> None:
         _at_least(1, kernel=self.kernel, stride=self.stride, dilation=self.dilation, groups=self.groups)
         _at_least(0, padding=self.padding)
-        counts = {"convolve": (1, 2), "excite": (4,), "classify": (2,)}.get(self.kind, (0,))
+        counts = {"convolve": (1, 2), "pair": (4,), "excite": (4,), "classify": (2,)}.get(self.kind, (0,))
         if len(self.weights) not in counts:
             raise BackendError(f"a step {self.kind!r} with {len(self.weights)} weights: expected {counts}")
         if self.kind == "apply" and (self.gate is None or self.residual is None):
             raise BackendError("a step 'apply' without a gate or a residual")
+        if self.copy is not None:
+            plain = self.kind == "convolve" and self.kernel == 1 and self.gate is None
+            if not plain or self.copy.channels > self.out.channels:
+                raise BackendError(f"a step {self.kind!r} with a copy: expected some channels of a 1x1 without a gate")
 
     @property
     def has_bias(self) -> bool:
@@ -122,6 +129,10 @@ class Step:
     def reads(self) -> tuple[Place, ...]:
         """Return what it reads, `x` first."""
         return tuple(place for place in (self.x, self.addend, self.residual, self.gate) if place is not None)
+
+    def writes(self) -> tuple[Place, ...]:
+        """Return where it writes, `out` first."""
+        return (self.out,) if self.copy is None else (self.out, self.copy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +156,12 @@ class ProgramRecord:
             raise BackendError("a program without images or without outputs")
         written = {0}
         for number, step in enumerate(self.steps):
-            for place in (*step.reads(), step.out):
+            for place in (*step.reads(), *step.writes()):
                 if place.value >= len(self.values) or place.first + place.channels > self.values[place.value].channels:
                     raise BackendError(f"step {number}, {step.kind}: {place} lies outside of the values")
             if not {place.value for place in step.reads()} <= written:
                 raise BackendError(f"step {number}, {step.kind}: reads what no step before it writes")
-            written.add(step.out.value)
+            written.update(place.value for place in step.writes())
         if not set(self.outputs) <= written:
             raise BackendError(f"outputs {self.outputs}: expected values that a step writes")
 
@@ -158,7 +169,7 @@ class ProgramRecord:
         """Return for every step the values that no later one needs: their memory is free after it."""
         last: dict[int, int] = {}
         for number, step in enumerate(self.steps):
-            last |= dict.fromkeys((place.value for place in (*step.reads(), step.out)), number)
+            last |= dict.fromkeys((place.value for place in (*step.reads(), *step.writes())), number)
         kept = {0, *self.outputs}
         return tuple(
             tuple(value for value, end in last.items() if end == number and value not in kept)
@@ -175,7 +186,7 @@ class ProgramRecord:
         alive = {0}
         most = numbers(0)
         for step, dead in zip(self.steps, self.deaths(), strict=True):
-            alive.add(step.out.value)
+            alive.update(place.value for place in step.writes())
             most = max(most, sum(map(numbers, alive)))
             alive -= set(dead)
         return most

@@ -19,8 +19,9 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.cuda.choosing import describe, unmeasured, ways_of
 from resnexus.acceleration.cuda.device import device_key, event_ms, exact_float32
+from resnexus.acceleration.cuda.pairs import pairs
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord, Step
-from resnexus.acceleration.cuda.ways import Operands, Way, Weights
+from resnexus.acceleration.cuda.ways import Operands, Way, Weights, lies_in
 from resnexus.errors import ResnexusError
 from resnexus.home import home
 from resnexus.records import RecordError, read_json, write_json
@@ -55,6 +56,12 @@ class Table:
         """Return the name of the fastest way of a step, or None if none was measured."""
         ways = self.microseconds.get(step, {})
         return min(ways, key=ways.__getitem__, default=None)
+
+    def best(self, *steps: str) -> float | None:
+        """Return the microseconds of the fastest ways of some steps together, or None if one was not measured."""
+        found = [min(self.microseconds.get(step, {}).values(), default=None) for step in steps]
+        known = [microseconds for microseconds in found if microseconds is not None]
+        return sum(known) if len(known) == len(steps) else None
 
 
 def table_file() -> Path:
@@ -139,7 +146,8 @@ class Tuner:
     def choices(self, table: Table, seconds: float) -> tuple[dict[str, str], Table]:
         """Measure what the table does not have, as far as the time goes.
 
-        First all ways with their own settings, of the steps that move most bytes first; then further settings.
+        First all ways with their own settings, of the steps that move most bytes first, pairs of steps among them; then
+        further settings.
 
         Args:
             table: what is known.
@@ -147,7 +155,8 @@ class Tuner:
 
         Returns:
             Description of a step -> the way that it goes, and its setting after a colon; and the table with what was
-            measured. Steps for which there was no time go as they go unmeasured.
+            measured. Steps for which there was no time go as they go unmeasured. A pair has a way where that is faster
+            than its two steps.
         """
         end = self.now() + seconds
         known = {step: dict(ways) for step, ways in table.microseconds.items()}
@@ -166,11 +175,24 @@ class Tuner:
             describe(self.record, step, self.job): way.name
             for step, (way, _) in zip(self.record.steps, unmeasured(self.record, ours=self.ours), strict=True)
         }
-        return {name: measured.fastest(name) or way for name, way in usual.items()}, measured
+        choices = {name: measured.fastest(name) or way for name, way in usual.items()}
+        return choices | self._faster_pairs(measured), measured
+
+    def _faster_pairs(self, table: Table) -> dict[str, str]:
+        """Return description -> way of the pairs that are faster than their two steps apart."""
+        found = {}
+        for number, pair in pairs(self.record).items() if self.ours else ():
+            name = describe(self.record, pair, self.job)
+            apart = [describe(self.record, step, self.job) for step in self.record.steps[number : number + 2]]
+            way, together, both = table.fastest(name), table.best(name), table.best(*apart)
+            if way is not None and together is not None and both is not None and together < both:
+                found[name] = way
+        return found
 
     def _trials(self) -> Iterator[tuple[str, Step, Way, object]]:
         """Yield description, step, way and setting of everything that can be measured, the most useful first."""
-        steps = {describe(self.record, step, self.job): step for step in self.record.steps}
+        every = (*self.record.steps, *(pairs(self.record).values() if self.ours else ()))
+        steps = {describe(self.record, step, self.job): step for step in every}
         order = sorted(steps.items(), key=lambda item: -self._numbers(item[1]))
         for name, step in order:
             for way in ways_of(step, ours=self.ours):
@@ -194,21 +216,29 @@ class Tuner:
         """Return microseconds, or None of a way that fails or is wrong, which is logged."""
         name = describe(self.record, step, self.job)
         try:
-            operands, first = self.operands(step, settings), ways_of(step, ours=False)[0]
-            off = _distance(first.run(self.operands(step)), way.run(operands))
-            if not off <= TOLERANCES[self.job.precision]:
-                raise BackendError(f"its result is off by {off:.1e} of the largest")
-            return self.measure(lambda: way.run(operands))
+            operands, right = self.operands(step, settings), self.operands(step)
+            found, expected = self._run(way, operands), self._run(ways_of(step, ours=False)[0], right)
+            _check(expected, found, TOLERANCES[self.job.precision])
+            if operands.copy is not None and right.copy is not None:
+                _check(right.copy, operands.copy, TOLERANCES[self.job.precision])
+            return self.measure(lambda: self._run(way, operands))
         except Exception as error:  # a compiler may fail in any way; the others still run
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             _log.warning("not used for %s: %s: %s", name, label_of(way, settings), reason)
             return None
+
+    def _run(self, way: Way, operands: Operands) -> Tensor:
+        """Run a way as a program does: a result in memory of its own is copied where it is some channels of a value."""
+        result, place = way.run(operands), operands.step.out
+        is_part = place.channels < self.record.values[place.value].channels
+        return operands.out.copy_(result) if is_part and not lies_in(result, operands.out) else result
 
     def operands(self, step: Step, settings: object = None) -> Operands:
         """Return random operands of a step, always the same, in memory of their own."""
         example = next(iter(self.weights.tensors.values()))
         generator = torch.Generator(example.device).manual_seed(0)
         values: dict[int, Tensor] = {}
+        written: dict[int, Tensor] = {}
 
         def whole(value: int) -> Tensor:
             if value not in values:
@@ -219,8 +249,12 @@ class Tuner:
         def read(place: Place) -> Tensor:
             return whole(place.value).narrow(1, place.first, place.channels)
 
-        out = torch.empty_like(whole(step.out.value)).narrow(1, step.out.first, step.out.channels)
-        return Operands(step, read, lambda: out, self.weights, settings)
+        def room(place: Place) -> Tensor:
+            if place.value not in written:
+                written[place.value] = torch.full_like(whole(place.value), torch.nan)
+            return written[place.value].narrow(1, place.first, place.channels)
+
+        return Operands(step, read, room, self.weights, settings)
 
     def _shape(self, value: int) -> tuple[int, int, int, int]:
         return self.record.values[value].shape(self.job.batch_size, self.job.image_size)
@@ -248,6 +282,9 @@ def setting(way: Way, text: str) -> object:
         raise BackendError(f"{way.name}:{text} is no setting of a kernel: {error}") from error
 
 
-def _distance(expected: Tensor, found: Tensor) -> float:
+def _check(expected: Tensor, found: Tensor, tolerance: float) -> None:
+    """Refuse what is further off than a tolerance, over the largest value."""
     a, b = expected.float(), found.float()
-    return float((a - b).abs().max()) / max(float(a.abs().max()), 1e-30)
+    off = float((a - b).abs().max()) / max(float(a.abs().max()), 1e-30)
+    if not off <= tolerance:
+        raise BackendError(f"its result is off by {off:.1e} of the largest")

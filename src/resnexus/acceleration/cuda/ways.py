@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.cuda import library
-from resnexus.acceleration.cuda.steps import Kind, ProgramRecord, Step
+from resnexus.acceleration.cuda.steps import Kind, Place, ProgramRecord, Step
 
 
 @final
@@ -49,7 +49,7 @@ class Operands:
     Args:
         step: what is to be done.
         read: returns the channels of a place, (N, C, H, W) channels last.
-        out: makes the memory for the result, the channels of the step's `out`.
+        room: makes the memory for the channels of a place, or returns what is there.
         weights: of the network.
         settings: how a kernel is to cut up its work; its own choice if None.
     """
@@ -57,12 +57,12 @@ class Operands:
     def __init__(
         self,
         step: Step,
-        read: Callable[[Any], Tensor],
-        out: Callable[[], Tensor],
+        read: Callable[[Place], Tensor],
+        room: Callable[[Place], Tensor],
         weights: Weights,
         settings: object = None,
     ) -> None:
-        self.step, self.weights, self._out, self.settings = step, weights, out, settings
+        self.step, self.weights, self._room, self.settings = step, weights, room, settings
         self.x = read(step.x)
         self.addend = None if step.addend is None else read(step.addend)
         self.residual = None if step.residual is None else read(step.residual)
@@ -71,7 +71,12 @@ class Operands:
     @property
     def out(self) -> Tensor:
         """Memory for the result."""
-        return self._out()
+        return self._room(self.step.out)
+
+    @property
+    def copy(self) -> Tensor | None:
+        """Memory for the last channels of the result, where they go to a second place."""
+        return None if self.step.copy is None else self._room(self.step.copy)
 
     @property
     def summed(self) -> Tensor:
@@ -128,16 +133,35 @@ class Way:
 def _cudnn(operands: Operands) -> Tensor:
     x, weight, step = operands.summed, operands.weight(0), operands.step
     if operands.residual is not None:
-        return library.convolution_add_relu(x, weight, operands.bias_or_zeros, operands.residual, operands.window)
-    if step.relu:
-        return library.convolution_relu(x, weight, operands.bias_or_zeros, operands.window)
-    result = library.convolution(x, weight, operands.window)
-    bias = operands.bias
-    return result if bias is None else result.add_(bias[:, None, None])
+        result = library.convolution_add_relu(x, weight, operands.bias_or_zeros, operands.residual, operands.window)
+    elif step.relu:
+        result = library.convolution_relu(x, weight, operands.bias_or_zeros, operands.window)
+    else:
+        result = library.convolution(x, weight, operands.window)
+        result = result if operands.bias is None else result.add_(operands.bias[:, None, None])
+    return _copied(operands, result)
+
+
+def _pair(operands: Operands) -> Tensor:
+    """The convolution by cuDNN, then the 1x1 by what would do it apart."""
+    w1, b1, w2, b2 = (operands.weight(index) for index in range(4))
+    inner = library.convolution_relu(operands.x, w1, b1, operands.window)
+    if operands.residual is not None:
+        return library.convolution_add_relu(inner, w2, b2, operands.residual, library.Window())
+    out = operands.out
+    library.product(library.rows(inner), w2[:, :, 0, 0], b2, library.rows(out), relu=operands.step.relu)
+    return out
 
 
 def _cublaslt(operands: Operands) -> Tensor:
-    return product(operands, operands.out, relu=operands.step.relu)
+    return _copied(operands, product(operands, operands.out, relu=operands.step.relu))
+
+
+def _copied(operands: Operands, result: Tensor) -> Tensor:
+    """Copy the last channels of a result to where they go, too, a pass that a library needs; return the result."""
+    if operands.copy is not None:
+        operands.copy.copy_(result[:, -operands.copy.shape[1] :])
+    return result
 
 
 def product(operands: Operands, out: Tensor, *, relu: bool) -> Tensor:
@@ -166,10 +190,6 @@ def _pool(operands: Operands) -> Tensor:
             raise BackendError("no way takes the maximum of pixels that are apart")
         return library.maximum_pool(operands.x, **window)
     return library.average_pool(operands.x, **window, dilation=step.dilation, counts_padding=step.counts_padding)
-
-
-def _move(operands: Operands) -> Tensor:
-    return operands.out.copy_(operands.x)
 
 
 def _excite(operands: Operands) -> Tensor:
@@ -208,6 +228,11 @@ def gate_and_residual(operands: Operands) -> tuple[Tensor, Tensor]:
     return operands.gate, operands.residual
 
 
+def lies_in(result: Tensor, value: Tensor) -> bool:
+    """Whether a result is where it belongs already; a library may have returned it in memory of its own."""
+    return result.untyped_storage().data_ptr() == value.untyped_storage().data_ptr()
+
+
 def is_product(step: Step) -> bool:
     """Whether a convolution is a matrix product: one pixel, one group."""
     return step.kernel == 1 and step.groups == 1
@@ -237,8 +262,8 @@ LIBRARY = (
         takes=lambda step: is_product(step) and step.gate is not None,
         run=_cublaslt_gated,
     ),
+    Way(name="cudnn_pair", kind="pair", takes=_any, run=_pair),
     Way(name="aten_pool", kind="pool", takes=_any, run=_pool),
-    Way(name="aten_copy", kind="move", takes=_any, run=_move),
     Way(name="cublaslt_excite", kind="excite", takes=_any, run=_excite),
     Way(name="aten_apply", kind="apply", takes=_any, run=_apply),
     Way(name="cublaslt_classify", kind="classify", takes=_any, run=_classify),

@@ -21,7 +21,7 @@ _WORTH_TRYING = {
     "torch": ("res2_grouped_stride2", "res2_separate_entries", "res2_without_copies"),
     "openvino": ("res2_grouped_stride2", "res2_separate_entries", "res2_aligned_widths_16"),
     "onnxruntime": ("res2_grouped_stride2", "res2_without_copies", "pack_groups_16"),
-    "cuda": (),
+    "cuda": ("res2_aligned_widths_8", "res2_aligned_widths_16"),
 }
 
 

@@ -218,18 +218,21 @@ def conv1x1(
     bias: bool = True,
     residual: bool = False,
     gated: bool = False,
+    copied: int = 0,
     x_around: Around = NONE,
     out_around: Around = NONE,
     settings: Product | None = LARGE,
 ) -> Launch:
+    """A 1x1; with `copied`, its last outputs are written again behind all of them, in the same tensor."""
     kind, shape = _dtype(dtype), (images, outputs, *_halved(size, stride))
     x = Guarded.random((images, channels, *size), kind, around=x_around)
-    out = Guarded.like(shape, kind, around=out_around)
+    both = Guarded.like((images, outputs + copied, *shape[2:]), kind, around=out_around)
+    out, copy = both.view[:, :outputs], both.view[:, outputs:] if copied else None
     weight = parameter(outputs, channels, 1, 1, dtype=kind, scale=channels**-0.5)
     b = parameter(outputs, dtype=kind) if bias else None
     added = Guarded.random(shape, kind, around=out_around) if residual else None
     gates = parameter(images, outputs, dtype=kind) if gated else None
-    workspace = _workspace(workspace_numbers(out.view, settings or pointwise.default(x.view, out.view)))
+    workspace = _workspace(workspace_numbers(out, settings or pointwise.default(x.view, out)))
 
     def exact() -> tuple[Tensor, Tensor]:
         strided = wide(x.view)[:, :, ::stride, ::stride]
@@ -239,7 +242,9 @@ def conv1x1(
             sums, magnitude = sums * wide(gates)[:, :, None, None], magnitude * wide(gates).abs()[:, :, None, None]
         if added is not None:
             sums, magnitude = sums + wide(added.view), magnitude + wide(added.view).abs()
-        return F.relu(sums) if relu else sums, sums_error(channels + 3, magnitude)
+        expected, allowed = F.relu(sums) if relu else sums, sums_error(channels + 3, magnitude)
+        twice = [*range(outputs), *range(outputs - copied, outputs)]
+        return expected[:, twice], allowed[:, twice]
 
     def run() -> None:
         pointwise.conv1x1(
@@ -247,15 +252,16 @@ def conv1x1(
             weight,
             b,
             None if added is None else added.view,
-            out.view,
+            out,
             relu=relu,
             stride=stride,
             gate=gates,
+            copy=copy,
             workspace=None if workspace is None else workspace.rows[0],
             settings=settings,
         )
 
-    return Launch(run, (x,) if added is None else (x, added), out, exact, workspace)
+    return Launch(run, (x,) if added is None else (x, added), both, exact, workspace)
 
 
 def res2_conv3x3(
@@ -327,15 +333,14 @@ def res2_block(
     images: int = 2,
     dtype: str = "float16",
 ) -> Launch:
-    """A chained Res2 branch without copies: parts and splits lie in one tensor, the untouched part between them."""
+    """A chained Res2 branch without copies: the first 1x1 writes the untouched part behind where the splits go, too."""
     kind, inner = _dtype(dtype), width * scale
     x = Guarded.random((images, channels, *size), kind)
-    between = Guarded.like((images, inner + width * (scale - 1), *size), kind)
+    between = Guarded.like((images, 2 * inner, *size), kind)
     out = Guarded.like((images, outputs, *size), kind)
     first = parameter(inner, channels, 1, 1, dtype=kind, scale=channels**-0.5)
     splits = [parameter(width, width, 3, 3, dtype=kind, scale=(9 * width) ** -0.5) for _ in range(scale - 1)]
     last = parameter(outputs, inner, 1, 1, dtype=kind, scale=inner**-0.5)
-    untouched_first = torch.cat([last[:, -width:], last[:, :-width]], 1).contiguous(memory_format=torch.channels_last)
 
     def exact() -> tuple[Tensor, Tensor]:
         def convolved(numbers: Tensor, error: Tensor, weight: Tensor, padding: int) -> tuple[Tensor, Tensor]:
@@ -358,15 +363,15 @@ def res2_block(
         return convolved(*joined, wide(last), 0)
 
     def run() -> None:
-        whole = between.view
+        parts, joined = between.view.chunk(2, 1)
         tile = Product(pixels=64, outputs=32, depth=32)
-        pointwise.conv1x1(x.view, first, None, None, whole[:, :inner], relu=True, settings=tile)
+        pointwise.conv1x1(x.view, first, None, None, parts, relu=True, copy=joined[:, -width:], settings=tile)
         for index, weight in enumerate(splits):
-            start = inner + index * width
-            before = whole[:, start - width : start] if index else None
-            part = whole[:, index * width : (index + 1) * width]
-            res2.conv3x3(part, before, weight, None, whole[:, start : start + width], settings=tile)
-        pointwise.conv1x1(whole[:, inner - width :], untouched_first, None, None, out.view, relu=True, settings=tile)
+            start = index * width
+            before = joined[:, start - width : start] if index else None
+            split = joined[:, start : start + width]
+            res2.conv3x3(parts[:, start : start + width], before, weight, None, split, settings=tile)
+        pointwise.conv1x1(joined, last, None, None, out.view, relu=True, settings=tile)
 
     return Launch(run, (x,), out, exact, between)
 

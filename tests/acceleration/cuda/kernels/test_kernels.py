@@ -38,6 +38,8 @@ CASES = {
     "conv1x1, everything after it": ("conv1x1", {"residual": True, "gated": True, "settings": SMALL}),
     "conv1x1, odd": ("conv1x1", ODD | {"outputs": 19, "out_around": (3, 4), "stride": 2, "settings": SMALL}),
     "conv1x1, cut": ("conv1x1", {"residual": True, "gated": True, "stride": 2, "settings": CUT}),
+    "conv1x1, written twice": ("conv1x1", {"outputs": 39, "copied": 13, "out_around": (3, 4), "settings": SMALL}),
+    "conv1x1, cut and written twice": ("conv1x1", {"copied": 10, "settings": CUT}),
     "res2_conv3x3": ("res2_conv3x3", {}),
     "res2_conv3x3, between slices": (
         "res2_conv3x3",

@@ -7,7 +7,7 @@
                        mean_linear(x, weight, bias, out, *, workspace)         with the last layer
     gate               excite(x, w1, b1, w2, b2, out, *, workspace)            the gates of squeeze-and-excitation
                        apply(branch, gate, shortcut, out)                      relu(branch * gate + shortcut)
-    pointwise          conv1x1(x, weight, bias, residual, out, *, relu, stride, gate, workspace)
+    pointwise          conv1x1(x, weight, bias, residual, out, *, relu, stride, gate, copy, workspace)
     res2               conv3x3(x, addend, weight, bias, out, *, stride, residual, relu, workspace)
     grouped            conv3x3(x, weight, bias, out, *, stride, workspace)     weight: packed(weight, groups, pack)
     grouped_pointwise  conv3x3_conv1x1(x, inner_weight, inner_bias, weight, bias, residual, out, *, stride, relu)

@@ -16,12 +16,9 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
-from resnexus.acceleration.cuda.kernels.settings import SMALLEST_PRODUCT, Product, filling, suiting, tiles
+from resnexus.acceleration.cuda.kernels.settings import PACK, Product, filling, pack_width, suiting, tiles
 from resnexus.acceleration.cuda.kernels.windows import TAPS, convolve
 from resnexus.rewrites.groups import block_diagonal
-
-PACKS = (32, 16, 64)
-"""Channels of a pack that are worth a try, the first by default; wider groups stay as they are."""
 
 PRODUCTS = (
     Product(pixels=128, outputs=64, depth=64, warps=8),
@@ -39,7 +36,7 @@ PRODUCTS = (
 """From few programs to many, by and large."""
 
 
-def packed(weight: Tensor, groups: int, pack: int = PACKS[0]) -> Tensor:
+def packed(weight: Tensor, groups: int, pack: int = PACK) -> Tensor:
     """Join neighbouring groups of a convolution, with zeros between their channels.
 
     Args:
@@ -48,8 +45,7 @@ def packed(weight: Tensor, groups: int, pack: int = PACKS[0]) -> Tensor:
         pack: channels of a pack at most.
 
     Returns:
-        (outputs, wider, 3, 3) with the strides of `torch.channels_last`. `wider` is a multiple of 16, or all channels:
-        the largest that is at most `pack`, or else the smallest.
+        (outputs, wider, 3, 3) with the strides of `torch.channels_last`, `wider` as `settings.pack_width` says.
 
     Raises:
         BackendError: the groups have not as many outputs as inputs.
@@ -59,9 +55,7 @@ def packed(weight: Tensor, groups: int, pack: int = PACKS[0]) -> Tensor:
         raise BackendError(
             f"weight {tuple(weight.shape)} in {groups} groups: expected as many outputs as inputs, {groups * per_group}"
         )
-    counts = [count for count in range(1, groups + 1) if groups % count == 0]
-    counts = [count for count in counts if count * per_group % SMALLEST_PRODUCT == 0 or count == groups]
-    joined = max((count for count in counts if count * per_group <= pack), default=min(counts))
+    joined = pack_width(groups, per_group, pack) // per_group
     packs = [block_diagonal(part.chunk(joined)) for part in weight.chunk(groups // joined)]
     return torch.cat(packs).contiguous(memory_format=torch.channels_last)
 

@@ -13,7 +13,14 @@ import triton.language as tl
 from torch import Tensor
 
 from resnexus.acceleration.cuda.kernels import launching
-from resnexus.acceleration.cuda.kernels.epilogue import add_parts, ending, finish, workspace_numbers
+from resnexus.acceleration.cuda.kernels.epilogue import (
+    add_parts,
+    copying,
+    ending,
+    finish,
+    workspace_numbers,
+    write_again,
+)
 from resnexus.acceleration.cuda.kernels.settings import Product, filling, pieces, suiting, tiles
 
 PRODUCTS = (
@@ -38,10 +45,11 @@ PRODUCTS = (
 
 @triton.jit(do_not_specialize=["pixels", "image_pixels", "height", "width", "out_width"])
 def _conv1x1(
-    x, weight, bias, gate, residual, out, parts,
+    x, weight, bias, gate, residual, out, copy, parts,
     pixels, image_pixels, height, width, out_width,
     CHANNELS: tl.constexpr, OUTPUTS: tl.constexpr, BLOCKS: tl.constexpr,
     X_PITCH: tl.constexpr, RESIDUAL_PITCH: tl.constexpr, OUT_PITCH: tl.constexpr,
+    COPIED_FROM: tl.constexpr, COPY_PITCH: tl.constexpr,
     STRIDE: tl.constexpr, RELU: tl.constexpr, SPLITS: tl.constexpr, STEPS: tl.constexpr,
     WIDENED: tl.constexpr, PIXELS: tl.constexpr, WIDTH: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
@@ -68,9 +76,11 @@ def _conv1x1(
         sums = tl.dot(a, w, sums, input_precision="ieee")
     mask = (pixel < pixels)[:, None] & (output < OUTPUTS)[None, :]
     if SPLITS == 1:
-        finish(
+        done = finish(
             sums, bias, gate, residual, out, pixel, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU
         )
+        if copy is not None:
+            write_again(done, copy, pixel, output, mask, COPIED_FROM, COPY_PITCH)
     else:
         part = (pixel.to(tl.int64) + split * pixels)[:, None] * OUTPUTS
         tl.store(parts + part + output[None, :], sums, mask=mask)
@@ -86,6 +96,7 @@ def conv1x1(
     relu: bool,
     stride: int = 1,
     gate: Tensor | None = None,
+    copy: Tensor | None = None,
     workspace: Tensor | None = None,
     settings: Product | None = None,
 ) -> None:
@@ -100,6 +111,7 @@ def conv1x1(
         relu: whether negative results become 0.
         stride: in both directions.
         gate: (N, outputs) contiguous, or None.
+        copy: where the last outputs go, too, as many as it has channels, apart from `out`; or None.
         workspace: (numbers,) float32, as many as `epilogue.workspace_numbers(out, settings)`.
         settings: a row of `PRODUCTS`.
 
@@ -110,7 +122,7 @@ def conv1x1(
     outputs, out_height, out_width = weight.shape[0], pieces(height, stride), pieces(width, stride)
     launching.check_shape("out", out, (images, outputs, out_height, out_width))
     launching.check_weight("weight", weight, x, (outputs, channels, 1, 1))
-    end = ending(out, bias=bias, gate=gate, residual=residual, relu=relu)
+    end = ending(out, bias=bias, gate=gate, residual=residual, relu=relu) | copying(out, copy)
     row = settings or default(x, out)
     launching.check_workspace(workspace, workspace_numbers(out, row))
     launching.launch(

@@ -13,6 +13,12 @@ from resnexus.acceleration.backends.contract import BackendError
 SMALLEST_PRODUCT = 16
 """Sides of the smallest matrices that tensor cores multiply."""
 
+PACK = 32
+"""Channels that narrow groups are joined to where nothing else is asked for."""
+
+LARGEST_PACK = 64
+"""Channels of a pack that still fit into the registers of a program, beside what is multiplied with them."""
+
 ENOUGH_PROGRAMS = 100
 """For three quarters of the 132 multiprocessors of an H100 or H200; with fewer, too many have nothing to do."""
 
@@ -123,6 +129,22 @@ def tiles(out: Tensor, row: Product) -> int:
     """Return how many tiles of a row the outputs (N, outputs, H, W) of a product are."""
     images, outputs, height, width = out.shape
     return pieces(images * height * width, row.pixels) * pieces(outputs, row.outputs)
+
+
+def pack_width(groups: int, per_group: int, pack: int = PACK) -> int:
+    """Return how many channels a pack of neighbouring groups has.
+
+    Args:
+        groups: of channels.
+        per_group: channels of each.
+        pack: channels of a pack at most.
+
+    Returns:
+        A multiple of 16, or all channels: the largest that is at most `pack`, or else the smallest.
+    """
+    counts = [count for count in range(1, groups + 1) if groups % count == 0]
+    widths = [count * per_group for count in counts if count * per_group % SMALLEST_PRODUCT == 0 or count == groups]
+    return max((width for width in widths if width <= pack), default=min(widths))
 
 
 def power_of_two(count: int, least: int = 1) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.cuda.kernels import launching
-from resnexus.acceleration.cuda.kernels.epilogue import add_parts, ending, finish, workspace_numbers
+from resnexus.acceleration.cuda.kernels.epilogue import add_parts, copying, ending, finish, workspace_numbers
 from resnexus.acceleration.cuda.kernels.settings import Product, pieces, tiles
 
 TAPS = 9
@@ -146,4 +146,4 @@ def convolve(
         warps=row.warps,
         stages=row.stages,
     )
-    add_parts(workspace, row.splits, end)
+    add_parts(workspace, row.splits, end | copying(out))
