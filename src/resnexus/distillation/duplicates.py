@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError
 
+COPY = "a copy: hash, features and pixels agree"
+"""Why a picture is removed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
@@ -146,5 +149,5 @@ def judged(picture: Picture, evidence: Iterable[Evidence], thresholds: Threshold
         correlation=round(best.correlation, 4),
         mirrored=best.mirrored,
         removed=not objection,
-        why=objection or "a copy: hash, features and pixels agree",
+        why=objection or COPY,
     )
