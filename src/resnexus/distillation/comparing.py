@@ -25,7 +25,7 @@ from resnexus.progress import Progress
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _HELD = 1024
-"""Others whose windows are held, 121 KiB each."""
+"""Others whose windows are held, 242 KiB each."""
 
 
 def compared(

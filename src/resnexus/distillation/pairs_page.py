@@ -173,7 +173,8 @@ def _small(picture: Picture, decoding: Decoding) -> str | None:
 def _said(pair: Pair) -> str:
     mirrored = ", mirrored" if pair.mirrored else ""
     return (
-        f"{pair.distance} bits, cosine {number(pair.cosine, 3)}, correlation {number(pair.correlation, 3)}{mirrored}: "
+        f"{pair.distance} bits, cosine {number(pair.cosine, 3)}, correlation {number(pair.correlation, 3)}, of the "
+        f"detail {number(pair.detail, 3)}{mirrored}: "
         f"{pair.why}"
     )
 
@@ -191,7 +192,7 @@ def _findings(record: Deduplication) -> list[str]:
         f"{_places(record.against)}. Mining leaves them out; no file is deleted.",
         f"A copy differs in at most {limits.distance} of the 64 bits of its perceptual hash, has features of the "
         f"teacher with a cosine of at least {limits.cosine:g}, and pixels that correlate by at least "
-        f"{limits.correlation:g}.",
+        f"{limits.correlation:g}, and their detail by {limits.detail:g}.",
     ]
     said += [f"Kept, although the hash is near: {count:,}. {why.capitalize()}." for why, count in record.kept.items()]
     if record.unreadable:
