@@ -74,7 +74,7 @@ TEACHER = Architecture(
 )
 TEACHER_SIDE, STEPS, BATCH = 32, 40, 32
 STAGES = {
-    "hash": Thresholds(cosine=-1, correlation=-1),
+    "hash": Thresholds(cosine=-1, correlation=-1, detail=-1),
     "all three": Thresholds(),
 }
 SWEEP = (0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
@@ -220,7 +220,7 @@ def counted(pairs: list[Pair], truth: dict[str, str | None]) -> dict[str, Any]:
 
 
 def swept(pairs: list[Pair], truth: dict[str, str | None]) -> list[dict[str, Any]]:
-    """Return what hash and pixels find without the teacher, with this and other thresholds of the correlation."""
+    """Return what hash and pixels find without teacher and detail, by thresholds of the correlation."""
     best = {Path(pair.uri).name: pair.correlation for pair in pairs}
     copies = [name for name, what in truth.items() if what in CHANGES]
     others = [name for name, what in truth.items() if what is None]

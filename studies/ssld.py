@@ -289,8 +289,8 @@ class Seed:
             # Every picture that is learned from has kept answers, the labelled ones, too.
             known = {picture.uri for picture in pool}
             here = f"{Path(self.labelled).absolute()}/"
-            pictures = [one for one in cache.pictures if one.uri in known or one.uri.startswith(here)]
-            images: StoredImages = ReplayedImages(cache, pictures, classes)
+            numbers = [one.id for one in cache.pictures if one.uri in known or one.uri.startswith(here)]
+            images: StoredImages = ReplayedImages(cache, numbers, classes)
             options |= {"collated": collate_answered, "module": Replaying, "teacher": Taught(name=self.teacher)}
             train_on(row, images, None, recipe, **options)
             return

@@ -10,6 +10,7 @@ from resnexus import ResnexusError
 from resnexus.distillation.cache import open_cache
 from resnexus.distillation.dedupe import dedupe
 from resnexus.distillation.duplicates import Deduplication, Pair, Thresholds
+from resnexus.distillation.features import mirrored_features
 from resnexus.distillation.lines import read_lines
 from resnexus.distillation.pictures import Listed
 from resnexus.distillation.score import ScoreSettings, score
@@ -103,11 +104,30 @@ def test_the_page_shows_every_pair(deduplicated):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_a_second_run_writes_the_same_and_reads_no_picture_of_the_pool_twice(deduplicated, planted, tmp_path):
+def test_a_second_run_writes_the_same_part_after_part_too(deduplicated, planted, tmp_path, monkeypatch):
     cache, record, out = deduplicated
     own, _ = planted
     assert dedupe(open_cache(cache.folder), [str(own)], tmp_path / "again.jsonl") == record
     assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
+    asked = []
+
+    def counting(pictures, *arguments):
+        asked.extend(picture.uri for picture in pictures)
+        return mirrored_features(pictures, *arguments)
+
+    monkeypatch.setattr("resnexus.distillation.features.mirrored_features", counting)
+    monkeypatch.setattr("resnexus.distillation.dedupe.TOGETHER", 5)
+    assert dedupe(cache, [str(own)], tmp_path / "parts.jsonl") == record
+    assert (tmp_path / "parts.jsonl").read_bytes() == out.read_bytes()
+    assert len(asked) == len(set(asked)) >= 13  # the teacher, about each of one's own that is near any, once
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [
+        ".html",
+        ".html",
+        ".json",
+        ".json",
+        ".jsonl",
+        ".jsonl",
+    ]
     # Saved as PNG, a mirror image is the same to the last bit; what was saved as JPEG or resized is not.
     strict = dedupe(cache, [str(own)], tmp_path / "strict.jsonl", Thresholds(correlation=1.0, cosine=1.0))
     assert strict.removed < record.removed

@@ -49,6 +49,8 @@ def test_rows_and_columns_agree(cache):
     assert len(cache) == 10
     assert cache.features().shape == (10, cache.record.features)
     assert cache.features().dtype == np.float16
+    assert cache.leading("plain_classes").tolist() == cache.column("plain_classes")[:, 0].tolist()
+    assert np.flatnonzero(~cache.readable()).tolist() == list(BROKEN)
     classes, seeds = cache.column("classes"), cache.column("seeds")
     for index in set(range(10)) - set(BROKEN):
         assert cache.feature(index).tolist() == cache.features()[index].tolist()

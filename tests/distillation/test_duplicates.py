@@ -6,9 +6,9 @@ from resnexus import ResnexusError
 from resnexus.distillation.duplicates import Evidence, Thresholds, judged
 from resnexus.distillation.pictures import Picture
 
-LIMITS = Thresholds(distance=10, cosine=0.9, correlation=0.95)
+LIMITS = Thresholds(distance=10, cosine=0.9, correlation=0.95, detail=0.8)
 MINE, OTHER = Picture(id=4, uri="/pool/a.jpg"), Picture(id=0, uri="/val/b.jpg")
-COPY = Evidence(other=OTHER, distance=10, cosine=0.9, correlation=0.95, mirrored=True)
+COPY = Evidence(other=OTHER, distance=10, cosine=0.9, correlation=0.95, detail=0.8, mirrored=True)
 
 
 def test_a_copy_passes_all_three():
@@ -23,6 +23,7 @@ def test_a_copy_passes_all_three():
         ({"distance": 11}, "the hashes differ in more than 10 bits"),
         ({"cosine": 0.89}, "the teacher sees something else: cosine below 0.9"),
         ({"correlation": 0.94}, "other pixels: correlation below 0.95"),
+        ({"detail": 0.79}, "other detail: correlation below 0.8"),
     ],
 )
 def test_each_of_the_three_keeps_a_picture(change, why):
@@ -45,6 +46,7 @@ def test_of_several_the_one_that_passes_or_comes_nearest_is_named():
         ({"distance": 1.5}, "distance=1.5"),
         ({"cosine": 1.1}, "cosine=1.1: expected a number from -1 to 1"),
         ({"correlation": float("nan")}, "correlation=nan"),
+        ({"detail": 2}, "detail=2: expected a number from -1 to 1"),
     ],
 )
 def test_thresholds_out_of_range(options, message):

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation import hashing
 from resnexus.distillation.cache import open_cache
-from resnexus.distillation.hashing import SHARES, Hashing, near, perceptual_hash, pool_hashes
+from resnexus.distillation.hashing import SHARES, Hashing, perceptual_hash, pool_hashes
 from resnexus.prediction.decoders import Here
 from resnexus.progress import Silent
 from tests.distillation.conftest import BROKEN
@@ -53,21 +53,6 @@ def test_all_hashes_of_a_picture_are_made():
     assert both[3].tolist() == perceptual_hash(np.ascontiguousarray(pixels[:, ::-1])).tolist()
     # Of 90 x 120 pixels, the middle without a twentieth of either side: 2 and 3 pixels on each end.
     assert plain[1].tolist() == perceptual_hash(pixels[2:-2, 3:-3]).tolist()
-
-
-@pytest.mark.parametrize("held", [1, 2**25])
-def test_near_ones_are_those_that_counting_finds(held, monkeypatch):
-    monkeypatch.setattr(hashing, "_HELD", held)
-    random = np.random.default_rng(0)
-    pool, others = (random.integers(0, 256, shape, dtype=np.uint8) for shape in ((70, 3, 8), (50, 6, 8)))
-    others[7, 5] = pool[69, 2] ^ np.array([1, 0, 0, 0, 0, 0, 0, 128], np.uint8)
-    bits = np.unpackbits(pool[:, None, :, None] ^ others[None, :, None], axis=-1).sum(-1).min((2, 3))
-    found = list(near(pool, others, 20, 3))
-    assert len(found) == 70
-    assert found[69][0] == (7, 2)
-    for row, pairs in zip(bits, found, strict=True):
-        order = [int(other) for other in np.argsort(row, kind="stable") if row[other] <= 20][:3]
-        assert pairs == [(other, row[other]) for other in order]
 
 
 def test_hashes_are_kept_and_those_of_another_version_computed_anew(cache, tmp_path, monkeypatch):

@@ -49,6 +49,7 @@ def copy(number, removed=True, uri=None):
         distance=0,
         cosine=1.0,
         correlation=1.0,
+        detail=1.0,
         mirrored=False,
         removed=removed,
         why="",

@@ -51,6 +51,20 @@ def test_a_cut_out_is_found_wherever_it_lies(place):
         assert likeness(first, second).correlation > 0.98
 
 
+def test_rims_of_a_disc_are_alike_but_for_their_detail():
+    """Edges of one shape, with a texture of four levels each beside them: the texture tells them apart."""
+    rows, columns = np.mgrid[:64, :64]
+    disc = np.where(np.hypot(rows - 80, columns - 32) < 60, 160.0, 20.0)
+    texture = (np.random.default_rng(seed).normal(0, 1, (16, 16)) for seed in (0, 1))
+    first, second = (
+        np.repeat((disc + 4 * np.kron(one, np.ones((4, 4))))[:, :, None], 3, 2).astype(np.uint8) for one in texture
+    )
+    found, same = likeness(first, second), likeness(first, (first * 0.8).astype(np.uint8))
+    assert found.correlation > 0.98
+    assert found.detail < 0.8
+    assert min(same.correlation, same.detail) > 0.98
+
+
 def test_other_pictures_are_not_alike():
     assert max(likeness(picture(0), picture(seed)).correlation for seed in range(1, 8)) < 0.8
     flat = np.full((20, 30, 3), 77, np.uint8)

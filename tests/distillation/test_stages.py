@@ -93,7 +93,7 @@ def test_replayed_views_are_learned_as_the_formula_says(place, tmp_path):
     from resnexus.distillation.replay import ReplayedImages
 
     cache = open_cache(place / "cache")
-    images = [ReplayedImages(cache, cache.pictures, CLASSES)[index] for index in range(6)]
+    images = [ReplayedImages(cache, range(len(cache)), CLASSES)[index] for index in range(6)]
     torch.manual_seed(0)
     network = resnexus.create_model(ROW, num_classes=2)
     own = network(torch.stack([item.image for item in images])).log_softmax(1).detach()

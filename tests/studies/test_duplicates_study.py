@@ -12,6 +12,7 @@ def pair(name, correlation, removed):
         distance=0,
         cosine=1.0,
         correlation=correlation,
+        detail=1.0,
         mirrored=False,
         removed=removed,
         why="",

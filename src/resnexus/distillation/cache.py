@@ -16,8 +16,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
-from resnexus.distillation.lines import read_lines
+from resnexus.distillation.filed import FiledPictures
 from resnexus.distillation.pictures import Picture as Picture  # a part of the contract
 from resnexus.errors import ResnexusError, printable
 from resnexus.records import read_json
@@ -33,6 +34,8 @@ from resnexus.records import read_json
 Array = np.ndarray[Any, np.dtype[Any]]
 
 RECORD = "cache.json"
+OPEN = 1024
+"""Files of numbers that a process maps at a time; a system allows some 65,000."""
 ONE_VIEW = "one view of each picture: students are known to overfit to such a cache; score more views"
 """What is said of a cache with one view: Beyer et al., arXiv:2106.05237, on answers that were computed beforehand."""
 
@@ -176,7 +179,8 @@ def pictures_name(shard: int) -> str:
 class Cache:
     """A cache on disk; opened by `open_cache`. It may be copied into other processes.
 
-    Files of numbers are mapped, not read: what is asked for comes from the disk, or from the system's memory of it.
+    Files of numbers are mapped, not read, a bounded number of them at a time: what is asked for comes from the disk, or
+    from the system's memory of it.
 
     Args:
         folder: of the cache.
@@ -185,7 +189,9 @@ class Cache:
 
     def __init__(self, folder: Path, record: CacheRecord) -> None:
         self.folder, self.record = folder, record
-        self._open: dict[int, Any] = {}
+        self._shard = lru_cache(maxsize=OPEN)(
+            lambda shard: _mapped(folder / tensors_name(shard), record, len(record.rows(shard)))
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Cache, (self.folder, self.record)
@@ -194,16 +200,14 @@ class Cache:
         return self.record.pictures
 
     @cached_property
-    def pictures(self) -> tuple[Picture, ...]:
-        """All pictures, by their numbers."""
-        found: list[Picture] = []
-        for shard in range(self.record.shards):
-            found += read_lines(Picture, self.folder / pictures_name(shard))
-        wrong = next((place for place, picture in enumerate(found) if picture.id != place), len(found))
-        if wrong != self.record.pictures:
-            name = pictures_name(min(wrong // self.record.shard_pictures, self.record.shards - 1))
-            raise ResnexusError(f"{printable(self.folder / name)} holds other pictures than the cache's record says")
-        return tuple(found)
+    def pictures(self) -> Sequence[Picture]:
+        """All pictures, by their numbers; each is read when it is asked for."""
+        paths = [self.folder / pictures_name(shard) for shard in range(self.record.shards)]
+        return FiledPictures(paths, self.record.shard_pictures, self.record.pictures)
+
+    def readable(self) -> Array:
+        """Return which pictures the teacher has answers for: (pictures,) bool."""
+        return self.leading("plain_classes") >= 0
 
     def features(self) -> Array:
         """Return the features of all pictures: (pictures, C) float16."""
@@ -212,6 +216,11 @@ class Cache:
     def column(self, name: str) -> Array:
         """Return a tensor of all shards, by its name in their files: (pictures, ...)."""
         return np.concatenate([self._shard(shard).get_tensor(name) for shard in range(self.record.shards)])
+
+    def leading(self, name: str) -> Array:
+        """Return the first column of a tensor of two axes, of all shards, without the others: (pictures,)."""
+        parts = [self._shard(shard).get_slice(name)[:, :1] for shard in range(self.record.shards)]
+        return np.concatenate(parts)[:, 0]
 
     def feature(self, index: int) -> Array:
         """Return the features of one picture: (C,) float16, 0 if it could not be read."""
@@ -248,11 +257,6 @@ class Cache:
         if name.endswith("classes") and found.min() < 0:
             raise ResnexusError(f"picture {index} could not be read: its soft label is missing")
         return found[0]
-
-    def _shard(self, shard: int) -> Any:
-        if shard not in self._open:
-            self._open[shard] = _mapped(self.folder / tensors_name(shard), self.record, len(self.record.rows(shard)))
-        return self._open[shard]
 
 
 def open_cache(folder: Path) -> Cache:

@@ -8,26 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resnexus.data.error_codes import ErrorCode
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import Cache
-from resnexus.distillation.duplicates import Deduplication, Evidence, Pair, Thresholds, judged
-from resnexus.distillation.features import Mirroring, mirrored_features, of_length_one
-from resnexus.distillation.hashing import SHARES, Hashing, hashed, near, pool_hashes
+from resnexus.distillation.comparing import compared
+from resnexus.distillation.duplicates import COPY, Deduplication, Pair, Thresholds
+from resnexus.distillation.hashing import SHARES, Hashing, hashed, pool_hashes
 from resnexus.distillation.lines import write_lines
-from resnexus.distillation.pairs_page import check_page, page_path, write_page
+from resnexus.distillation.neighbours import TOGETHER, HashIndex, Near
+from resnexus.distillation.pairs_page import Sheet, check_page, page_path, write_page
 from resnexus.distillation.pictures import Listed, Picture
-from resnexus.distillation.scoring import teacher_runner
-from resnexus.distillation.sketches import Sketching, alike, windows
 from resnexus.errors import ResnexusError
 from resnexus.packages import required
-from resnexus.prediction.bulk import absolute, one_thread
 from resnexus.prediction.decoders import fetch_limits, open_decoder
 from resnexus.prediction.job import run_path
 from resnexus.prediction.settings import PredictionSettings
@@ -38,8 +34,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST = 32
 """Others that a picture is compared with closely, those with the nearest hashes."""
-_HELD = 1024
-"""Pictures that are compared with whose windows are held, 121 KiB each."""
 
 
 def dedupe(
@@ -77,14 +71,16 @@ def dedupe(
     mine, readable, ours, found = _hashes(cache, others, asking, progress)
     if not found.any():
         raise ResnexusError(f"none of the {len(others):,} pictures to compare with can be read")
-    candidates = dict(_candidates(mine, readable, ours, found, thresholds.distance, progress))
-    features = _features(cache, others, candidates, teacher, asking, progress)
-    with progress.stage("comparing", len(candidates)) as advance:
-        pairs = []
-        for pair in _judged(cache, others, candidates, features, thresholds, asking):
-            pairs.append(pair)
-            advance()
-    write_lines(pairs, out)
+    why, sheet = Counter[str](), Sheet()
+
+    def pairs() -> Iterator[Pair]:
+        near = _near(mine, readable, ours, found, thresholds.distance, progress)
+        for pair in compared(cache, others, near, thresholds, teacher, asking, out.parent, progress):
+            why[pair.why] += 1
+            sheet.add(pair)
+            yield pair
+
+    candidates = write_lines(pairs(), out)
     record = Deduplication(
         cache=cache.record.pool,
         against=places,
@@ -93,13 +89,13 @@ def dedupe(
         unreadable=int((~readable).sum()),
         others=len(others),
         others_unreadable=int((~found).sum()),
-        candidates=len(pairs),
-        removed=sum(pair.removed for pair in pairs),
-        kept=dict(sorted(Counter(pair.why for pair in pairs if not pair.removed).items())),
+        candidates=candidates,
+        removed=why.pop(COPY, 0),
+        kept=dict(sorted(why.items())),
     )
     write_json(record, run_path(out))
     places_of = {picture.uri: picture for picture in others}
-    write_page(pairs, record, cache, places_of, page_path(out), fetch_limits(asking))
+    write_page(sheet, record, cache, places_of, page_path(out), fetch_limits(asking))
     return record
 
 
@@ -135,78 +131,14 @@ def _hashes(
     return mine, readable, ours, found
 
 
-def _candidates(
-    mine: Array, readable: Array, ours: Array, found: Array, distance: int, progress: Progress
-) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Yield the pictures of the pool whose hash is near, with the others, by number and distance."""
+def _near(mine: Array, readable: Array, ours: Array, found: Array, distance: int, progress: Progress) -> Iterator[Near]:
+    """Yield the pictures of the pool whose hash is near that of others, part after part of the pool, by number."""
     (numbers,) = np.nonzero(found)
-    with progress.stage("looking for near hashes", len(mine)) as advance:
-        for index, close in enumerate(near(mine, ours[numbers], distance, MOST)):
-            if close and readable[index]:
-                yield index, [(int(numbers[place]), bits) for place, bits in close]
-            advance()
-
-
-def _features(
-    cache: Cache,
-    others: tuple[Picture, ...],
-    candidates: dict[int, list[tuple[int, int]]],
-    teacher: str | None,
-    asking: PredictionSettings,
-    progress: Progress,
-) -> dict[int, Array]:
-    """Return the teacher's features of the others that are near: number -> (2, C)."""
-    record = cache.record
-    wanted = sorted({number for close in candidates.values() for number, _ in close})
-    if not wanted:
-        return {}
-    runner = teacher_runner(absolute(teacher or record.teacher), asking, progress)
-    if runner.card.weights != record.teacher_sha256:
-        raise ResnexusError(f"{runner.card.name} has other weights than those that scored the cache: give those")
-    runner.card = replace(runner.card, preprocess=record.preprocess)
-    viewing = Mirroring(preprocess=record.preprocess, fetching=fetch_limits(asking))
-    decoder = open_decoder(viewing, asking, window=2 * record.batch_size)
-    try:
-        with progress.stage("asking the teacher", len(wanted)) as advance, one_thread():
-            features = mirrored_features([others[number] for number in wanted], decoder, runner)
-            advance(len(wanted))
-    finally:
-        decoder.close()
-        runner.close()
-    return dict(zip(wanted, features, strict=True))
-
-
-def _judged(
-    cache: Cache,
-    others: tuple[Picture, ...],
-    candidates: dict[int, list[tuple[int, int]]],
-    features: dict[int, Array],
-    thresholds: Thresholds,
-    asking: PredictionSettings,
-) -> Iterator[Pair]:
-    """Yield what becomes of each picture of the pool that has candidates, in order."""
-    sketching = Sketching(preprocess=Preprocess(), fetching=fetch_limits(asking))
-
-    def cut(picture: Picture) -> Array | ErrorCode:
-        made = sketching(picture.source)
-        return made if isinstance(made, ErrorCode) else windows(made)
-
-    @lru_cache(maxsize=_HELD)
-    def sketched(number: int) -> Array | ErrorCode:
-        return cut(others[number])
-
-    def evidence(index: int, own: Array) -> Iterator[Evidence]:
-        (seen,) = of_length_one(cache.feature(index)[None])
-        for number, distance in candidates[index]:
-            other = sketched(number)
-            if isinstance(other, ErrorCode):
-                continue
-            likeness = alike(own, other)
-            cosine = float((features[number] @ seen).max())
-            yield Evidence(other=others[number], distance=distance, cosine=cosine, **likeness._asdict())
-
-    for index in candidates:
-        own = cut(cache.pictures[index])
-        known = [] if isinstance(own, ErrorCode) else list(evidence(index, own))
-        if known:
-            yield judged(cache.pictures[index], known, thresholds)
+    index = HashIndex(ours[numbers], distance)
+    for start in range(0, len(mine), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        rows = start + np.flatnonzero(readable[part])
+        with progress.stage("looking for near hashes", len(mine[part])) as advance:
+            near = index.near(mine[rows], MOST)
+            advance(len(mine[part]))
+        yield Near(rows[near.pictures], numbers[near.others], near.distances)

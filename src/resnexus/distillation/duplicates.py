@@ -2,7 +2,8 @@
 
 1. Is a perceptual hash near? That finds candidates among all pairs.
 2. Does the teacher see the same? The cosine of its features for both, the better of the picture and its mirror image.
-3. Are the pixels the same? The correlation of both, the best over small cuts and mirroring.
+3. Are the pixels the same, and the detail where they are nearly even? The correlation of both, the best over small cuts
+   and mirroring.
 
 A copy is what passes all three. The second question tells little where a teacher sees a class and nothing else, and
 the third is there for that: two pieces of one lawn, or two handwritten ones, are the same to a teacher.
@@ -16,6 +17,9 @@ from dataclasses import dataclass
 from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError
 
+COPY = "a copy: hash, features and pixels agree"
+"""Why a picture is removed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
@@ -25,6 +29,7 @@ class Thresholds:
         distance: most bits in which the nearest hashes differ, of 64.
         cosine: least cosine of the teacher's features.
         correlation: least correlation of the pixels.
+        detail: least correlation of the detail.
 
     Raises:
         ResnexusError: a value outside its range.
@@ -33,11 +38,12 @@ class Thresholds:
     distance: int = 14
     cosine: float = 0.5
     correlation: float = 0.98
+    detail: float = 0.8
 
     def __post_init__(self) -> None:
         if isinstance(self.distance, bool) or not isinstance(self.distance, int) or not 0 <= self.distance <= 32:
             raise ResnexusError(f"distance={self.distance!r}: expected bits, from 0 to 32")
-        for name in ("cosine", "correlation"):
+        for name in ("cosine", "correlation", "detail"):
             if not -1 <= getattr(self, name) <= 1:
                 raise ResnexusError(f"{name}={getattr(self, name)!r}: expected a number from -1 to 1")
 
@@ -49,6 +55,8 @@ class Thresholds:
             return f"the teacher sees something else: cosine below {self.cosine:g}"
         if evidence.correlation < self.correlation:
             return f"other pixels: correlation below {self.correlation:g}"
+        if evidence.detail < self.detail:
+            return f"other detail: correlation below {self.detail:g}"
         return ""
 
 
@@ -61,6 +69,7 @@ class Evidence:
         distance: bits in which their nearest hashes differ.
         cosine: of the teacher's features.
         correlation: of the pixels.
+        detail: correlation of the detail.
         mirrored: whether it is that of a mirror image.
     """
 
@@ -68,6 +77,7 @@ class Evidence:
     distance: int
     cosine: float
     correlation: float
+    detail: float
     mirrored: bool
 
 
@@ -82,6 +92,7 @@ class Pair:
         distance: bits in which their nearest hashes differ.
         cosine: of the teacher's features.
         correlation: of the pixels.
+        detail: correlation of the detail.
         mirrored: whether it is that of a mirror image.
         removed: whether it is a copy, which mining leaves out.
         why: in words.
@@ -93,6 +104,7 @@ class Pair:
     distance: int
     cosine: float
     correlation: float
+    detail: float
     mirrored: bool
     removed: bool
     why: str
@@ -144,7 +156,8 @@ def judged(picture: Picture, evidence: Iterable[Evidence], thresholds: Threshold
         distance=best.distance,
         cosine=round(best.cosine, 4),
         correlation=round(best.correlation, 4),
+        detail=round(best.detail, 4),
         mirrored=best.mirrored,
         removed=not objection,
-        why=objection or "a copy: hash, features and pixels agree",
+        why=objection or COPY,
     )

@@ -8,7 +8,7 @@ more mirrored. The distance of two pictures is the least of all their hashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,6 @@ SIDE = 8
 """Of a hash, in bits."""
 SHARES = (1.0, 0.95, 0.9)
 """Of each side length that is hashed, in the middle."""
-_HELD = 2**25
-"""Products of hashes that are held at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,44 +110,10 @@ def pool_hashes(cache: Cache, decoder: Decoder, progress: Progress) -> tuple[Arr
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def near(pool: Array, others: Array, limit: int, most: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield for each picture of a pool the others within a distance, the nearest first, of equal ones the lower.
-
-    Every picture is compared with every other: a product of matrices, as bits of +1 and -1 agree in
-    (64 + product) / 2 of them.
-
-    Args:
-        pool: (n, v, 8) uint8 hashes.
-        others: (m, w, 8) uint8.
-        limit: largest distance in bits.
-        most: how many are yielded at most.
-
-    Yields:
-        (number of the other, distance), a list for each picture of the pool.
-    """
-    count = len(others)
-    signs = _signs(others).reshape(count * others.shape[1], -1).T
-    step = max(1, _HELD // max(1, pool.shape[1] * signs.shape[1]))
-    for start in range(0, len(pool), step):
-        block = _signs(pool[start : start + step])
-        size, versions = block.shape[:2]
-        agreeing = (block.reshape(size * versions, -1) @ signs).reshape(size, versions, count, -1).max((1, 3))
-        distances = (SIDE * SIDE - agreeing) / 2
-        for row in distances:
-            (within,) = np.nonzero(row <= limit)
-            nearest = within[np.argsort(row[within], kind="stable")][:most]
-            yield [(int(other), int(row[other])) for other in nearest]
-
-
 def _middle(pixels: Array, share: float) -> Array:
     height, width = pixels.shape[:2]
     top, left = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
     return pixels[top : height - top, left : width - left]
-
-
-def _signs(hashes: Array) -> Array:
-    """(n, v, 8) uint8 -> (n, v, 64) float32 of +1 and -1."""
-    return np.unpackbits(hashes, axis=2).astype(np.float32) * 2 - 1
 
 
 def _name(shard: int) -> str:

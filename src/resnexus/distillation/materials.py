@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from resnexus.data.augment import Augment
 from resnexus.data.batches import collate
 from resnexus.data.datasets import EMBEDDED, open_dataset
@@ -25,6 +27,8 @@ from resnexus.training.hardware import hardware
 from resnexus.training.losses import UNLABELLED
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _DIGEST = 64
 """Hexadecimal digits of a SHA-256."""
@@ -82,12 +86,19 @@ def asked(
 
 def replayed(
     cache: Cache,
-    pictures: Sequence[Picture],
+    numbers: Sequence[int] | Array,
     labelled: str | os.PathLike[str] | None,
     recipe: Recipe,
     progress: Progress,
 ) -> Material:
-    """Open what a student learns from that is shown the views of a cache again; arguments as for `asked`.
+    """Open what a student learns from that is shown the views of a cache again.
+
+    Args:
+        cache: views and answers.
+        numbers: of pictures of the cache, which of them.
+        labelled: labelled pictures, for their labels and to evaluate on, or None.
+        recipe: of the training.
+        progress: where to report.
 
     Raises:
         ResnexusError: the labelled pictures are of other classes, or the recipe asks for what a cache cannot give.
@@ -108,7 +119,7 @@ def replayed(
         classes, val, labels = splits.classes, splits.val, _by_place(splits.train)
     digest = record.teacher_sha256 if len(record.teacher_sha256) == _DIGEST else None
     return Material(
-        images=ReplayedImages(cache, pictures, classes, labels),
+        images=ReplayedImages(cache, numbers, classes, labels),
         val=val,
         preprocess=record.preprocess,
         taught=Taught(name=printable(record.teacher), classes=classes, sha256=digest),

@@ -122,7 +122,7 @@ def mine(cache: Cache, out: Path, *, per_class: int, min_confidence: float, dupl
     if not 0 <= min_confidence <= 1:
         raise ResnexusError(f"min_confidence={min_confidence!r}: expected a probability from 0 to 1")
     record = cache.record
-    classes, confidence = cache.column("plain_classes")[:, 0], cache.column("plain_probabilities")[:, 0]
+    classes, confidence = cache.leading("plain_classes"), cache.leading("plain_probabilities")
     readable = classes >= 0
     copies = _copies(cache, duplicates)
     sure = confidence >= np.float32(min_confidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,45 @@ class ShownPair:
     said: str
 
 
+class Sheet:
+    """The pairs that a page shows, of any number: those nearest to the line between copies and others."""
+
+    def __init__(self) -> None:
+        self._copies = _First(MOST_COPIES, lambda pair: pair.correlation)
+        self._kept = _First(MOST_KEPT, lambda pair: -pair.correlation)
+
+    def add(self, pair: Pair) -> None:
+        """Take a pair into account."""
+        (self._copies if pair.removed else self._kept).add(pair)
+
+    @property
+    def copies(self) -> list[Pair]:
+        """Copies, the least alike first."""
+        return self._copies.pairs
+
+    @property
+    def kept(self) -> list[Pair]:
+        """What came nearest to being a copy, the most alike first."""
+        return self._kept.pairs
+
+
+class _First:
+    """Keeps the first of any number of pairs by an order; of equal ones those that came first."""
+
+    def __init__(self, most: int, order: Callable[[Pair], float]) -> None:
+        self._most, self._order = most, order
+        self._pairs: list[Pair] = []
+
+    def add(self, pair: Pair) -> None:
+        self._pairs.append(pair)
+        if len(self._pairs) == 2 * self._most:
+            self._pairs = self.pairs
+
+    @property
+    def pairs(self) -> list[Pair]:
+        return sorted(self._pairs, key=self._order)[: self._most]
+
+
 def page_path(out: Path) -> Path:
     """Return where the page lies: beside the list."""
     return out.with_suffix(".html")
@@ -76,7 +115,7 @@ def check_page(page: Path) -> None:
 
 
 def write_page(
-    pairs: Sequence[Pair],
+    sheet: Sheet,
     record: Deduplication,
     cache: Cache,
     others: Mapping[str, Picture],
@@ -86,7 +125,7 @@ def write_page(
     """Write the page: the copies, the least alike first, and what came nearest to being one and is kept.
 
     Args:
-        pairs: of the list.
+        sheet: which pairs.
         record: of the run.
         cache: of the pool.
         others: pictures that the pool was compared with, by their place.
@@ -96,8 +135,6 @@ def write_page(
     Raises:
         ResnexusError: the file cannot be written.
     """
-    copies = sorted((pair for pair in pairs if pair.removed), key=lambda pair: pair.correlation)
-    kept = sorted((pair for pair in pairs if not pair.removed), key=lambda pair: -pair.correlation)
     decoding = _Whole(preprocess=Preprocess(), fetching=fetching)
 
     def shown(pair: Pair) -> ShownPair:
@@ -113,10 +150,10 @@ def write_page(
         generator=GENERATOR,
         css=shipped("page.css"),
         findings=_findings(record),
-        copies=[shown(pair) for pair in copies[:MOST_COPIES]],
-        kept=[shown(pair) for pair in kept[:MOST_KEPT]],
-        count_copies=len(copies),
-        count_kept=len(kept),
+        copies=[shown(pair) for pair in sheet.copies],
+        kept=[shown(pair) for pair in sheet.kept],
+        count_copies=record.removed,
+        count_kept=record.candidates - record.removed,
     )
     write_text(str(text), page)
 
@@ -136,7 +173,8 @@ def _small(picture: Picture, decoding: Decoding) -> str | None:
 def _said(pair: Pair) -> str:
     mirrored = ", mirrored" if pair.mirrored else ""
     return (
-        f"{pair.distance} bits, cosine {number(pair.cosine, 3)}, correlation {number(pair.correlation, 3)}{mirrored}: "
+        f"{pair.distance} bits, cosine {number(pair.cosine, 3)}, correlation {number(pair.correlation, 3)}, of the "
+        f"detail {number(pair.detail, 3)}{mirrored}: "
         f"{pair.why}"
     )
 
@@ -154,7 +192,7 @@ def _findings(record: Deduplication) -> list[str]:
         f"{_places(record.against)}. Mining leaves them out; no file is deleted.",
         f"A copy differs in at most {limits.distance} of the 64 bits of its perceptual hash, has features of the "
         f"teacher with a cosine of at least {limits.cosine:g}, and pixels that correlate by at least "
-        f"{limits.correlation:g}.",
+        f"{limits.correlation:g}, and their detail by {limits.detail:g}.",
     ]
     said += [f"Kept, although the hash is near: {count:,}. {why.capitalize()}." for why, count in record.kept.items()]
     if record.unreadable:

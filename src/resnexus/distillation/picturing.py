@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import Cache, open_cache
 from resnexus.distillation.pooling import MinedPool
@@ -31,9 +33,10 @@ def shown(pool: MinedPool) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
         places = sorted({0, len(found) // 2, len(found) - 1})[:_OF_EACH]
         mined += [(found[place][1], f"{name}, {percent(found[place][0], 0)} % sure") for place in places]
     dropped = [(pair.id, f"copy of {printable(pair.other)}") for pair in pool.copies]
-    kept = {line.id for line in pool.selected} | {pair.id for pair in pool.copies}
-    left = [picture for picture in cache.pictures if picture.error is None and picture.id not in kept]
-    dropped += [(picture.id, "not mined") for picture in left[:: max(1, len(left) // _MOST)]]
+    neither = cache.readable()
+    neither[[line.id for line in pool.selected] + [pair.id for pair in pool.copies]] = False
+    left = np.flatnonzero(neither)
+    dropped += [(number, "not mined") for number in left[:: max(1, len(left) // _MOST)].tolist()]
     return tuple(_pictures(cache, mined[:_MOST])), tuple(_pictures(cache, dropped[:_MOST]))
 
 

@@ -114,7 +114,7 @@ def _counted(config: Config, steps: Steps, cache: Cache) -> MinedPool:
     names = Counter(map(record.class_name, range(record.num_classes)))
     counts = PoolCounts(
         pictures=len(cache),
-        unreadable=sum(picture.error is not None for picture in cache.pictures),
+        unreadable=int((~cache.readable()).sum()),
         duplicates=len(copies) if config.dedupe else None,
         mined=len({line.uri for line in selected}),
         per_class={

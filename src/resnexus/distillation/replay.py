@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from resnexus.data.batches import BadImage, Batch, collate
 from resnexus.data.order import Draw, drawn
 from resnexus.distillation.cache import Cache, dense
-from resnexus.distillation.pictures import Picture
+from resnexus.distillation.filed import SomePictures
 from resnexus.distillation.unlabelled import PoolImages
 from resnexus.distillation.views import redrawn
 from resnexus.errors import ResnexusError
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class ReplayedImages(PoolImages):
     """Pictures of a cache, in the views that its teacher saw; an item is an `Answered` or a `BadImage`.
 
     Epoch e, or repeat r of it, shows view e + r, from the first again after the last. A view is drawn from its own
-    seed, so that the pixels are those that the teacher saw.
+    seed, so that the pixels are those that the teacher saw. Picture and answer are read from the cache when they are
+    asked for: what is held of each is its number and its label.
 
     Args:
         cache: views and answers.
-        pictures: of the cache, which of them.
+        numbers: of pictures of the cache, which of them.
         classes: that the teacher tells apart.
         labels: as for `PoolImages`.
     """
@@ -49,15 +53,16 @@ class ReplayedImages(PoolImages):
     def __init__(
         self,
         cache: Cache,
-        pictures: Sequence[Picture],
+        numbers: Sequence[int] | Array,
         classes: tuple[str, ...],
         labels: Mapping[str, int] | None = None,
     ) -> None:
-        record = cache.record
+        record, self.cache = cache.record, cache
+        self.numbers = np.asarray(numbers, np.int64)
         super().__init__(
-            pictures, classes, labels, preprocess=record.preprocess, augment=record.augment, seed=record.seed
-        )
-        self.cache = cache
+            SomePictures(cache.pictures, self.numbers), classes, labels,
+            preprocess=record.preprocess, augment=record.augment, seed=record.seed,
+        )  # fmt: skip
 
     def __getitem__(self, index: int | Draw) -> Any:
         draw = drawn(index)
@@ -68,8 +73,12 @@ class ReplayedImages(PoolImages):
             image = redrawn(picture, said.seed, record)
         except ResnexusError as error:
             self._bad[draw.image] = True
-            return BadImage(self.name(draw.image), str(error))
+            return BadImage(picture.uri, str(error))
         return Answered(image, label, torch.from_numpy(dense(said, record.num_classes)))
+
+    def identity(self, index: int) -> str:
+        """Return the pool, of which the cache's record has the digest, and the picture's number in it."""
+        return f"{self.cache.record.pool}\0{self.numbers[index]}\0"
 
 
 @dataclass(frozen=True, kw_only=True)

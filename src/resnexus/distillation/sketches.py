@@ -4,6 +4,9 @@ A sketch is the picture shrunk to 64 x 64 grey pixels. Windows of it, whole or w
 either direction, are shrunk to 16 x 16. Two pictures correlate as much as the best pair of a whole and a window does:
 1 for copies, whatever their brightness and contrast, about 0 for others, even two pieces of one texture. What is
 compared is without its plane: with an even slope of brightness, as of a sky, all skies would be alike.
+
+In that a few strong edges decide, and all rims of a disc are alike. So the detail is compared, too: each pixel less the
+mean of the 5 x 5 around it, in units of their deviation (local contrast normalisation; Jarrett et al., ICCV 2009).
 """
 
 from __future__ import annotations
@@ -26,14 +29,19 @@ _SMALL = 16
 _SHARES = (0.95, 0.9)
 _PLACES = 5
 """Places of a window on each axis, from one end to the other."""
+_AROUND = 2
+"""Pixels on either side of one that are around it."""
+_NOISE = 2.0
+"""Deviation, in levels of grey, that a change of a picture brings by itself: detail of less counts for less."""
 _FLAT = 0.1
 """Length of a window without its plane, in levels of grey, below which it shows nothing but rounding."""
 
 
 class Alike(NamedTuple):
-    """How much two pictures correlate, from -1 to 1, and whether one of them is mirrored for that."""
+    """How much two pictures and their detail correlate, from -1 to 1, and whether one of them is mirrored for that."""
 
     correlation: float
+    detail: float
     mirrored: bool
 
 
@@ -55,7 +63,9 @@ def sketch(pixels: Array) -> Array:
 
 
 def windows(picture: Array) -> Array:
-    """Return all windows of a sketch, the whole first, each without its plane and of length 1; 0 if it shows no more.
+    """Return all windows of a sketch, the whole first, and their detail, each of length 1.
+
+    A window is without its plane, and 0 if it shows no more than that; so is its detail.
 
     Brightness, contrast and an even slope of it, as of a sky, say nothing of what a picture shows.
 
@@ -63,15 +73,16 @@ def windows(picture: Array) -> Array:
         picture: (64, 64) uint8.
 
     Returns:
-        (121, 256) float32, a window of 16 x 16 on each row.
+        (2, 121, 256) float32, a window of 16 x 16 on each row, and its detail.
     """
     shrink = _shrinking()
     rows = np.tensordot(shrink, picture.astype(np.float32), axes=1)
     cut = np.einsum("aiq,bjq->abij", rows, shrink, optimize=True).reshape(len(shrink) ** 2, -1)
     flat = _planes()
     centred = cut - cut @ flat @ flat.T
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    found: Array = np.where(length > _FLAT, centred / np.maximum(length, 1e-9), 0)
+    shows = np.linalg.norm(centred, axis=1, keepdims=True) > _FLAT
+    both = np.stack([centred, _detail(cut.reshape(-1, _SMALL, _SMALL)).reshape(cut.shape)])
+    found: Array = np.where(shows, both / np.maximum(np.linalg.norm(both, axis=2, keepdims=True), 1e-9), 0)
     return found
 
 
@@ -81,10 +92,8 @@ def alike(first: Array, second: Array) -> Alike:
     The whole of each is compared with the windows of the other. A picture of one colour, or of an even slope, is like
     no other.
     """
-    direct = max(float((second @ first[0]).max()), float((first @ second[0]).max()))
-    # The windows of a mirror image are the mirror images of the windows.
-    turned = max(float((second @ _mirrored(first[0])).max()), float((first @ _mirrored(second[0])).max()))
-    return Alike(max(direct, turned), mirrored=turned > direct)
+    (direct, turned), detail = _best(first[0], second[0]), _best(first[1], second[1])
+    return Alike(max(direct, turned), max(detail), mirrored=turned > direct)
 
 
 @cache
@@ -93,6 +102,25 @@ def _planes() -> Array:
     rows, columns = np.mgrid[:_SMALL, :_SMALL].reshape(2, -1) - (_SMALL - 1) / 2
     base = np.stack([np.ones_like(rows), rows, columns], 1)
     found: Array = (base / np.linalg.norm(base, axis=0)).astype(np.float32)
+    return found
+
+
+def _best(first: Array, second: Array) -> tuple[float, float]:
+    """Return the largest product of the whole of one and a window of the other, and that of mirror images."""
+    direct = max(float((second @ first[0]).max()), float((first @ second[0]).max()))
+    # The windows of a mirror image are the mirror images of the windows.
+    turned = max(float((second @ _mirrored(first[0])).max()), float((first @ _mirrored(second[0])).max()))
+    return direct, turned
+
+
+def _detail(windows: Array) -> Array:
+    """Subtract from each pixel the mean around it, and divide by the deviation there and that of noise: (n, 16, 16)."""
+    places = np.arange(_SMALL)
+    around = (np.abs(places[:, None] - places) <= _AROUND).astype(np.float32)
+    around /= around.sum(1, keepdims=True)
+    mean = around @ windows @ around.T
+    variance = around @ windows**2 @ around.T - mean**2
+    found: Array = (windows - mean) / np.sqrt(np.maximum(variance, 0) + _NOISE**2)
     return found
 
 

@@ -59,13 +59,13 @@ def train_student(
         Stopped: SIGTERM came, and the training was kept.
     """
     progress = running.get("progress") or Silent()
-    cache, pictures = opened(pool)
-    pictures = chosen(pictures, selection)
+    cache, every = opened(pool)
+    pictures = chosen(every, selection, None if cache is None else cache.readable())
     check_teacher(recipe, given=True)
     if teacher is not None:
         material = asked(pictures, teacher, labelled, recipe, progress)
     elif cache is not None:
-        material = replayed(cache, pictures, labelled, recipe, progress)
+        material = replayed(cache, pictures.numbers, labelled, recipe, progress)
     else:
         raise ResnexusError(
             "no teacher: name one with teacher= (--teacher), or give the folder of a cache that `resnexus distill "

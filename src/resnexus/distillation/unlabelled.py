@@ -8,6 +8,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+
 from resnexus.data.error_codes import ErrorCode
 from resnexus.data.labelled import StoredImages, Transforms
 from resnexus.data.preprocess import AnyImage
@@ -23,7 +25,7 @@ class PoolImages(StoredImages):
     """Pictures of a pool: files, or members of tar shards.
 
     Args:
-        pictures: which.
+        pictures: which; asked for one by one, so that they need not be in memory.
         classes: that a teacher tells apart.
         labels: where it lies -> class, for pictures of the pool whose label is known after all.
         transforms: what else `StoredImages` takes.
@@ -36,10 +38,11 @@ class PoolImages(StoredImages):
         labels: Mapping[str, int] | None = None,
         **transforms: Unpack[Transforms],
     ) -> None:
-        known = labels or {}
-        found = [known.get(picture.uri, UNLABELLED) for picture in pictures]
+        found = np.full(len(pictures), UNLABELLED)
+        if labels:
+            found[:] = [labels.get(picture.uri, UNLABELLED) for picture in pictures]
         super().__init__(found, classes, **transforms)
-        self.pictures = tuple(pictures)
+        self.pictures = pictures
         self._files = OpenFiles()
 
     def name(self, index: int) -> str:
@@ -52,7 +55,8 @@ class PoolImages(StoredImages):
         Raises:
             ImageError: it lies elsewhere, or its shard cannot be read.
         """
-        source, name = self.pictures[index].source, printable(self.name(index))
+        picture = self.pictures[index]
+        source, name = picture.source, printable(picture.uri)
         if isinstance(source, Address):
             raise ImageError(
                 name, "it lies elsewhere", "bring it to this machine to train on it", ErrorCode.NOT_READABLE
@@ -70,7 +74,8 @@ class PoolImages(StoredImages):
 
     def identity(self, index: int) -> str:
         """Return place and size, as the pool's list has them."""
-        return f"{self.pictures[index].uri}\0{self.pictures[index].size}\0"
+        picture = self.pictures[index]
+        return f"{picture.uri}\0{picture.size}\0"
 
 
 class JoinedImages(StoredImages):
@@ -90,7 +95,7 @@ class JoinedImages(StoredImages):
                 raise ResnexusError(
                     f"{len(first.classes)} and {len(part.classes)} classes, or others: cannot be joined"
                 )
-        labels = [label for part in parts for label in part.labels.tolist()]
+        labels = np.concatenate([part.labels.numpy() for part in parts])
         transforms: Transforms = {"preprocess": first.preprocess, "augment": first.augment, "seed": first.seed}
         super().__init__(labels, first.classes, **transforms)
         self.parts = parts

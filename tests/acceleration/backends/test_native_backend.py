@@ -291,7 +291,8 @@ def test_a_portable_processor_computes_the_same(random_network, tmp_path, monkey
 
 
 @heap.counted
-@pytest.mark.parametrize("calls", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+# Enough calls that what other libraries' threads allocate meanwhile, a few kilobytes, counts for nothing.
+@pytest.mark.parametrize("calls", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow(calls, random_network, tmp_path):
     images = _images(1, 3, 16, 16)
     runner = _run(_network(random_network, "res2, gated"), images, tmp_path, threads=2)

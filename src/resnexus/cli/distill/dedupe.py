@@ -26,6 +26,7 @@ def dedupe(
     distance: Annotated[int | None, typer.Option(help="Most bits in which hashes differ; 14 of 64.")] = None,
     cosine: Annotated[float | None, typer.Option(help="Least cosine of the teacher's features; 0.5.")] = None,
     correlation: Annotated[float | None, typer.Option(help="Least correlation of the pixels; 0.98.")] = None,
+    detail: Annotated[float | None, typer.Option(help="Least correlation of the detail; 0.8.")] = None,
     teacher: Teacher = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     workers: Workers = None,
@@ -47,7 +48,7 @@ def dedupe(
     from resnexus.records import to_json
     from resnexus.report.printing import counted
 
-    given = {"distance": distance, "cosine": cosine, "correlation": correlation}
+    given = {"distance": distance, "cosine": cosine, "correlation": correlation, "detail": detail}
     thresholds = Thresholds(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     asking = PredictionSettings(
         device=device,
