@@ -259,7 +259,9 @@ def products(dtype: torch.dtype) -> dict[str, Call]:
             grouped_pointwise.default(inner, pack, out),
         ),
         "stem": Call(
-            lambda row: stem.conv3x3(photo, w3, b32, first, settings=row), stem.PRODUCTS, stem.default(photo, w3, first)
+            lambda row: stem.convolve(photo, w3, b32, first, settings=row),
+            stem.PRODUCTS,
+            stem.default(photo, w3, first),
         ),
     }
 

@@ -65,9 +65,8 @@ def sketch(pixels: Array) -> Array:
 def windows(picture: Array) -> Array:
     """Return all windows of a sketch, the whole first, and their detail, each of length 1.
 
-    A window is without its plane, and 0 if it shows no more than that; so is its detail.
-
-    Brightness, contrast and an even slope of it, as of a sky, say nothing of what a picture shows.
+    A window is without its plane, and 0 if it shows no more than that; so is its detail. Brightness, contrast and an
+    even slope of it, as of a sky, say nothing of what a picture shows.
 
     Args:
         picture: (64, 64) uint8.

@@ -70,10 +70,8 @@ def _grouped(operands: Operands) -> Tensor:
 
 
 def _stem(operands: Operands) -> Tensor:
-    stem, step = kernel("stem"), operands.step
-    convolve = stem.conv3x3 if step.kernel == 3 else stem.conv7x7
-    weight = operands.weight(0)
-    convolve(operands.x, weight, operands.bias, operands.out, stride=step.stride, settings=operands.settings)
+    stride, weight = operands.step.stride, operands.weight(0)
+    kernel("stem").convolve(operands.x, weight, operands.bias, operands.out, stride=stride, settings=operands.settings)
     return operands.out
 
 

@@ -474,14 +474,15 @@ def stem_conv(
     patch = kernel * kernel * channels
     weight = parameter(outputs, channels, kernel, kernel, dtype=kind, scale=patch**-0.5)
     b = parameter(outputs, dtype=kind)
-    call = {3: stem.conv3x3, 7: stem.conv7x7}[kernel]
 
     def exact() -> tuple[Tensor, Tensor]:
         sums = F.conv2d(wide(x.view), wide(weight), wide(b), stride, kernel // 2)
         magnitude = F.conv2d(wide(x.view).abs(), wide(weight).abs(), wide(b).abs(), stride, kernel // 2)
         return F.relu(sums), sums_error(patch + 1, magnitude)
 
-    return Launch(lambda: call(x.view, weight, b, out.view, stride=stride, settings=settings), (x,), out, exact)
+    return Launch(
+        lambda: stem.convolve(x.view, weight, b, out.view, stride=stride, settings=settings), (x,), out, exact
+    )
 
 
 def normalise(

@@ -11,7 +11,7 @@
     res2               conv3x3(x, addend, weight, bias, out, *, stride, residual, relu, workspace)
     grouped            conv3x3(x, weight, bias, out, *, stride, workspace)     weight: packed(weight, groups, pack)
     grouped_pointwise  conv3x3_conv1x1(x, inner_weight, inner_bias, weight, bias, residual, out, *, stride, relu)
-    stem               conv3x3(x, weight, bias, out, *, stride), conv7x7 likewise
+    stem               convolve(x, weight, bias, out, *, stride), of 3x3 or 7x7
     preprocess         normalise(images, mean, std, out)                       bytes in
 
 What holds for all of them:

@@ -65,14 +65,14 @@ def _stem(
     finish(sums, bias, gate, residual, out, pixel, output, mask, image_pixels, OUTPUTS, RESIDUAL_PITCH, OUT_PITCH, RELU)
 
 
-def conv3x3(
+def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, *, stride: int = 2, settings: Product | None = None
 ) -> None:
     """Write relu(weight * x + bias), with zeros around the image.
 
     Args:
         x: (N, C, H, W), of few channels.
-        weight: (outputs, C, 3, 3).
+        weight: (outputs, C, 3, 3) or (outputs, C, 7, 7).
         bias: (outputs,), or None.
         out: (N, outputs, ceil(H / stride), ceil(W / stride)).
         stride: in both directions.
@@ -81,46 +81,11 @@ def conv3x3(
     Raises:
         BackendError: shapes or strides that are not as they should be.
     """
-    _convolve(x, weight, bias, out, kernel=3, stride=stride, row=settings)
-
-
-def conv7x7(
-    x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, *, stride: int = 2, settings: Product | None = None
-) -> None:
-    """Write relu(weight * x + bias), with zeros around the image.
-
-    Args:
-        x: (N, C, H, W), of few channels.
-        weight: (outputs, C, 7, 7).
-        bias: (outputs,), or None.
-        out: (N, outputs, ceil(H / stride), ceil(W / stride)).
-        stride: in both directions.
-        settings: a row of `PRODUCTS`.
-
-    Raises:
-        BackendError: shapes or strides that are not as they should be.
-    """
-    _convolve(x, weight, bias, out, kernel=7, stride=stride, row=settings)
-
-
-def candidates(x: Tensor, weight: Tensor, out: Tensor) -> tuple[Product, ...]:
-    """Return the rows of the table that are worth a try."""
-    return suiting(PRODUCTS, out, depth=weight[0].numel(), itemsize=x.element_size())
-
-
-def default(x: Tensor, weight: Tensor, out: Tensor) -> Product:
-    """Return the first row whose programs fill a GPU."""
-    return filling(candidates(x, weight, out), lambda row: tiles(out, row))
-
-
-def _convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, *, kernel: int, stride: int, row: Product | None
-) -> None:
     images, channels, height, width = x.shape
-    outputs = weight.shape[0]
+    outputs, kernel = weight.shape[0], 7 if weight.shape[-1] == 7 else 3
     launching.check_shape("out", out, (images, outputs, pieces(height, stride), pieces(width, stride)))
     launching.check_weight("weight", weight, x, (outputs, channels, kernel, kernel))
-    row = row or default(x, weight, out)
+    row = settings or default(x, weight, out)
     launching.launch(
         _stem,
         (tiles(out, row),),
@@ -145,3 +110,13 @@ def _convolve(
         warps=row.warps,
         stages=row.stages,
     )
+
+
+def candidates(x: Tensor, weight: Tensor, out: Tensor) -> tuple[Product, ...]:
+    """Return the rows of the table that are worth a try."""
+    return suiting(PRODUCTS, out, depth=weight[0].numel(), itemsize=x.element_size())
+
+
+def default(x: Tensor, weight: Tensor, out: Tensor) -> Product:
+    """Return the first row whose programs fill a GPU."""
+    return filling(candidates(x, weight, out), lambda row: tiles(out, row))
