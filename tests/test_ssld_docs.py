@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from resnexus.weights.checkpoint_file import read_record
-from studies import gpu_hours, ssld
+from studies import duplicates, gpu_hours, ssld
 from tests.distillation.pictured import SMALL, folders, teacher
 from tests.measured import check_measured
 from tests.test_docs import COMMAND, blocks
 
 PAGE = Path(__file__).parents[1] / "docs" / "ssld.md"
+POOL_PAGE = PAGE.with_name("pool.md")
 SETTINGS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
 IN_SMALL = {
     "score": ["--processes", "1"],
@@ -43,6 +44,10 @@ def test_two_folders_become_a_network_in_five_commands(command, tmp_path, monkey
 @pytest.mark.parametrize(("mark", "table"), [("ssld", ssld.section), ("ssld hours", gpu_hours.distilled_table)])
 def test_what_the_page_tells_comes_from_the_records(mark, table):
     check_measured(PAGE, mark, table())
+
+
+def test_how_many_copies_are_found_comes_from_the_record():
+    check_measured(POOL_PAGE, "copies", duplicates.section())
 
 
 def test_an_hour_of_distillation_is_what_it_says():

@@ -36,7 +36,7 @@ class Thresholds:
     """
 
     distance: int = 14
-    cosine: float = 0.5
+    cosine: float = 0.3
     correlation: float = 0.98
     detail: float = 0.8
 

@@ -24,7 +24,7 @@ def dedupe(
         "duplicates.jsonl"
     ),
     distance: Annotated[int | None, typer.Option(help="Most bits in which hashes differ; 14 of 64.")] = None,
-    cosine: Annotated[float | None, typer.Option(help="Least cosine of the teacher's features; 0.5.")] = None,
+    cosine: Annotated[float | None, typer.Option(help="Least cosine of the teacher's features; 0.3.")] = None,
     correlation: Annotated[float | None, typer.Option(help="Least correlation of the pixels; 0.98.")] = None,
     detail: Annotated[float | None, typer.Option(help="Least correlation of the detail; 0.8.")] = None,
     teacher: Teacher = None,

@@ -21,7 +21,6 @@ from resnexus.acceleration.cuda.kernels.epilogue import ending, finish
 from resnexus.acceleration.cuda.kernels.settings import SMALLEST_PRODUCT, Product, filling, pieces, suiting, tiles
 
 PRODUCTS = (
-    Product(pixels=128, outputs=256, depth=16, warps=8, stages=2),
     Product(pixels=64, outputs=256, depth=16, warps=8, stages=2),
     Product(pixels=64, outputs=128, depth=16, stages=2),
     Product(pixels=64, outputs=64, depth=16, stages=2),
@@ -30,7 +29,10 @@ PRODUCTS = (
     Product(pixels=16, outputs=64, depth=16, warps=2, stages=2),
     Product(pixels=16, outputs=16, depth=16, warps=1, stages=2),
 )
-"""From few programs to many; `depth` has no effect, as a whole pack is multiplied at once."""
+"""From few programs to many; `depth` has no effect, as a whole pack is multiplied at once.
+
+With 128 pixels and 256 outputs the sums of a thread do not fit into its registers.
+"""
 
 
 @triton.jit(do_not_specialize=["pixels", "image_pixels", "height", "width", "out_width"])
