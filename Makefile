@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format gpu-bench gpu-wheels
+.PHONY: help demo test test-all check format gpu-bench gpu-wheels
 
 help:
 	@echo "make demo    install, compare small siblings on real data, time the series, try the best -> report/index.html"
 	@echo "make test    install, then check the code and run the tests"
+	@echo "make test-all   make test, then the thorough tests that it leaves out"
 	@echo "make check   install, then check the code only (format, lint, types)"
 	@echo "make format  format the code"
 	@echo "make gpu-bench   measure the engine for GPUs, in eight minutes and without installing -> results/gpu"
@@ -37,9 +38,12 @@ demo: $(VENV)/demo
 	@echo "open report/index.html"
 
 # Both test processes, and all that they start, read what one of them has compiled.
-test: export PYTHONDONTWRITEBYTECODE =
+test test-all: export PYTHONDONTWRITEBYTECODE =
 test: check
 	$(BIN)/pytest
+
+test-all: test
+	$(BIN)/pytest -m 'thorough and not slow'
 
 check: $(VENV)/test
 	$(BIN)/ruff format --check

@@ -92,6 +92,7 @@ def place(tmp_path):
     return tmp_path
 
 
+@pytest.mark.thorough
 def test_the_weights_page_shows_what_is_printed(place, command, monkeypatch):
     page = ROOT / "docs" / "weights.md"
     monkeypatch.chdir(place)

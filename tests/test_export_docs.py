@@ -19,6 +19,7 @@ PAGE = ROOT / "docs" / "export.md"
 VARYING = re.compile(r"difference [\d.e-]+|opset \d+")
 
 
+@pytest.mark.thorough
 def test_the_page_shows_what_is_printed_and_its_python_runs(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 

@@ -39,6 +39,7 @@ def test_what_was_installed_comes_back():
     assert current() == (before.pointer, before.flags, before.size)
 
 
+@pytest.mark.thorough
 def test_plugins_that_overlap_leave_the_stack(model):
     before = current()
     first = compiled(model)

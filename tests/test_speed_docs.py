@@ -73,6 +73,7 @@ def test_the_pages_are_written_from_the_records():
     assert sorted(names) == sorted(found)
 
 
+@pytest.mark.thorough
 def test_the_charts_are_drawn_from_the_records():
     pytest.importorskip("vl_convert", reason="figures need vl-convert: pip install 'resnexus[report]'")
     drawn = {name: svg for bench in records(Bench, "bench_cpu_*.json") for name, svg in charts(bench).items()}

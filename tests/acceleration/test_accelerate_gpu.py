@@ -95,6 +95,7 @@ def test_bytes_go_to_the_graph_of_our_engine(smallest, tmp_path):
         prepared(pixels.permute(0, 3, 1, 2))
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("gpu")
 def test_a_plan_belongs_to_one_gpu(smallest, tmp_path, monkeypatch):
     options = {"precision": "fp32", "batch_sizes": 1, "cache_dir": tmp_path / "engines", "backends": "cuda"}

@@ -140,6 +140,7 @@ def _compiles_to_one_graph(row, backend):
     assert torch.allclose(network.stem[0].norm.running_var, reference.stem[0].norm.running_var)
 
 
+@pytest.mark.thorough
 def test_compiles_to_one_graph():
     _compiles_to_one_graph(TINY["res2"], "eager")
 

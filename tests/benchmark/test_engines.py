@@ -74,6 +74,7 @@ def test_frozen_weights_are_frozen_whatever_was_compiled_before(workload):
     assert torch.equal(before[1], frozen)
 
 
+@pytest.mark.thorough
 def test_timms_networks_get_our_weights(tmp_path):
     timm = engine("timm")
     name = "ResNeXt50_32x4d"

@@ -125,7 +125,7 @@ def test_a_name_gets_the_weights_of_the_golden_logits(quick_peaks):
     assert 0 < record.cells[1].agreement < 1e-5
 
 
-@pytest.mark.slow  # plans with OpenVINO, as the one of maps does
+@pytest.mark.thorough  # plans with OpenVINO, as the one of maps does
 def test_a_cell_of_ours_says_what_was_chosen(quick_peaks, tmp_path):
     pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
     settings = replace(SETTINGS, batch_sizes=(2,), precisions=("fp32",), engines=("resnexus",))

@@ -172,6 +172,7 @@ _OWN = re.compile(r"^predicting.*\n|\d+\.\d+(e-\d+)?", re.MULTILINE)
 """What is the machine's own: how fast it was, and last digits."""
 
 
+@pytest.mark.thorough
 def test_the_page_shows_what_is_printed(tmp_path, monkeypatch, command):
     """RESNEXUS_WRITE_DOCS=1 writes the page anew."""
     pytest.importorskip("pyarrow")

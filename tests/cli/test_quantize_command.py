@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.quantisation.conftest import digits, exported, network, pretended, weights  # noqa: F401  # fixtures
 
 
+@pytest.mark.thorough
 def test_what_is_said(command, pretended, weights, tmp_path):  # noqa: F811
     out = tmp_path / "digits.onnx"
     pretended.spoils = False

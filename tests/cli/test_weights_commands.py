@@ -108,6 +108,7 @@ def test_verify_of_a_file_that_the_original_has_no_answer_for(tmp_path, typed):
     )
 
 
+@pytest.mark.thorough
 def test_verify_of_the_authors_res2net_says_that_it_is_another_function(tmp_path, typed):
     row = replace(architecture("Res2Net50_26w_4s"), cascade="authors")
     state = create_model(row, num_classes=2).state_dict()
@@ -129,6 +130,7 @@ def test_verify_of_the_authors_res2net_says_that_it_is_another_function(tmp_path
     assert typed("verify", "Res2Net50_26w_4s", "--architecture", "x")[0] == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")  # the exporter that takes a tenth of the other's time is deprecated
 def test_an_onnx_file_of_batch_one_is_compared_with_its_weights(tmp_path, mirror, typed):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")

@@ -173,7 +173,7 @@ def started(out, seeds, **options):
     return subprocess.Popen(command, env=ONE_THREAD, stderr=subprocess.PIPE, text=True, **options)
 
 
-@pytest.mark.slow  # a process of its own, which trains
+@pytest.mark.thorough  # a process of its own, which trains
 def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
     with started(tmp_path, seeds=60) as process:
         try:

@@ -41,6 +41,7 @@ def test_what_is_done_is_not_done_again(cache, pool_folder, weights, tmp_path, m
     assert not _kept
 
 
+@pytest.mark.thorough
 def test_processes_write_the_same_bytes(cache, pool_folder, weights, tmp_path):
     pytest.importorskip("pebble")
     score(Listed([pool_folder]), str(weights), tmp_path, SETTINGS, executor=executor_named("local", 2))

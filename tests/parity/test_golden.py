@@ -26,7 +26,10 @@ EVERY_WAY = tuple((way, size) for way in (FLOAT32, FLOAT64) for size in IMAGE_SI
 DEEP = [row for row in SERIES if complexity(row).macs > 6e9]
 
 
-@pytest.mark.parametrize("row", SERIES, ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.name, marks=[pytest.mark.thorough] if row in DEEP else []) for row in SERIES],
+)
 def test_golden_logits_and_a_round_trip_bit_for_bit(row):
     # Drawing the weights takes long, so it is done once for all.
     arrays = golden_weights(stored_shapes(PADDLE, row))

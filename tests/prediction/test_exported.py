@@ -38,7 +38,7 @@ def test_the_records_are_the_networks(artefacts, weights, awkward, format):
     check_same(found, predict(weights, awkward[0]))
 
 
-@pytest.mark.parametrize("preprocess", ["normalise", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("preprocess", ["normalise", pytest.param("full", marks=pytest.mark.thorough)])
 def test_probabilities_and_heat(artefacts, weights, awkward, tmp_path, preprocess):
     path = artefacts / FORMATS["onnx"]
     if preprocess == "full":
@@ -54,6 +54,7 @@ def test_probabilities_and_heat(artefacts, weights, awkward, tmp_path, preproces
             assert own.heat == pytest.approx(theirs.heat, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_whole_pictures_are_taken_one_at_a_time_and_from_workers_too(weights, awkward, tmp_path):
     path = tmp_path / "own.pt2"
     export(weights, path, format="pt2", preprocess="full", multi_label=True)

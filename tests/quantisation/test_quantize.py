@@ -21,7 +21,7 @@ FEW = QuantisationSettings(max_drop=3.0, calibration_images=16, rounds=2, settle
 
 
 @pytest.fixture(
-    scope="module", params=["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "pt2"))]
+    scope="module", params=["onnx", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("openvino", "pt2"))]
 )
 def quantised(request, weights, tmp_path_factory):
     for package in NEEDS[request.param]:
@@ -73,6 +73,7 @@ def test_predict_runs_it(quantised, digits, tmp_path):
     assert len(record.layers) == 6
 
 
+@pytest.mark.thorough
 def test_what_loses_too_much_is_put_back(pretended, weights, tmp_path, recorded):
     found = quantize(weights, "digits", tmp_path / "a.onnx", format="onnx", settings=FEW, progress=recorded)
     assert found.steps[0].drop > 3.0

@@ -31,7 +31,7 @@ def compiled(cache):
     return defaults, [launch.kernel.__name__ for launch in excite], compile_launch(pool, 90)
 
 
-@pytest.mark.slow  # in the whole suite the process that asks for it has ended, for a reason not found yet
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with PyTorch on Linux")
 def test_a_kernel_is_compiled_without_a_gpu(tmp_path):
     # Triton's compiler does not bear every library that this process may have loaded.

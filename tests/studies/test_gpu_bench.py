@@ -168,6 +168,7 @@ def test_our_engine_is_the_fastest_of_its_variants_in_the_same_turns():
     assert "0.90 us for each kernel of a chain" in text
 
 
+@pytest.mark.thorough
 def test_steps_of_all_networks_are_told_apart():
     job = Job(batch_size=2, image_size=(65, 79), precision="fp16")
     found = list(distinct_steps(job, "Res2Net50_vd_26w_4s"))

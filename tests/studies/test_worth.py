@@ -22,7 +22,7 @@ def test_unknown_rewrites_are_said_before_anything_is_measured():
         next(measure_worth((1,), rounds=1, threads=1, rewrites=("fold_batch_norm", "fold_batchnorm")))
 
 
-@pytest.mark.slow  # builds with every library
+@pytest.mark.thorough  # builds with every library
 def test_with_and_without_take_turns_in_every_back_end(monkeypatch, tmp_path):
     row = Architecture(
         name="tiny", block="bottleneck", depths=(1,), width=8, groups=4, out_width=32, stem="small", stem_width=8

@@ -224,6 +224,7 @@ def _mutate(content: bytes, places: list[int], others: list[bytes], draw: random
             return content[:at] + other[draw.randrange(len(other)) :]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("count", "seed"),
     [(2_000, 0), *(pytest.param(13_000, seed, marks=pytest.mark.slow) for seed in range(1, 11))],

@@ -503,6 +503,7 @@ print(fetch(record, row={ROW!r}))
     )
 
 
+@pytest.mark.thorough
 def test_two_processes_at_once_fetch_once(home, content, caplog):
     with FileServer(content, ["slow"]) as server:
         with run(server) as other:
@@ -521,6 +522,7 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.thorough
 def test_a_killed_process_leaves_what_can_be_resumed(home, content):
     part = home / "tiny_ssld.pdparams.part"
     with FileServer(content, ["slow"]) as server:

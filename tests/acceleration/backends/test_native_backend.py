@@ -122,6 +122,7 @@ def test_images_that_do_not_fit_the_caches_go_in_passes(kind, together, random_n
     assert agreement(expected, _run(network, images, tmp_path)(images)).within(TOLERANCE)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("threads", "size"), [(2, 1), (9, 1), (2, 3), (3, 4)])
 def test_threads_that_share_a_batch_do_not_change_a_bit(threads, size, random_network, tmp_path):
     images = _images(size, 3, 67, 45)
@@ -131,6 +132,7 @@ def test_threads_that_share_a_batch_do_not_change_a_bit(threads, size, random_ne
         assert torch.equal(_run(network, images, tmp_path / f"{kind} {threads}", threads=threads)(images), one)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("threads", "size"), [(2, 2), (2, 6), (3, 3)])
 def test_threads_with_a_part_of_the_batch_each_do_not_change_a_bit(threads, size, random_network, tmp_path):
     images = _images(size, 3, 67, 45)
@@ -371,7 +373,7 @@ print("went on")
 """
 
 
-@pytest.mark.slow  # a process of its own
+@pytest.mark.thorough  # a process of its own
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is that of Linux")
 def test_too_little_memory_is_an_error_and_not_the_end(random_network, tmp_path):
     folders = []

@@ -89,6 +89,7 @@ def _products(folder) -> tuple[int, int]:
     return len(inputs), sum("FakeQuantize" in kinds for kinds in inputs)
 
 
+@pytest.mark.thorough
 def test_int8_after_calibration(gated, tiny_images, tmp_path, capfd):
     pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
     job = _job(precision="int8")
@@ -107,7 +108,7 @@ def test_int8_after_calibration(gated, tiny_images, tmp_path, capfd):
     assert (tmp_path / "model.bin").stat().st_size < 0.5 * sum(4 * p.numel() for p in gated.parameters())
 
 
-@pytest.mark.slow  # NNCF takes seconds
+@pytest.mark.thorough  # NNCF takes seconds
 def test_int8_with_moved_gates_does_not_clip_a_strong_image_among_faint_ones(tiny, tiny_images, tmp_path):
     pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
     job = _job(1, precision="int8")

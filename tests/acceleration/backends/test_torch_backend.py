@@ -44,6 +44,7 @@ def test_programs_agree(mode, smallest, tiny_images, folder):
     assert _run(smallest, tiny_images, folder, mode).within(1e-6)
 
 
+@pytest.mark.thorough
 def test_bfloat16_agrees_as_far_as_it_can(tiny, tiny_images, folder):
     found = _run(tiny, tiny_images, folder, "eager", "bf16")
     assert 1e-5 < found.max_rel < 0.05

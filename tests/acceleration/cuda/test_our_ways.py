@@ -68,6 +68,7 @@ def _agrees(found):
         assert off < 1e-5, what
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(1200)  # an interpreter, on a machine that may be busy
 def test_gates_and_pools_and_heads_and_pairs_through_our_kernels():
     found = _interpreted([("se", "everywhere"), ("resnext", "pairs")])

@@ -110,6 +110,7 @@ def test_values_share_memory():
     assert record.peak(1, (224, 224)) < 0.2 * everything
 
 
+@pytest.mark.thorough
 def test_every_network_of_the_series_has_steps():
     assert set(ROWS)  # of which the catalogue's are the kinds
     # Networks that differ in nothing but their depth are one.

@@ -274,6 +274,7 @@ def test_what_computes_something_else_is_never_chosen(smallest, tiny_images, tmp
     assert "not used for smallest: openvino()" in caplog.text
 
 
+@pytest.mark.thorough
 def test_a_plan_is_checked_for_weights_it_was_not_made_with(folder, random_network, smallest, tiny_images, monkeypatch):
     other = random_network(smallest.architecture, dtype=torch.float32)
     other.head.bias.data += 1
@@ -292,6 +293,7 @@ def test_a_precision_that_is_not_used_is_said(smallest, tmp_path, monkeypatch):
     assert "ZeroDivisionError" in opened.warned[0]
 
 
+@pytest.mark.thorough
 def test_int8_that_changes_classes_is_said_every_time(smallest, tiny_images, tmp_path, monkeypatch):
     def judge(self, runner, precision=None):
         changed = 0.9 if (precision or self.job.precision) == "int8" else 1.0

@@ -54,10 +54,8 @@ def plain(random_network) -> Network:
     return random_network(row, dtype=torch.float32)
 
 
-QUICK = ("res2, gated, vd",)  # it has every operation
-
-
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in ROWS])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ROWS)
 def test_it_computes_what_the_network_computes(kind, tiny_network, tmp_path, capfd):
     network = tiny_network(kind)
     build_paddle(network, Job(batch_size=1, image_size=(67, 45)), tmp_path)
@@ -73,7 +71,7 @@ def test_it_computes_what_the_network_computes(kind, tiny_network, tmp_path, cap
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow  # seconds of Paddle's compiler
+@pytest.mark.thorough  # seconds of Paddle's compiler
 def test_other_channels_and_no_classes(tmp_path):
     row = resnexus.Architecture(name="tiny", **(_SHAPE | ROWS["plain"]))
     network = resnexus.create_model(row, in_chans=1, num_classes=0).eval()

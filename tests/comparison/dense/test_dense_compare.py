@@ -71,6 +71,7 @@ def test_from_end_to_end(run, tmp_path, task, metrics, monkeypatch, recorded):
     assert "plain, seed 0: finished before, kept" in recorded.said
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_unwritten")
 def test_an_interrupted_comparison_goes_on_to_the_same_result(run, tmp_path, monkeypatch):
     whole = run(out=tmp_path / "whole")
@@ -154,7 +155,7 @@ def test_photographs_from_end_to_end(run, backbones, folders, tmp_path, kind, ta
     assert f"6 photographs of {kind}:{folders[kind].name} at 64x64 pixels and evaluated on 3 photographs" in text
 
 
-@pytest.mark.slow  # twenty seconds of training
+@pytest.mark.thorough  # twenty seconds of training
 @pytest.mark.usefixtures("_unwritten")
 def test_a_segmenter_learns_photographs(run, backbones, folders):
     """A few steps are enough to tell red and blue rectangles from grey."""
