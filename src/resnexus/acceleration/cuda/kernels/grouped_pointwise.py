@@ -34,6 +34,9 @@ PRODUCTS = (
 With 128 pixels and 256 outputs the sums of a thread do not fit into its registers.
 """
 
+_MOST_BYTES = 32 * 1024
+"""Of the sums of a program, were they in the precision of the factors."""
+
 
 @triton.jit(do_not_specialize=["pixels", "image_pixels", "height", "width", "out_width"])
 def _conv3x3_conv1x1(
@@ -145,8 +148,13 @@ def conv3x3_conv1x1(
 
 
 def candidates(x: Tensor, inner_weight: Tensor, out: Tensor) -> tuple[Product, ...]:
-    """Return the rows of the table that are worth a try; none is where a pack is wider than 64 channels."""
-    return suiting(PRODUCTS, out, depth=inner_weight.shape[1], itemsize=x.element_size())
+    """Return the rows of the table that are worth a try; none is where a pack is wider than 64 channels.
+
+    Products of float32 take no tensor cores, and registers for their factors: half as many sums fit beside them.
+    """
+    most = _MOST_BYTES // x.element_size()
+    rows = tuple(row for row in PRODUCTS if row.pixels * row.outputs <= most)
+    return suiting(rows, out, depth=inner_weight.shape[1], itemsize=x.element_size())
 
 
 def default(x: Tensor, inner_weight: Tensor, out: Tensor) -> Product:
