@@ -504,12 +504,18 @@ print(fetch(record, row={ROW!r}))
 
 
 def test_two_processes_at_once_fetch_once(home, content, caplog):
-    with FileServer(content, ["slow"]) as server:
+    with FileServer(content, ["held"]) as server:
         with run(server) as other:
             other.stdin.write("go\n")
             other.stdin.flush()
             wait_until(lambda: server.requests)
-            assert_holds(get(server), content)
+
+            def go_on(record):
+                server.go.set()
+                return True
+
+            with caplog.filtering(go_on):  # the rest comes when this one says that it waits
+                assert_holds(get(server), content)
             assert "waiting for another process that fetches tiny_ssld" in caplog.text
             assert other.communicate(timeout=60)[0].split()[-1] == str(home / "tiny_ssld.safetensors")
         assert len(server.requests) == 1
@@ -523,7 +529,7 @@ def wait_until(condition):
 
 def test_a_killed_process_leaves_what_can_be_resumed(home, content):
     part = home / "tiny_ssld.pdparams.part"
-    with FileServer(content, ["slow"]) as server:
+    with FileServer(content, ["held"]) as server:
         with run(server) as process:
             process.stdin.write("go\n")
             process.stdin.flush()
