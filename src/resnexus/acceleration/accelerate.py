@@ -20,7 +20,7 @@ from resnexus.acceleration.planning.planner import Planner
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
-from resnexus.progress import Progress, Silent
+from resnexus.progress import Progress
 
 if TYPE_CHECKING:
     from resnexus.data.preprocess import Preprocess
@@ -112,7 +112,7 @@ def accelerate(
         backends=(backends,) if isinstance(backends, str) else backends,
         calibration=_calibration(calibration, job),
         seconds=seconds,
-        say=(progress or Silent()).say,
+        progress=progress,
     )
     jobs = [replace(job, batch_size=size) for size in sizes]
     return engine_of(model, planner.open(jobs, replan=replan), pixels)

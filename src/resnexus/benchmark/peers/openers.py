@@ -152,7 +152,7 @@ def resnexus(workload: Workload, job: Job) -> Runner:
         backends=chosen,
         calibration=workload.calibration if job.precision == "int8" else None,
         seconds=workload.seconds,
-        say=workload.progress,
+        progress=workload.progress,
         scratch=workload.planned,
     )
     return accelerated.engine_of(workload.network, planner.open([job]))
