@@ -17,7 +17,7 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
 from resnexus.acceleration.cuda.device import event_ms
 from resnexus.acceleration.engine import AnyEngine
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.judge import Referee, probe_images
 from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
@@ -142,7 +142,7 @@ def _workloads(
     cache_dir: Path | None,
     progress: Progress,
 ) -> Iterator[dict[str, Workload]]:
-    with Cache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
+    with EngineCache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
         workloads = {}
         for index, (name, create) in enumerate(sources.items()):
             network = create()

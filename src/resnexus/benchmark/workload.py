@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.planning.building import Builder
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.progress import Progress, Silent
 
@@ -47,7 +47,7 @@ class Workload:
     ) -> None:
         self.scratch, self.calibration, self.cache_dir = scratch, calibration, cache_dir
         self.backends, self.seconds, self.progress = backends, seconds, progress or Silent()
-        self.builder = Builder(network, Cache(scratch / "kept"), calibration, self.progress)
+        self.builder = Builder(network, EngineCache(scratch / "kept"), calibration, self.progress)
         self.network = self.builder.network
         self.planned = Path(scratch, "planned")
         self.planned.mkdir()

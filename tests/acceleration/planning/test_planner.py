@@ -17,7 +17,7 @@ from resnexus.acceleration.backends.registry import backend
 from resnexus.acceleration.planning import building
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.builds import CacheError, CacheWarning
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE
 from resnexus.acceleration.planning.digests import digest
 from resnexus.acceleration.planning.planner import Planner, PlanWarning
@@ -77,7 +77,7 @@ class _Heard(Silent):
 
 def _planner(network, folder, say, **options) -> Planner:
     options = {"backends": ["openvino"], "seconds": 0.0, "clock": CLOCK, **options}
-    return Planner(network, Cache(folder), progress=_Heard(say), **options)
+    return Planner(network, EngineCache(folder), progress=_Heard(say), **options)
 
 
 class _Opened:
@@ -386,7 +386,7 @@ def test_a_plan_that_does_not_fit_on_the_disk_still_runs(smallest, tiny_images, 
     def fail(self, key, built):
         raise NoSpaceError("no space left on the disk")
 
-    monkeypatch.setattr(Cache, "keep_build", fail)
+    monkeypatch.setattr(EngineCache, "keep_build", fail)
     opened = _Opened(smallest, tmp_path)
     assert opened.warned == ["the plan is not kept, and made again next time: no space left on the disk"]
     assert opened.plan.candidate == FASTEST

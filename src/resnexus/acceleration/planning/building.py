@@ -17,7 +17,7 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import Candidate, Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.backends.registry import backend, versions
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.digests import computes_on, digest, images_digest, weights_digest
 from resnexus.acceleration.planning.space import space_errors
 from resnexus.architectures.network import FeatureNetwork, Network
@@ -40,7 +40,7 @@ class Builder:
     def __init__(
         self,
         network: Network | FeatureNetwork,
-        cache: Cache,
+        cache: EngineCache,
         calibration: Tensor | None,
         progress: Progress,
     ) -> None:

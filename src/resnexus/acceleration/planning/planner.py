@@ -17,7 +17,7 @@ from resnexus.acceleration.backends.memory import OutOfMemoryError, memory_error
 from resnexus.acceleration.backends.registry import usable_backends, versions
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.builds import CacheError, CacheWarning
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE, computes_in
 from resnexus.acceleration.planning.digests import computes_on
 from resnexus.acceleration.planning.judge import INT8_TOP1, Referee
@@ -62,7 +62,7 @@ class Planner:
     def __init__(
         self,
         network: Network | FeatureNetwork,
-        cache: Cache,
+        cache: EngineCache,
         *,
         backends: Sequence[str] | None = None,
         calibration: Tensor | None = None,
