@@ -8,10 +8,10 @@ The table of docs/speed.md is written from the record.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from resnexus.machine import check_threads
+from resnexus.progress import Shown
 from resnexus.records import write_json
 from studies.worth import measure_worth
 
@@ -27,7 +27,7 @@ def main() -> None:
         arguments.batch_sizes,
         rounds=arguments.rounds,
         threads=check_threads(None),
-        say=lambda sentence: print(sentence, file=sys.stderr),
+        progress=Shown(),
     ):
         write_json(record, arguments.out)
 

@@ -162,10 +162,11 @@ def _run(engine: Engine, barrier: Any, seconds: float, results: Any) -> None:
     runner(images)
     barrier.wait(_READY_S)
     start = time.perf_counter()
-    calls = 0
-    while (passed := time.perf_counter() - start) < seconds:
+    calls, passed = 0, 0.0
+    while not calls or passed < seconds:  # a thread may be given no time in all of a round
         runner(images)
         calls += 1
+        passed = time.perf_counter() - start
     results.put(calls * engine.job.batch_size / passed)
 
 

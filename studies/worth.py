@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -22,6 +22,7 @@ from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.ratios import Ratio, ratio_of_times
 from resnexus.benchmark.workload import Workload
 from resnexus.parity.golden import golden_network
+from resnexus.progress import Progress
 from resnexus.rewrites.table import REWRITES, rewrite
 
 # One network for each rewrite: of 50 layers, and of the kind that the rewrite is for.
@@ -90,7 +91,7 @@ def measure_worth(
     rounds: int = 20,
     threads: int,
     rewrites: Sequence[str] = tuple(NETWORKS),
-    say: Callable[[str], None] = lambda sentence: None,
+    progress: Progress | None = None,
 ) -> Iterator[Worths]:
     """Yield the record as it grows, after every rewrite and batch size.
 
@@ -101,7 +102,7 @@ def measure_worth(
         rounds: in how many they take turns.
         threads: CPU threads.
         rewrites: their names, those of one network side by side.
-        say: called with a sentence before every step that takes long.
+        progress: told before every step that takes long; nobody if None.
 
     Raises:
         ResnexusError: an unknown rewrite.
@@ -111,7 +112,7 @@ def measure_worth(
     record = Worths(environment=environment())
     for model, names in groupby(rewrites, key=NETWORKS.__getitem__):
         with tempfile.TemporaryDirectory(prefix="resnexus-worth-") as scratch:
-            workload = Workload(golden_network(architecture(model)), Path(scratch), progress=say)
+            workload = Workload(golden_network(architecture(model)), Path(scratch), progress=progress)
             for name in list(names):
                 for batch_size in batch_sizes:
                     job = Job(batch_size=batch_size, threads=threads)

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 
 from resnexus import trust
 from resnexus.trust import TrustError, check_own
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no POSIX owners")
 
 
 def test_files_and_folders_of_ones_own(tmp_path):

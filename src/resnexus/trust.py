@@ -18,8 +18,6 @@ class TrustError(ResnexusError):
 def check_own(path: Path, descriptor: int | None = None) -> None:
     """Check that nobody but this user and root could have written a file or folder, as ssh does with its keys.
 
-    Systems without POSIX owners are not checked.
-
     Args:
         path: the file or folder; a symbolic link counts as what it points to.
         descriptor: of the opened file, so that what is checked is what is read; None opens nothing.
@@ -29,8 +27,6 @@ def check_own(path: Path, descriptor: int | None = None) -> None:
             what mends it.
         OSError: there is no such file.
     """
-    if not hasattr(os, "getuid"):
-        return
     found = path.stat() if descriptor is None else os.fstat(descriptor)
     if found.st_uid not in (os.getuid(), 0):
         raise TrustError(

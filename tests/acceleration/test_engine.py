@@ -235,7 +235,7 @@ def test_threads_go_on_while_processes_are_forked(engine, tiny_images):
         ends.append(os.waitpid(child, 0)[1])
         time.sleep(0.05)  # a fork holds up all threads
 
-    assert _called_from_threads(engine, 5, 2_000, fork) == []
+    assert _called_from_threads(engine, 5, 5_772, fork) == []
     assert set(ends) == {0}
 
 

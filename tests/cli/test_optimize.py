@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from resnexus.acceleration import accelerate as module
 from resnexus.acceleration.native import compiler
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.digests import weights_digest
 from resnexus.cli.application import app
 from resnexus.errors import ResnexusError
@@ -70,7 +70,7 @@ def test_maps_in_place_of_logits(home, monkeypatch):
 def test_clearing_says_how_much_is_gone(home, monkeypatch):
     monkeypatch.setattr(compiler, "home", lambda: home)  # not the kernels that all tests share
     assert _optimize("--clear") == f"removed 0 MB of built networks, and all plans, from {home}/engines\n"
-    cache = Cache()
+    cache = EngineCache()
     with cache.scratch() as scratch:
         (scratch / "built").mkdir()
         (scratch / "built" / "model.bin").write_bytes(bytes(3_000_000))

@@ -40,14 +40,27 @@ def test_the_file_is_read(tmp_path):
     assert read_real(path) == REAL
 
 
-@pytest.mark.parametrize("text", ["{}", "[[0], 1]", "[[1000]]", "[[-1]]", "[[true]]", "nonsense"])
-def test_other_files_are_refused(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{}", "expected a list, found an object"),
+        ("null", "expected a list, found null"),
+        ("[[0], 1]", "expected a list, found 1"),
+        ("[[1000]]", "1000 is no class"),
+        ("[[-1]]", "-1 is no class"),
+        ("[[true]]", "expected a whole number, found true"),
+        ("[[0.0]]", "expected a whole number, found 0.0"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("nonsense", "is not JSON"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, text, problem):
     path = tmp_path / "real.json"
     path.write_text(text)
-    with pytest.raises(ResnexusError, match=r"real\.json"):
+    with pytest.raises(ResnexusError, match=rf"the ReaL labels: .*real\.json.*{problem}.*; expected the list of real"):
         read_real(path)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ResnexusError, match=r"cannot read the ReaL labels .*real\.json: No such file"):
+    with pytest.raises(ResnexusError, match=r"the ReaL labels: cannot read .*real\.json: No such file"):
         read_real(tmp_path / "real.json")

@@ -92,7 +92,7 @@ def test_other_settings_do_not_go_on(weights, manifest, done, tmp_path):
     with pytest.raises(ResnexusError, match="holds predictions of another network, other settings or another manifest"):
         run(weights, manifest, out, PredictionSettings(topk=3, batch_size=4))
     # How long a worker may take is no such setting.
-    assert run(weights, manifest, out, PredictionSettings(topk=2, batch_size=4, time_limit=5)) == done[1]
+    assert run(weights, manifest, out, PredictionSettings(topk=2, batch_size=4, time_limit=50)) == done[1]
 
 
 def test_verify_finds_what_is_not_the_manifests(weights, manifest, done, tmp_path):

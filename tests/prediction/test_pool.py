@@ -79,7 +79,7 @@ def test_a_pool_that_hangs_is_started_anew(pool):
     times = iter([0.0])
     pool._clock = lambda: next(times, 2 * STARTUP_S)
     mutex = pool._pool._pool_manager.worker_manager.workers_channel.mutex
-    assert mutex.reader_mutex.acquire(timeout=5)
+    assert mutex.reader_mutex.acquire(timeout=60)
     calls = [(number, ("ok", number)) for number in range(3)]
     assert list(pool.ordered(work, calls, window=4)) == [(number, number) for number in range(3)]
 

@@ -9,7 +9,7 @@ from tests.report.evaluated import PREDICTIONS, THUMBNAILS, build
 
 def test_the_verdict_in_sentences():
     assert findings(build()) == [
-        "66.67 % top-1 (95 % interval 30.00 to 90.32) and 100.00 % top-5 on 6 images of 2 classes.",
+        "66.67 % top-1 (95 % interval 30.00 to 90.32) on 6 images of 2 classes.",
         "Published are 73.33 % top-1: −6.66 points, within the interval.",
         "80.00 % by the ReaL labels, of 5 images that have some.",
         *(one for one in findings(build()) if one.startswith("Expected calibration error ")),
@@ -19,6 +19,8 @@ def test_the_verdict_in_sentences():
         "no errors are set against its.",
         "3 classes compete, and 2 of them have images.",
     ]
+    six = build(images=replace(build().images, competing=6))
+    assert findings(six)[0].startswith("66.67 % top-1 (95 % interval 30.00 to 90.32) and 100.00 % top-5 on 6 images")
     network = build().network
     assert "outside of the interval" in findings(build(network=replace(network, published_top1=0.95)))[1]
     paired = replace(build().against.paired, p_value=0.3)

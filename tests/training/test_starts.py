@@ -1,6 +1,8 @@
 import json
 import subprocess
 
+import pytest
+
 from resnexus.training.starts import git_state, note_start
 from resnexus.version import __version__
 
@@ -21,11 +23,12 @@ def test_every_start_is_added(tmp_path, monkeypatch):
     assert {"torch", "torchvision", "lightning", "numpy", "python", "processor", "time"} <= set(first)
 
 
-def test_a_damaged_file_is_set_aside(tmp_path):
-    (tmp_path / "starts.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "null", "{}", "[1]", "[" * 100_000])
+def test_a_damaged_file_is_set_aside(tmp_path, text):
+    (tmp_path / "starts.json").write_text(text)
     note_start(tmp_path)
     assert len(json.loads((tmp_path / "starts.json").read_text())) == 1
-    assert (tmp_path / "starts.json.damaged").read_text() == "{"
+    assert (tmp_path / "starts.json.damaged").read_text() == text
 
 
 def test_the_state_of_git(tmp_path, monkeypatch):

@@ -175,6 +175,23 @@ def test_another_recipe_in_the_same_folder_is_refused(digits, tmp_path, monkeypa
     train(network(), *digits, RECIPE.changed({"workers": 1}), tmp_path, conditions={"data": "a"})
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected an object, found a list"),
+        ("null", "expected an object, found null"),
+        ("{", "is not JSON"),
+        ('{"lr": 0.5}', "holds a training with .*=None, not"),
+    ],
+)
+def test_a_damaged_recipe_in_the_folder_is_refused(digits, tmp_path, text, message):
+    out = tmp_path / "\x1b[1mout"  # a terminal would print it bold
+    out.mkdir()
+    (out / "recipe.json").write_text(text)
+    with pytest.raises(ResnexusError, match=rf"\\x1b\[1mout.*{message}.*give another folder"):
+        train(network(), *digits, RECIPE, out)
+
+
 def test_a_loss_that_is_not_finite_keeps_its_batch(digits, tmp_path):
     broken = network()
     with torch.no_grad():

@@ -17,13 +17,13 @@ class FileServer:
     "gzip" (says it is); "redirect"; "redirect bomb" (with a gigabyte of gzipped zeros); "loop"; "to a file" (a
     redirect); "whole" (ignores Range); "splice" (a 206 of whatever the file is now, as if If-Range had not been sent);
     "splice unmarked" (the same without ETag); "elsewhere" (a 206 that starts at another byte); "short" (a 206 of ten
-    bytes); "huge" (says it has 10^12 bytes); "slow" (32 KiB per 0.1 s).
+    bytes); "huge" (says it has 10^12 bytes); "slow" (32 KiB per 0.1 s); "held" (half, and the rest when `go` is set).
     """
 
     def __init__(self, content, plan=(), etag="strong"):
         self.content, self.plan, self.etag = content, list(plan), etag
         self.requests = []
-        self.closing = threading.Event()
+        self.closing, self.go = threading.Event(), threading.Event()
 
     def __enter__(self):
         owner = self
@@ -51,6 +51,7 @@ class FileServer:
 
     def __exit__(self, *_):
         self.closing.set()
+        self.go.set()
         self.server.shutdown()
         self.thread.join(10)
         self.server.server_close()
@@ -69,7 +70,7 @@ class FileServer:
         self.requests.append(handler.headers)
         plan = self.plan.pop(0) if self.plan else "serve"
         if plan == "silence":
-            self.closing.wait(5)
+            self.closing.wait(60)
         elif isinstance(plan, int):
             self.head(handler, plan, {"Content-Length": 0})
         elif plan == "to a file":
@@ -110,11 +111,16 @@ class FileServer:
             handler.wfile.write(content[:half])
             handler.wfile.flush()
             if plan == "stall":
-                self.closing.wait(5)
+                self.closing.wait(60)
             if plan == "reset":
                 time.sleep(0.05)  # what was sent should arrive first
                 handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 handler.connection.close()
+        elif plan == "held":
+            handler.wfile.write(content[:half])
+            handler.wfile.flush()
+            self.go.wait(60)
+            handler.wfile.write(content[half:])
         elif plan == "slow":
             for at in range(0, len(content), 1 << 15):
                 handler.wfile.write(content[at : at + (1 << 15)])

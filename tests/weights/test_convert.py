@@ -338,6 +338,11 @@ def test_several_states_in_a_file_need_a_choice(tmp_path):
     assert_same(load_state(tmp_path / "two.pth", prefix="teacher").entries, ema)
     with pytest.raises(ResnexusError, match=r"unknown prefix of the entries in two.pth 'pupil': accepted are student"):
         load_state(tmp_path / "two.pth", prefix="pupil")
+    hint = r"two\.pth: holds student and teacher entries .* or prefix='teacher' \(--prefix student\)"
+    with pytest.raises(ResnexusError, match=hint):
+        load_state(tmp_path / "two.pth")
+    save_file({f"Student.{name}": tensor for name, tensor in plain.items()}, tmp_path / "one.safetensors")
+    assert_same(load_state(tmp_path / "one.safetensors").entries, plain)
     arrays = to_paddle(ROW, plain)
     both = {f"Student.{name}": array for name, array in arrays.items()}
     both |= {f"Teacher.{name}": 2 * array for name, array in arrays.items()}

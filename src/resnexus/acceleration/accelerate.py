@@ -15,12 +15,12 @@ from resnexus.acceleration.backends.contract import PRECISIONS, Job, Precision
 from resnexus.acceleration.cuda.device import check_gpu
 from resnexus.acceleration.engine import Engine, FeatureEngine, engine_of
 from resnexus.acceleration.inputs import Array, as_images
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.planner import Planner
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
-from resnexus.progress import Progress, Silent
+from resnexus.progress import Progress
 
 if TYPE_CHECKING:
     from resnexus.data.preprocess import Preprocess
@@ -108,11 +108,11 @@ def accelerate(
     _check_pixels(pixels, model)
     planner = Planner(
         model,
-        Cache(cache_dir),
+        EngineCache(cache_dir),
         backends=(backends,) if isinstance(backends, str) else backends,
         calibration=_calibration(calibration, job),
         seconds=seconds,
-        say=(progress or Silent()).say,
+        progress=progress,
     )
     jobs = [replace(job, batch_size=size) for size in sizes]
     return engine_of(model, planner.open(jobs, replan=replan), pixels)

@@ -17,7 +17,7 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
 from resnexus.acceleration.cuda.device import event_ms
 from resnexus.acceleration.engine import AnyEngine
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.judge import Referee, probe_images
 from resnexus.acceleration.planning.timing import interleaved
 from resnexus.architectures.catalog import architecture
@@ -81,10 +81,10 @@ def run(
     with progress.stage(title, sum(steps(group, settings) for group in missing)) as step:
         for models, of_these in groupby(missing, key=lambda group: group.models):
             chosen = {model: sources[model] for model in models}
-            with _workloads(chosen, settings, cache_dir, progress.say) as workloads:
+            with _workloads(chosen, settings, cache_dir, progress) as workloads:
                 for group in of_these:
                     progress.say(f"{', '.join(models)} on {group.device}, batch {group.batch_size}")
-                    cells, left_out = _Timed(workloads, group, settings, progress.say, step).run()
+                    cells, left_out = _Timed(workloads, group, settings, progress, step).run()
                     record = replace(record, cells=(*record.cells, *cells), left_out=(*record.left_out, *left_out))
                     yield record
 
@@ -140,9 +140,9 @@ def _workloads(
     sources: Mapping[str, Callable[[], AnyNetwork]],
     settings: BenchSettings,
     cache_dir: Path | None,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> Iterator[dict[str, Workload]]:
-    with Cache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
+    with EngineCache(cache_dir).scratch() as scratch:  # on the disk of what our own engine keeps
         workloads = {}
         for index, (name, create) in enumerate(sources.items()):
             network = create()
@@ -155,7 +155,7 @@ def _workloads(
                 cache_dir=cache_dir,
                 backends=settings.plan_backends,
                 seconds=settings.plan_seconds,
-                progress=say,
+                progress=progress,
             )
         yield workloads
 
@@ -185,7 +185,7 @@ class _Timed:
     workloads: Mapping[str, Workload]
     group: Group
     settings: BenchSettings
-    say: Callable[[str], None]
+    progress: Progress
     step: Advance
 
     def run(self) -> tuple[list[Cell], list[LeftOut]]:
@@ -218,7 +218,7 @@ class _Timed:
             architecture_name, maps = workload.network.architecture.name, bool(self.settings.out_indices)
             reason = engine(name).obstacle(architecture_name, self.group.device, precision, maps=maps)
             if not reason:
-                self.say(f"  opening {name} in {precision}")
+                self.progress.say(f"  opening {name} in {precision}")
                 try:
                     runner = engine(name).open(workload, job)
                     found.append(_Opened(model, name, precision, runner, referee.judge(self._at_home(runner))))

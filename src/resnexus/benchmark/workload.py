@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.planning.building import Builder
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.architectures.network import FeatureNetwork, Network
+from resnexus.progress import Progress, Silent
 
 
 @final
@@ -25,7 +26,7 @@ class Workload:
         cache_dir: where our own engine keeps plans; the usual place if None.
         backends: which back ends our own engine considers; all that are installed if None.
         seconds: how long each round of planning of our own engine takes.
-        progress: called with a sentence before every step that takes long.
+        progress: told before every step that takes long; nobody if None.
 
     Attributes:
         network: on the CPU, float32.
@@ -42,11 +43,11 @@ class Workload:
         cache_dir: Path | None = None,
         backends: Sequence[str] | None = None,
         seconds: float = 10.0,
-        progress: Callable[[str], None] = lambda sentence: None,
+        progress: Progress | None = None,
     ) -> None:
         self.scratch, self.calibration, self.cache_dir = scratch, calibration, cache_dir
-        self.backends, self.seconds, self.progress = backends, seconds, progress
-        self.builder = Builder(network, Cache(scratch / "kept"), calibration, progress)
+        self.backends, self.seconds, self.progress = backends, seconds, progress or Silent()
+        self.builder = Builder(network, EngineCache(scratch / "kept"), calibration, self.progress)
         self.network = self.builder.network
         self.planned = Path(scratch, "planned")
         self.planned.mkdir()

@@ -89,9 +89,9 @@ def optimize(
 def _cleared(*, kernels: bool) -> str:
     from resnexus.acceleration.cuda.tuning import remove_tables
     from resnexus.acceleration.native.compiler import libraries, libraries_bytes, remove_libraries
-    from resnexus.acceleration.planning.cache import Cache
+    from resnexus.acceleration.planning.cache import EngineCache
 
-    cache = Cache()
+    cache = EngineCache()
     remove_tables()
     built = f"removed {_megabytes(cache.clear())} of built networks, and all plans, from {cache.folder}"
     if kernels:

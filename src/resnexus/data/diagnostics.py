@@ -32,8 +32,8 @@ class Remarks:
 
 _local = threading.local()
 _lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a process that is forked while another thread holds the lock would wait for ever
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+# A process that is forked while another thread holds the lock would wait for ever.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def hear_libtiff() -> None:
     """Have libtiff tell `listening`, from now on, what it would print; in threads that do not listen it still prints.
 
     libtiff takes one function for the whole process, so this is done once and stays. Where Pillow was built with a
-    libtiff that cannot be reached, as on Windows, it prints as before and the errors lack its words.
+    libtiff that cannot be reached, it prints as before and the errors lack its words.
     """
     with _lock:
         if _handlers:

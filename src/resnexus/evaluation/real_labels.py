@@ -5,7 +5,6 @@ Beyer et al. 2020, arXiv:2006.07159; `real.json` of github.com/google-research/r
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -16,8 +15,10 @@ from torch import Tensor
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.intervals import Share, share
 from resnexus.evaluation.metrics import predicted
+from resnexus.records import RecordError, read_json
 
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\b")
+_EXPECTED = "expected the list of real.json, for every image a list of classes 0 to 999"
 
 
 def read_real(path: str | os.PathLike[str]) -> tuple[frozenset[int], ...]:
@@ -26,18 +27,13 @@ def read_real(path: str | os.PathLike[str]) -> tuple[frozenset[int], ...]:
     Raises:
         ResnexusError: the file cannot be read, or is not a list of lists of class numbers.
     """
-    shown = printable(path)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResnexusError(
-            f"cannot read the ReaL labels {shown}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    if not isinstance(content, list) or not all(
-        isinstance(found, list) and all(type(number) is int and 0 <= number < 1000 for number in found)
-        for found in content
-    ):
-        raise ResnexusError(f"{shown}: expected the list of real.json, for every image a list of classes 0 to 999")
+        content = read_json(tuple[tuple[int, ...], ...], Path(path))
+    except RecordError as error:
+        raise ResnexusError(f"the ReaL labels: {error}; {_EXPECTED}") from error
+    unknown = [number for found in content for number in found if not 0 <= number < 1000]
+    if unknown:
+        raise ResnexusError(f"the ReaL labels: {printable(path)}: {unknown[0]} is no class; {_EXPECTED}")
     return tuple(map(frozenset, content))
 
 

@@ -18,7 +18,7 @@ from resnexus.quantisation.forms.contract import Form
 from resnexus.quantisation.images import Images, open_images
 from resnexus.quantisation.sensitivity import sensitivities
 from resnexus.quantisation.settings import QuantisationSettings
-from resnexus.quantisation.trials import Trial, Trials
+from resnexus.quantisation.trials import QuantisationTrial, Trials
 from resnexus.report.printing import counted, number, percent
 from resnexus.subject import Subject
 
@@ -33,7 +33,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class Int8Outcome:
     """What was found on the way to an artefact in int8.
 
     Attributes:
@@ -46,7 +46,7 @@ class Outcome:
 
     images: Images
     trials: Trials
-    chosen: Trial
+    chosen: QuantisationTrial
     sensitivity: dict[str, float]
     deployed: Deployed
 
@@ -81,7 +81,7 @@ class Int8Format(Format):
         self.name, self.suffix = inner.name, inner.suffix
         self.packages = (*inner.packages, *form.packages)
         self.rewrites, self.runs_code = inner.rewrites, inner.runs_code
-        self.outcome: Outcome | None = None
+        self.outcome: Int8Outcome | None = None
 
     def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:
         """Return the quantised model that loses little enough, and its record.
@@ -109,7 +109,9 @@ class Int8Format(Format):
             raise ResnexusError(self._missed(trials))
         read = (~images.validation.missing).nonzero()[:_COMPARED, 0].tolist()
         self.pictures = tuple(images.validation.originals.source(place) for place in read)
-        self.outcome = Outcome(images=images, trials=trials, chosen=chosen, sensitivity=sensitivity, deployed=deployed)
+        self.outcome = Int8Outcome(
+            images=images, trials=trials, chosen=chosen, sensitivity=sensitivity, deployed=deployed
+        )
         described = trials.described(chosen)
         return chosen.model, replace(described, notes=(*described.notes, _note(described, len(trials.layers))))
 
@@ -125,7 +127,7 @@ class Int8Format(Format):
         """Return the files of the other format."""
         return self.inner.files(path)
 
-    def _accepts(self, trial: Trial) -> bool:
+    def _accepts(self, trial: QuantisationTrial) -> bool:
         return trial.drop <= self.settings.max_drop + _ROUNDING
 
     def _missed(self, trials: Trials) -> str:

@@ -20,7 +20,7 @@ _HEAD = "head"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class QuantisableLayer:
     """A convolution or a linear layer.
 
     Attributes:
@@ -32,16 +32,16 @@ class Layer:
     gate: bool
 
 
-def layers_of(network: Network) -> tuple[Layer, ...]:
+def layers_of(network: Network) -> tuple[QuantisableLayer, ...]:
     """Return the convolutions and linear layers of a network, which may be rewritten, in the order of its modules."""
     return tuple(
-        Layer(name=name, gate=isinstance(module, nn.Linear) and name != _HEAD)
+        QuantisableLayer(name=name, gate=isinstance(module, nn.Linear) and name != _HEAD)
         for name, module in network.named_modules()
         if isinstance(module, (nn.Conv2d, nn.Linear))
     )
 
 
-def operations_of(network: Network, layers: Sequence[Layer], weights: Mapping[str, Array]) -> dict[str, str]:
+def operations_of(network: Network, layers: Sequence[QuantisableLayer], weights: Mapping[str, Array]) -> dict[str, str]:
     """Return layer -> name of its operation in a graph that was made of the network.
 
     They are told by their weights, which a graph has as they are, in another shape or transposed. Layers with equal

@@ -21,11 +21,11 @@ from resnexus.errors import ResnexusError, printable
 from resnexus.packages import required
 from resnexus.parity.agreement import agreement
 from resnexus.progress import Progress, Silent
-from resnexus.quantisation.format import Int8Format, Outcome
+from resnexus.quantisation.format import Int8Format, Int8Outcome
 from resnexus.quantisation.forms.contract import Form
 from resnexus.quantisation.forms.registry import find_form
+from resnexus.quantisation.latency import runs, timed
 from resnexus.quantisation.settings import QuantisationSettings
-from resnexus.quantisation.timing import runs, timed
 from resnexus.report.quantisation_page import write_quantisation
 from resnexus.report.quantisation_record import LeftLayer, QuantisationRecord
 
@@ -92,7 +92,7 @@ def _format(name: str) -> tuple[Format, Form]:
 
 def _recorded(
     record: ArtefactRecord,
-    outcome: Outcome,
+    outcome: Int8Outcome,
     inner: Format,
     form: Form,
     out: Path,
@@ -135,7 +135,7 @@ def _part(part: str, there: int, used: int) -> str:
     return part if used == there else f"{part}; {used:,} of {there:,} images"
 
 
-def _left(outcome: Outcome) -> list[LeftLayer]:
+def _left(outcome: Int8Outcome) -> list[LeftLayer]:
     found = []
     for layer in outcome.trials.layers:
         if layer.name not in outcome.chosen.int8:
@@ -146,7 +146,7 @@ def _left(outcome: Outcome) -> list[LeftLayer]:
 
 def _timed(
     record: ArtefactRecord,
-    outcome: Outcome,
+    outcome: Int8Outcome,
     inner: Format,
     form: Form,
     out: Path,

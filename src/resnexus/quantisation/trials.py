@@ -21,14 +21,14 @@ from resnexus.evaluation.significance import PairedAnswers, mcnemar
 from resnexus.progress import Progress
 from resnexus.quantisation.forms.contract import Form
 from resnexus.quantisation.images import Images
-from resnexus.quantisation.layers import Layer, layers_of, operations_of
+from resnexus.quantisation.layers import QuantisableLayer, layers_of, operations_of
 from resnexus.quantisation.settings import QuantisationSettings
 from resnexus.report.printing import counted, percent, signed
 from resnexus.report.quantisation_record import Step
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trial:
+class QuantisationTrial:
     """One way to quantise, and what it answers.
 
     Attributes:
@@ -102,11 +102,11 @@ class Trials:
         self.steps: list[Step] = []
 
     @property
-    def candidates(self) -> tuple[Layer, ...]:
+    def candidates(self) -> tuple[QuantisableLayer, ...]:
         """The layers that are to be in int8: all but those of gates."""
         return tuple(layer for layer in self.layers if not layer.gate)
 
-    def run(self, put_back: Sequence[str]) -> Trial:
+    def run(self, put_back: Sequence[str]) -> QuantisationTrial:
         """Quantise with some layers kept in float32, and measure.
 
         Raises:
@@ -120,7 +120,7 @@ class Trials:
         model = self._form.quantised(self.plain, self._images.calibration, names)
         int8 = self._layers_in_int8(model)
         found = self._asked(self._opened(model, int8), "int8 on the validation images")
-        trial = Trial(
+        trial = QuantisationTrial(
             model=model,
             put_back=tuple(put_back),
             int8=int8,
@@ -134,7 +134,7 @@ class Trials:
         )
         return trial
 
-    def described(self, trial: Trial) -> ArtefactRecord:
+    def described(self, trial: QuantisationTrial) -> ArtefactRecord:
         """Return the record of an artefact that is a trial's model."""
         return self._in_int8(trial.int8, trial.drop, len(trial.predictions.files))
 

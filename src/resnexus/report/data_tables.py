@@ -14,6 +14,7 @@ from resnexus.report.printing import (
     counted,
     decimals_for,
     flops_unit,
+    has_top5,
     number,
     parameters_unit,
     percent,
@@ -37,7 +38,7 @@ def accuracy_table(comparison: Comparison) -> Table:
         Column(title="FLOPs", unit=flops.name),
         Column(title="Top-1", unit="%, mean ± s.d."),
     ]
-    if has_top5(comparison):
+    if has_top5(comparison.classes):
         columns.append(Column(title="Top-5", unit="%, mean"))
     if other is not None:
         known = any(found and found.interval for found in (difference(network, other) for network in networks))
@@ -55,7 +56,7 @@ def accuracy_table(comparison: Comparison) -> Table:
             Entry(text=number(network.gflops * flops.factor, flops_decimals)),
             _accuracy(comparison, network),
         ]
-        if has_top5(comparison):
+        if has_top5(comparison.classes):
             row.append(Entry(text=percent(_mean([run.top5 for run in network.runs]))))
         if other is not None:
             row += _difference(network, other)
@@ -87,7 +88,7 @@ def run_table(comparison: Comparison) -> Table:
         for network in comparison.networks
         for run in network.runs
     ]
-    top5 = has_top5(comparison)
+    top5 = has_top5(comparison.classes)
     columns = (
         Column(title="Network", text=True),
         Column(title="Seed", unit="number"),
@@ -116,11 +117,6 @@ def run_table(comparison: Comparison) -> Table:
     )
     caption = f"Every training run on {comparison.data}"
     return Table(name="data_runs", caption=caption, columns=columns, rows=rows, data=tuple(data))
-
-
-def has_top5(comparison: Comparison) -> bool:
-    """Whether top-5 says anything: of five classes or fewer it is always 100 %."""
-    return comparison.classes > 5
 
 
 def latency_tables(comparison: Comparison) -> list[Table]:

@@ -23,7 +23,7 @@ from resnexus.report.evaluation_tables import (
     variation_table,
     worst_classes,
 )
-from resnexus.report.printing import counted, number, percent, signed
+from resnexus.report.printing import counted, has_top5, number, percent, signed
 from resnexus.report.table import Table, to_csv, to_markdown
 from resnexus.report.templates import shipped, template
 
@@ -98,10 +98,10 @@ def render(record: EvaluationRecord, predictions: Predictions, thumbnails: dict[
 def findings(record: EvaluationRecord) -> list[str]:
     """Return what the evaluation found, in sentences."""
     top1, found = record.top1, record.calibration
+    top5 = f" and {percent(record.top5.value)} % top-5" if has_top5(record.images.competing) else ""
     sentences = [
-        f"{percent(top1.value)} % top-1 (95 % interval {percent(top1.low)} to {percent(top1.high)}) and "
-        f"{percent(record.top5.value)} % top-5 on {counted(top1.images, 'image')} of "
-        f"{counted(record.images.classes, 'class', 'classes')}."
+        f"{percent(top1.value)} % top-1 (95 % interval {percent(top1.low)} to {percent(top1.high)}){top5} on "
+        f"{counted(top1.images, 'image')} of {counted(record.images.classes, 'class', 'classes')}."
     ]
     claim = record.network.published_top1
     if claim is not None:

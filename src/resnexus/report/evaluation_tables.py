@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from resnexus.evaluation.corruptions.errors import is_benchmark
 from resnexus.evaluation.intervals import Share
 from resnexus.report.evaluation_record import Corrupted, EvaluatedClass, EvaluationRecord, Opponent, Variation
-from resnexus.report.printing import counted, number, percent, signed
+from resnexus.report.printing import counted, has_top5, number, percent, signed
 from resnexus.report.table import Column, Entry, Table, missing
 
 
@@ -15,7 +15,7 @@ def accuracy_table(record: EvaluationRecord) -> Table:
     """Accuracy with its intervals, beside what was published."""
     rows = [
         ("top-1", record.top1, record.network.published_top1),
-        ("top-5", record.top5, record.network.published_top5),
+        *([("top-5", record.top5, record.network.published_top5)] if has_top5(record.images.competing) else []),
         *([("top-1, ReaL labels", record.real, None)] if record.real else []),
     ]
     published = record.network.published_top1 is not None
@@ -102,7 +102,7 @@ def variation_table(record: EvaluationRecord, kind: str, caption: str) -> Table 
     found = [one for one in record.variations if one.kind == kind]
     if not found:
         return None
-    size = record.preprocess
+    size, top5 = record.preprocess, has_top5(record.images.competing)
     return Table(
         name=kind,
         caption=caption,
@@ -111,7 +111,7 @@ def variation_table(record: EvaluationRecord, kind: str, caption: str) -> Table 
             Column(title="Short side, crop", unit="pixels"),
             Column(title="Top-1", unit="%"),
             Column(title="95 % interval", unit="%"),
-            Column(title="Top-5", unit="%"),
+            *([Column(title="Top-5", unit="%")] if top5 else []),
             Column(title="Difference", unit="points"),
             Column(title="Won, lost", unit="images"),
             Column(title="p, McNemar"),
@@ -121,10 +121,10 @@ def variation_table(record: EvaluationRecord, kind: str, caption: str) -> Table 
                 Entry(text="as evaluated"),
                 Entry(text=f"{size.resize_short}, {size.size}"),
                 *_share("", record.top1)[1:3],
-                Entry(text=percent(record.top5.value)),
+                *([Entry(text=percent(record.top5.value))] if top5 else []),
                 *(missing() for _ in range(3)),
             ),
-            *map(_variation, found),
+            *(_variation(one, top5=top5) for one in found),
         ),
         remarks=(
             "Won are images that only this preparation gets right, lost those that only the evaluation's own does; p "
@@ -259,13 +259,13 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else number(value, 3)
 
 
-def _variation(found: Variation) -> tuple[Entry, ...]:
+def _variation(found: Variation, *, top5: bool) -> tuple[Entry, ...]:
     paired = found.paired
     return (
         Entry(text=found.name),
         Entry(text=f"{found.preprocess.resize_short}, {found.preprocess.size}"),
         *_share("", found.top1)[1:3],
-        Entry(text=percent(found.top5.value)),
+        *([Entry(text=percent(found.top5.value))] if top5 else []),
         Entry(text=signed(100 * paired.difference, 2)) if paired else missing(),
         Entry(text=f"{paired.first_only:,}, {paired.second_only:,}") if paired else missing(),
         Entry(text=p_value(paired.p_value)) if paired else missing(),

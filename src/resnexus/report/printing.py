@@ -37,6 +37,11 @@ def percent(fraction: float | None, decimals: int = 2) -> str:
     return number(None if fraction is None else 100 * fraction, decimals)
 
 
+def has_top5(classes: int) -> bool:
+    """Whether top-5 says anything of so many classes: of five or fewer it is always 100 %."""
+    return classes > 5
+
+
 def decimals_for(values: Iterable[float | None], digits: int = 3) -> int:
     """Return the decimals that show `digits` significant digits of the smallest value of a column, at most 4."""
     sizes = [abs(value) for value in values if value]

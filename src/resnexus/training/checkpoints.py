@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.files import write_bytes
 
 KEPT = 2
@@ -68,9 +68,9 @@ def read_training(saved: SavedTraining) -> dict[str, Any]:
     try:
         data = saved.path.read_bytes()
     except OSError as error:
-        raise ResnexusError(f"cannot read {saved.path}: {error.strerror or error}") from error
+        raise ResnexusError(f"cannot read {printable(saved.path)}: {error.strerror or error}") from error
     if hashlib.sha256(data).hexdigest()[:16] not in saved.path.name:
-        raise ResnexusError(f"{saved.path} is damaged: it does not hold what was written")
+        raise ResnexusError(f"{printable(saved.path)} is damaged: it does not hold what was written")
     content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return content
 

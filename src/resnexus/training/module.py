@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from resnexus.data.batches import Batch
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.files import write_bytes
 from resnexus.training.averaging import MovingAverage
 from resnexus.training.loader import TrainingLoader
@@ -155,7 +155,7 @@ def _kept(batch: Batch, path: Path) -> str:
         write_bytes(archive.getvalue(), path)
     except ResnexusError as error:
         return f"the batch is not kept: {error}"
-    return f"the batch is kept in {path}"
+    return f"the batch is kept in {printable(path)}"
 
 
 def _seed(*numbers: int) -> int:

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.plugins import CheckpointIO
 
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.training.checkpoints import SavedTraining, newest_training, read_training, save_training
 from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
@@ -120,6 +120,6 @@ def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -
     if different:
         name = different[0]
         raise ResnexusError(
-            f"{folder} holds a training with {name}={recorded.get(name)!r}, not {wanted.get(name)!r}: give another "
-            "folder, or the same settings to go on"
+            f"{printable(folder)} holds a training with {name}={recorded.get(name)!r}, not {wanted.get(name)!r}: give "
+            "another folder, or the same settings to go on"
         )

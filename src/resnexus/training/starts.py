@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 import subprocess
@@ -12,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from resnexus.files import write_text
 from resnexus.machine import processor_name
+from resnexus.records import RecordError, read_json, write_json
 from resnexus.version import __version__
 
 FILE = "starts.json"
@@ -25,20 +24,17 @@ def note_start(out: Path) -> None:
     A file there that is no list of starts is kept beside it as `starts.json.damaged`.
     """
     path = out / FILE
-    write_text(json.dumps([*_before(path), _start()], indent=1) + "\n", path)
+    write_json([*_before(path), _start()], path)
 
 
-def _before(path: Path) -> list[Any]:
+def _before(path: Path) -> tuple[dict[str, Any], ...]:
     if not path.is_file():
-        return []
+        return ()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, list):
-        return found
-    path.replace(path.with_name(f"{path.name}.damaged"))
-    return []
+        return read_json(tuple[dict[str, Any], ...], path)
+    except RecordError:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        return ()
 
 
 def _start() -> dict[str, Any]:

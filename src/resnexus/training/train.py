@@ -22,9 +22,9 @@ from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import EpochOrder
 from resnexus.data.photographs.photographs import Photographs
 from resnexus.errors import ResnexusError
-from resnexus.files import write_text
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
+from resnexus.records import RecordError, read_json, write_json
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.recipe import Recipe
 from resnexus.training.restarts import meet_again
@@ -246,12 +246,12 @@ def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path) -> 
     wanted = json.loads(json.dumps(settings | conditions))
     if path.is_file():
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ResnexusError(f"{path} cannot be read: {error}; give another folder") from error
+            recorded = read_json(dict[str, Any], path)
+        except RecordError as error:
+            raise ResnexusError(f"{error}; give another folder") from error
         check_same(recorded, wanted, out)
         return
-    write_text(json.dumps(wanted, indent=1) + "\n", path)
+    write_json(wanted, path)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from resnexus.weights.detect import Detection, detect, differing_fields
 from resnexus.weights.layouts import LAYOUTS, PADDLE, RESNEXUS
 from resnexus.weights.mapping import COUNTER, from_layout, same_function, to_layout
 from resnexus.weights.pdparams import NAME_TABLE, read_pdparams
+from resnexus.weights.prefixes import prefix_of
 from resnexus.weights.torch_file import MAX_INFLATION, read_torch_state
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -79,7 +80,8 @@ def load_state(path: str | os.PathLike[str], *, entry: str | None = None, prefix
     Args:
         path: `.pdparams`, `.safetensors`, or what `torch.save` wrote (`.pth`, `.pt`, `.bin`, `.ckpt`, `.tar`).
         entry: for a torch file that holds more than one state, the one to read, e.g. `"state_dict_ema"`.
-        prefix: for a file whose state holds more than one network, the one to read, e.g. `"Student"`.
+        prefix: for a file whose state holds more than one network, the one to read, e.g. `"Student"`. A file whose
+            entries all carry one of `prefixes.PREFIXES` needs no choice.
 
     Raises:
         ResnexusError: no such file, of another kind, damaged, holding anything but one state dict, or an `entry`
@@ -198,6 +200,8 @@ def _save(state: dict[str, Tensor], file: BinaryIO) -> None:
 
 def _unwrapped(entries: dict[str, Tensor], prefix: str | None, path: Path) -> dict[str, Tensor]:
     """Remove what wrappers such as DataParallel put before every name, and choose one network by its prefix."""
+    if prefix is None:
+        prefix = prefix_of(entries, printable(path), ResnexusError)
     if prefix is not None:
         start = prefix.rstrip(".") + "."
         chosen = {name.removeprefix(start): tensor for name, tensor in entries.items() if name.startswith(start)}

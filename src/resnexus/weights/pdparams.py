@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from resnexus.errors import printable
+from resnexus.weights.prefixes import prefix_of
 from resnexus.weights.stored import MAX_AXES, Contents, Span, StoredArray, shown
 from resnexus.weights.unpickling import PdparamsError, unpickle
 
@@ -25,9 +26,6 @@ NAME_TABLE = "StructuredToParameterName@@"
 
 SLICE_TABLE = "UnpackBigParamInfor@@"
 """Key under which Paddle lists the arrays it has cut into slices, for protocols 2 and 3."""
-
-PREFIXES = ("Student", "Teacher")
-"""Networks of a distillation checkpoint, whose entries are called `Student.NAME` and `Teacher.NAME`."""
 
 TEXT_CHUNK = 1 << 15
 """Bytes of text that are decoded at a time: few enough for the cache, and for memory that is used again and again."""
@@ -51,8 +49,8 @@ def read_pdparams(path: str | os.PathLike[str], prefix: str | None = None) -> di
     Args:
         path: the file, usually `NAME.pdparams`.
         prefix: for a file with several networks, the one to read, e.g. `"Student"`; entries of others are left out,
-            and the prefix is removed from the names. A file whose entries all carry the one prefix `Student` or
-            `Teacher` needs no choice.
+            and the prefix is removed from the names. A file whose entries all carry one of `prefixes.PREFIXES` needs no
+            choice.
 
     Returns:
         Entry name -> array, in the file's order. Arrays are C-contiguous, writable, in native byte order and own their
@@ -158,16 +156,9 @@ def _joined(name: str, table: object, entries: dict[str, _Entry], path: str) -> 
 def _select(entries: Mapping[str, _Entry], prefix: str | None, path: str) -> dict[str, _Entry]:
     """Return the entries of one network, without its prefix."""
     if prefix is None:
-        found = {known for known in PREFIXES if any(name.startswith(f"{known}.") for name in entries)}
-        if not found:
+        prefix = prefix_of(entries, path, PdparamsError)
+        if prefix is None:
             return dict(entries)
-        prefix = min(found)  # the student, if there is one
-        others = [name for name in entries if not name.startswith(f"{prefix}.")]
-        if others:
-            raise PdparamsError(
-                f"{path}: holds {' and '.join(sorted(found))} entries and others, such as {shown(others[0])}: "
-                f"choose one with prefix={' or prefix='.join(map(repr, sorted(found)))} (--prefix {prefix})"
-            )
     start = prefix.rstrip(".") + "."
     selected = {name.removeprefix(start): entry for name, entry in entries.items() if name.startswith(start)}
     if not selected:

@@ -15,7 +15,7 @@ from resnexus.acceleration.native.bounds import BoundsError, check_bounds
 from resnexus.acceleration.native.calls import KernelCalls
 from resnexus.acceleration.native.placement import place
 from resnexus.acceleration.native.program import Program, write_program
-from resnexus.acceleration.native.record import ProgramRecord
+from resnexus.acceleration.native.record import NativeProgramRecord
 from resnexus.records import read_json
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection
@@ -40,7 +40,7 @@ def written(random_network, tmp_path_factory):
         folder = tmp_path_factory.mktemp("written")
         write_program(calls, images, folder)
         numbers = np.fromfile(folder / "weights.bin", np.float32)
-        found.append((folder, read_json(ProgramRecord, folder / "calls.json"), numbers))
+        found.append((folder, read_json(NativeProgramRecord, folder / "calls.json"), numbers))
     assert {call.kind for _, record, _ in found for call in record.calls} == set(KERNELS)
     return found
 
@@ -140,7 +140,7 @@ def _no_kernels(*_):
     [
         (lambda record: "{", "is not JSON"),
         (lambda record: json.dumps(record | {"numbers": "7"}), "numbers: expected a whole number"),
-        (lambda record: json.dumps(record | {"layers": []}), "unknown field of ProgramRecord 'layers'"),
+        (lambda record: json.dumps(record | {"layers": []}), "unknown field of NativeProgramRecord 'layers'"),
         (lambda record: json.dumps(record | {"calls": [{"kind": "other"}]}), "calls"),
         (lambda record: json.dumps(record | {"numbers": 10**9}), "expected 1000000000 numbers"),
     ],

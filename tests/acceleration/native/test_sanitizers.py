@@ -16,7 +16,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or compiler.find_compiler() is None, reason="g++ or clang++ on Linux"),
 ]
 
-_DRIVER = Path(__file__).with_name("sanitized.py")
+_DRIVER = "tests.acceleration.native.sanitized"
+_ROOT = Path(__file__).parents[3]
 _WATCHED = ("-std=c++17", "-O1", "-g1", "-march=native", "-fPIC", "-ffp-contract=fast", "-fno-omit-frame-pointer")
 
 
@@ -31,18 +32,19 @@ def _runtime(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("flags", "runtimes", "threads"),
+    ("flags", "runtimes", "random_rows", "threads"),
     [
         (
             ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
             ("libasan.so", "libubsan.so"),
+            199,
             ("1", "2"),
         ),
-        (("-fsanitize=thread",), ("libtsan.so",), ("2", "3")),
+        (("-fsanitize=thread",), ("libtsan.so",), 0, ("2", "3")),
     ],
     ids=["address and undefined behaviour", "threads"],
 )
-def test_sanitizers_find_nothing(flags, runtimes, threads, monkeypatch):
+def test_sanitizers_find_nothing(flags, runtimes, random_rows, threads, monkeypatch):
     preload = " ".join(_runtime(name) for name in runtimes)
     monkeypatch.setattr(compiler, "_OPTIONS", (*_WATCHED, *flags))
     library = compiler.library()
@@ -53,8 +55,9 @@ def test_sanitizers_find_nothing(flags, runtimes, threads, monkeypatch):
         "OMP_NUM_THREADS": "1",
     }
     found = subprocess.run(
-        [sys.executable, str(_DRIVER), str(library), *threads],
+        [sys.executable, "-m", _DRIVER, str(library), str(random_rows), *threads],
         env=environment,
+        cwd=_ROOT,
         capture_output=True,
         text=True,
         check=False,

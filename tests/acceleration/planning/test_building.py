@@ -7,23 +7,24 @@ import pytest
 import resnexus
 from resnexus.acceleration.backends.contract import Candidate, Job
 from resnexus.acceleration.planning.building import Builder
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE
 from resnexus.acceleration.planning.digests import digest
 from resnexus.errors import ResnexusError
+from resnexus.progress import Silent
 
 JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
 
 
-def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
-    cache, said = Cache(tmp_path), []
-    builder = Builder(tiny, cache, None, said.append)
+def test_builders_find_what_the_cache_keeps(tiny, tmp_path, recorded):
+    cache = EngineCache(tmp_path)
+    builder = Builder(tiny, cache, None, recorded)
     with cache.scratch() as scratch:
         built = builder.files(PLAIN_CANDIDATE, JOB, scratch)
         assert builder.files(PLAIN_CANDIDATE, JOB, scratch) == built
         kept = cache.keep_build(builder.key(PLAIN_CANDIDATE, JOB), built)
     assert builder.files(PLAIN_CANDIDATE, JOB, tmp_path / "unused") == kept
-    assert len(said) == 1
+    assert len(recorded.said) == 1
     assert builder.key(PLAIN_CANDIDATE, JOB) != builder.key(Candidate("torch", (), {"mode": "eager"}), JOB)
 
 
@@ -45,13 +46,13 @@ def test_builders_find_what_the_cache_keeps(tiny, tmp_path):
 )
 def test_jobs_share_what_does_not_depend_on_them(backend, options, change, shared, smallest, tmp_path):
     pytest.importorskip(backend, reason="optional: pip install 'resnexus[export]'")
-    builder = Builder(smallest, Cache(tmp_path), None, lambda sentence: None)
+    builder = Builder(smallest, EngineCache(tmp_path), None, Silent())
     candidate = Candidate(backend, (), options)
     assert (builder.key(candidate, JOB) == builder.key(candidate, replace(JOB, **change))) == shared
 
 
 def test_a_build_that_fails_leaves_nothing_behind(tiny, tmp_path):
-    builder = Builder(tiny, Cache(tmp_path / "cache"), None, lambda sentence: None)
+    builder = Builder(tiny, EngineCache(tmp_path / "cache"), None, Silent())
     with pytest.raises(ResnexusError, match=r"unknown rewrite 'no_such_rewrite'"):
         builder.files(Candidate("torch", ("no_such_rewrite",), {"mode": "eager"}), JOB, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -59,7 +60,7 @@ def test_a_build_that_fails_leaves_nothing_behind(tiny, tmp_path):
 
 def test_the_network_is_copied_once_and_left_as_it_is(random_network, tmp_path):
     network = random_network("SE_ResNet18_vd", depths=(1,)).train()
-    builder = Builder(network, Cache(tmp_path), None, lambda sentence: None)
+    builder = Builder(network, EngineCache(tmp_path), None, Silent())
     assert builder.network is builder.network
     assert not builder.network.training
     assert network.training
@@ -75,7 +76,7 @@ def test_logits_and_every_choice_of_maps_are_kept_apart(smallest, tmp_path):
     networks += [resnexus.create_model(row, features_only=True, **options) for options in maps]
     for other in networks:
         other.load_state_dict(network.state_dict())
-    builders = [Builder(other, Cache(tmp_path), None, lambda sentence: None) for other in networks]
+    builders = [Builder(other, EngineCache(tmp_path), None, Silent()) for other in networks]
     for keys in (
         [digest(found.key(PLAIN_CANDIDATE, JOB)) for found in builders],
         [digest(b.function) for b in builders],

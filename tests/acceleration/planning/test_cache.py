@@ -10,7 +10,7 @@ import pytest
 from test_plan import PLAN
 
 from resnexus.acceleration.planning.builds import CacheError, CacheWarning
-from resnexus.acceleration.planning.cache import BYTES_VARIABLE, MOST_BYTES, Cache
+from resnexus.acceleration.planning.cache import BYTES_VARIABLE, MOST_BYTES, EngineCache
 from resnexus.acceleration.planning.plan import Check
 from resnexus.acceleration.planning.space import NoSpaceError
 from resnexus.errors import ResnexusError
@@ -26,7 +26,7 @@ def _stored(folder):
 
 @pytest.fixture
 def cache(tmp_path):
-    return Cache(tmp_path / "engines")
+    return EngineCache(tmp_path / "engines")
 
 
 def _build(cache, key=None):
@@ -86,7 +86,7 @@ def test_what_killed_processes_left_is_removed_after_a_day(cache):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    cache = Cache(tmp_path / "file" / "engines")
+    cache = EngineCache(tmp_path / "file" / "engines")
     with pytest.raises(ResnexusError, match=r"cannot write to .*engines.*: Not a directory; give another cache_dir"):
         cache.write_plan(KEY, PLAN)
 
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_the_default_folder_follows_the_environment(tmp_path, monkeypatch):
     pytest.importorskip("platformdirs", reason="the default folder is the store's")
     monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path))
-    assert Cache().folder == tmp_path / "engines"
+    assert EngineCache().folder == tmp_path / "engines"
 
 
 def test_what_the_cache_makes_is_ours_alone_whatever_the_umask(cache):
@@ -152,7 +152,7 @@ def test_a_folder_below_that_others_may_write_is_refused(below, use, cache):
     cache.write_check(KEY, CHECK)
     _build(cache)
     (cache.folder / below).chmod(0o707)
-    cache = Cache(cache.folder)
+    cache = EngineCache(cache.folder)
     with pytest.raises(TrustError, match=rf"{below} .* can be written by everybody"):
         USES[use](cache)
 
@@ -239,12 +239,12 @@ def test_clearing_leaves_what_is_not_the_caches_own(cache):
 def test_the_size_follows_the_environment(cache, monkeypatch):
     assert cache.builds.most_bytes == MOST_BYTES == 4 * 2**30
     monkeypatch.setenv(BYTES_VARIABLE, "1000000")
-    assert Cache(cache.folder).builds.most_bytes == 1_000_000
-    assert Cache(cache.folder, most_bytes=5).builds.most_bytes == 5
+    assert EngineCache(cache.folder).builds.most_bytes == 1_000_000
+    assert EngineCache(cache.folder, most_bytes=5).builds.most_bytes == 5
     for wrong in ("4 GiB", "-1", "1e9", "٣"):
         monkeypatch.setenv(BYTES_VARIABLE, wrong)
         with pytest.raises(ResnexusError, match=rf"RESNEXUS_ENGINES_BYTES={wrong}: expected a whole number of bytes"):
-            Cache(cache.folder)
+            EngineCache(cache.folder)
 
 
 def test_one_at_a_time_for_a_key(cache):
@@ -253,7 +253,7 @@ def test_one_at_a_time_for_a_key(cache):
 
     def second():
         inside.wait(60)
-        with Cache(cache.folder).alone(KEY, waits.set):
+        with EngineCache(cache.folder).alone(KEY, waits.set):
             order.append("second")
 
     other = threading.Thread(target=second)

@@ -11,7 +11,7 @@ import warnings
 import pytest
 from test_plan import PLAN
 
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.plan import Check
 
 KEYS = [{"network": number} for number in range(6)]
@@ -37,7 +37,7 @@ def _work(folder) -> None:
     """Do what planners do, with room for three of the six built networks, until this process is killed."""
     draw = random.Random()
     while True:
-        cache = Cache(folder, most_bytes=1_000_000)
+        cache = EngineCache(folder, most_bytes=1_000_000)
         for _ in range(5):
             key = draw.choice(KEYS)
             with cache.alone(key, lambda: None):
@@ -51,7 +51,7 @@ def _work(folder) -> None:
 
 def _check(folder) -> int:
     """Check that everything there is whole, and return how many built networks there are."""
-    cache, built = Cache(folder), 0
+    cache, built = EngineCache(folder), 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for key in KEYS:
@@ -91,7 +91,7 @@ def test_killed_at_any_moment_it_is_whole(tmp_path):
     assert max(built) >= 3
     for left in folder.rglob(".being-*"):
         os.utime(left, (0, 0))
-    with Cache(folder).scratch():
+    with EngineCache(folder).scratch():
         pass
     assert {path.name for path in folder.iterdir()} == {"built", "checks", "locks", "plans"}
     assert list(folder.rglob(".being-*")) == []

@@ -17,12 +17,13 @@ from resnexus.acceleration.backends.registry import backend
 from resnexus.acceleration.planning import building
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.builds import CacheError, CacheWarning
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE
 from resnexus.acceleration.planning.digests import digest
 from resnexus.acceleration.planning.planner import Planner, PlanWarning
 from resnexus.acceleration.planning.space import NoSpaceError
 from resnexus.parity.agreement import Agreement, agreement
+from resnexus.progress import Silent
 from resnexus.rewrites.table import rewritten
 
 pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
@@ -55,7 +56,7 @@ def _on_the_clock(tmp_path_factory):
         # The last two are what tests replace.
         known = digest(self.key(candidate, job)), building.rewritten, type(backend(candidate.backend)).build
         if known in built:
-            self.say(f"building {candidate} for a batch of {job.batch_size}")
+            self.progress.say(f"building {candidate} for a batch of {job.batch_size}")
             shutil.copytree(built[known], folder, dirs_exist_ok=True)
         else:
             build(self, candidate, job, folder)
@@ -67,10 +68,16 @@ def _on_the_clock(tmp_path_factory):
         yield
 
 
+class _Heard(Silent):
+    """A progress that calls a function with what is said."""
+
+    def __init__(self, say) -> None:
+        self.say = say
+
+
 def _planner(network, folder, say, **options) -> Planner:
-    return Planner(
-        network, Cache(folder), **{"backends": ["openvino"], "seconds": 0.0, "say": say, "clock": CLOCK, **options}
-    )
+    options = {"backends": ["openvino"], "seconds": 0.0, "clock": CLOCK, **options}
+    return Planner(network, EngineCache(folder), progress=_Heard(say), **options)
 
 
 class _Opened:
@@ -381,7 +388,7 @@ def test_a_plan_that_does_not_fit_on_the_disk_still_runs(smallest, tiny_images, 
     def fail(self, key, built):
         raise NoSpaceError("no space left on the disk")
 
-    monkeypatch.setattr(Cache, "keep_build", fail)
+    monkeypatch.setattr(EngineCache, "keep_build", fail)
     opened = _Opened(smallest, tmp_path)
     assert opened.warned == ["the plan is not kept, and made again next time: no space left on the disk"]
     assert opened.plan.candidate == FASTEST

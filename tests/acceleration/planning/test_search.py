@@ -12,6 +12,7 @@ from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE
 from resnexus.acceleration.planning.judge import Referee
 from resnexus.acceleration.planning.search import HEATS, MORE_ROUNDS, NOISE, Search
 from resnexus.acceleration.planning.space import NoSpaceError
+from resnexus.progress import Silent
 
 JOB = Job(batch_size=2, image_size=(16, 16), threads=1)
 BASE = Candidate("openvino", ("fold_batch_norm", "gate_before_projection"))
@@ -42,7 +43,7 @@ class _Slowed:
 def _search(tiny, tmp_path, table, job=JOB, kind=_Slowed):
     clock = ManualClock()
     builder = kind(tiny, table, clock)
-    search = Search(builder, job, Referee(tiny, job), tmp_path, seconds=0.0, say=lambda sentence: None, clock=clock)
+    search = Search(builder, job, Referee(tiny, job), tmp_path, seconds=0.0, progress=Silent(), clock=clock)
     return *search.fastest([backend("openvino")]), builder, search
 
 

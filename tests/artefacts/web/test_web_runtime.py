@@ -12,7 +12,7 @@ from resnexus.artefacts.web.runtime import GRAPHICS, PROCESSOR, RuntimeFileError
 from resnexus.weights.download import DownloadError, Patience
 from tests.weights.server import FileServer
 
-PATIENCE = Patience(connect_s=2, read_s=1.0, retries=1, delay_s=0.01, max_delay_s=0.02)
+PATIENCE = Patience(connect_s=60, read_s=60, retries=1, delay_s=0.01, max_delay_s=0.02)  # of a busy machine
 CONTENTS = {name: f"content of {name}".encode() * 50 for name in runtime.SHA256}
 
 

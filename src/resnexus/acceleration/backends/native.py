@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -50,11 +49,11 @@ class NativeBackend(Backend):
     packages = ("numpy",)
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
-        """float32 on a CPU with AVX-512, on a Unix system that has a C++ compiler.
+        """float32 on a CPU with AVX-512, on a system that has a C++ compiler.
 
         The kernels are right on any other processor, and slow: their tiles fill the registers of AVX-512.
         """
-        if device != "cpu" or sys.platform == "win32" or "avx512f" not in processor().split():
+        if device != "cpu" or "avx512f" not in processor().split():
             return ()
         if find_compiler() is None:
             _log_missing_compiler()

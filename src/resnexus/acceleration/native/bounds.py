@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnexus.acceleration.native.packing import LANES, PANEL
-from resnexus.acceleration.native.record import CallRecord, ProgramRecord, TensorRecord
+from resnexus.acceleration.native.record import CallRecord, NativeProgramRecord, TensorRecord
 from resnexus.errors import ResnexusError
 
 _LARGEST = 2**31 - 1
@@ -25,7 +25,7 @@ class BoundsError(ResnexusError):
     """A call of a kernel that would read or write where it must not; names what is wrong with it."""
 
 
-def check_bounds(record: ProgramRecord, numbers: NDArray[Any]) -> None:
+def check_bounds(record: NativeProgramRecord, numbers: NDArray[Any]) -> None:
     """Check every call of a program.
 
     Args:
@@ -86,7 +86,7 @@ def _reach(tensor: TensorRecord, first: int, last: int, memories: tuple[int, ...
 
 @final
 class _Call:
-    def __init__(self, call: CallRecord, record: ProgramRecord, numbers: NDArray[Any]) -> None:
+    def __init__(self, call: CallRecord, record: NativeProgramRecord, numbers: NDArray[Any]) -> None:
         self.call, self.record, self.memories, self.numbers = call, record, record.memories, numbers
         for tensor in call.tensors.values():
             _inside(tensor, self.memories)

@@ -20,7 +20,7 @@ from resnexus.acceleration.native.calls import KernelCall, KernelCalls
 from resnexus.acceleration.native.layout import Activations
 from resnexus.acceleration.native.memory import Memories, allocate, share
 from resnexus.acceleration.native.packing import LANES, Numbers
-from resnexus.acceleration.native.record import CallRecord, ProgramRecord, TensorRecord
+from resnexus.acceleration.native.record import CallRecord, NativeProgramRecord, TensorRecord
 from resnexus.records import RecordError, read_json, write_json
 
 _CALLS, _WEIGHTS = "calls.json", "weights.bin"
@@ -32,7 +32,7 @@ def write_program(calls: KernelCalls, images: Activations, folder: Path) -> None
     with (folder / _WEIGHTS).open("wb") as file:
         writer = _Writer(memories, file)
         records = tuple(writer.call(call) for call in calls.calls)
-    record = ProgramRecord(
+    record = NativeProgramRecord(
         images=writer.tensor(images),
         outputs=tuple(shape for _, shape in sorted(calls.outputs.items())),
         memories=memories.sizes,
@@ -140,9 +140,9 @@ class Program:
         return structure
 
 
-def _read(folder: Path) -> tuple[ProgramRecord, Numbers]:
+def _read(folder: Path) -> tuple[NativeProgramRecord, Numbers]:
     try:
-        record = read_json(ProgramRecord, folder / _CALLS)
+        record = read_json(NativeProgramRecord, folder / _CALLS)
         numbers: Numbers = np.memmap(folder / _WEIGHTS, np.float32, mode="r")
         check_bounds(record, numbers)
     except (RecordError, BoundsError, OSError, ValueError) as error:

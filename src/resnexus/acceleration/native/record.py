@@ -61,7 +61,7 @@ class CallRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProgramRecord:
+class NativeProgramRecord:
     """A placed network.
 
     Attributes:

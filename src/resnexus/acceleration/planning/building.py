@@ -17,10 +17,11 @@ from torch import Tensor
 from resnexus.acceleration.backends.contract import Candidate, Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.backends.registry import backend, versions
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.digests import computes_on, digest, images_digest, weights_digest
 from resnexus.acceleration.planning.space import space_errors
 from resnexus.architectures.network import FeatureNetwork, Network
+from resnexus.progress import Progress
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import rewritten
 
@@ -33,18 +34,18 @@ class Builder:
         network: in any floating-point dtype, on any device; left as it is.
         cache: where built networks are looked for.
         calibration: (K, C, H, W) float32 images for int8.
-        say: called with a sentence before a network is built.
+        progress: told before a network is built.
     """
 
     def __init__(
         self,
         network: Network | FeatureNetwork,
-        cache: Cache,
+        cache: EngineCache,
         calibration: Tensor | None,
-        say: Callable[[str], object],
+        progress: Progress,
     ) -> None:
         self._original = network
-        self.cache, self.calibration, self.say = cache, calibration, say
+        self.cache, self.calibration, self.progress = cache, calibration, progress
         self.row = network.architecture
 
     @cached_property
@@ -102,7 +103,7 @@ class Builder:
             return backend(candidate.backend).load(folder, job, candidate.options)
 
     def _build(self, candidate: Candidate, job: Job, folder: Path) -> None:
-        self.say(f"building {candidate} for a batch of {job.batch_size}")
+        self.progress.say(f"building {candidate} for a batch of {job.batch_size}")
         with memory_errors(job):
             network = rewritten(self.network, candidate.rewrites)
             backend(candidate.backend).build(network, job, candidate.options, folder, self.calibration)

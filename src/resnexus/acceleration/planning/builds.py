@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 import warnings
 import weakref
@@ -18,9 +18,6 @@ from resnexus.acceleration.planning.space import is_about_space, space_errors
 from resnexus.errors import ResnexusError, printable
 from resnexus.records import RecordError, read_json, to_json
 from resnexus.trust import check_own
-
-if sys.platform != "win32":
-    import fcntl
 
 REMOVED = ".being-removed-"
 """How the names of folders begin that are being removed, or could not be."""
@@ -55,7 +52,7 @@ class Held:
         folder: as it was given.
         path: leads to the folder that was opened, whatever is renamed or put in its place meanwhile, as long as this
             object lives. (Only where the system has /proc: elsewhere it is `folder`.)
-        descriptor: of the folder that was opened; None on Windows.
+        descriptor: of the folder that was opened.
 
     Raises:
         OSError: it is not there, is no folder, or cannot be read.
@@ -63,10 +60,6 @@ class Held:
 
     def __init__(self, folder: Path) -> None:
         self.folder = self.path = folder
-        self.descriptor: int | None = None
-        if sys.platform == "win32":  # where no folder is renamed while a file in it is open
-            folder.stat()
-            return
         while True:
             descriptor = self.descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             closing = weakref.finalize(self, os.close, descriptor)
@@ -194,8 +187,6 @@ class Builds:
 
     def _remove(self, folder: Path) -> bool:
         """Remove a folder unless somebody holds it; return whether it is gone."""
-        if sys.platform == "win32":
-            return _put_aside(folder)
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -289,8 +280,6 @@ def _problem(held: Held) -> str | None:
 
 def _check(path: Path, shown: Path) -> None:
     """Check whose a file or folder is, and name it as it is known."""
-    if sys.platform == "win32":
-        return
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         check_own(shown, descriptor)

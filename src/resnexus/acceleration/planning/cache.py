@@ -33,7 +33,7 @@ Record = TypeVar("Record")
 
 
 @final
-class Cache:
+class EngineCache:
     """A folder of plans and checks (small, JSON) and built networks (folders).
 
     What lies there is loaded as code, so the folder and all in it must be ours and nobody else's to write; it is

@@ -17,7 +17,7 @@ from resnexus.acceleration.backends.memory import OutOfMemoryError, memory_error
 from resnexus.acceleration.backends.registry import usable_backends, versions
 from resnexus.acceleration.planning.building import Builder
 from resnexus.acceleration.planning.builds import CacheError, CacheWarning
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.candidates import PLAIN_CANDIDATE, computes_in
 from resnexus.acceleration.planning.digests import computes_on
 from resnexus.acceleration.planning.judge import INT8_TOP1, Referee
@@ -28,6 +28,7 @@ from resnexus.acceleration.planning.timing import SYSTEM_CLOCK, Clock
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
 from resnexus.machine import usable_cores
+from resnexus.progress import Progress, Silent
 from resnexus.trust import TrustError
 
 Scratch = Callable[[], Path]
@@ -52,7 +53,7 @@ class Planner:
         backends: which back ends to consider; all that are installed if None.
         calibration: (K, C, H, W) float32 images for int8.
         seconds: how long each of up to three rounds of timing takes.
-        say: called with a sentence before every step that takes long.
+        progress: told before every step that takes long; nobody if None.
         scratch: a folder on the disk of the cache for what is built and not kept, so that several planners of one
             network build it once; the caller's to remove. If None, one that `open` makes and removes.
         clock: what times are read from; another one than the system's is for tests.
@@ -61,18 +62,18 @@ class Planner:
     def __init__(
         self,
         network: Network | FeatureNetwork,
-        cache: Cache,
+        cache: EngineCache,
         *,
         backends: Sequence[str] | None = None,
         calibration: Tensor | None = None,
         seconds: float = 10.0,
-        say: Callable[[str], object] = lambda sentence: None,
+        progress: Progress | None = None,
         scratch: Path | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.cache, self.backends, self.seconds, self.say = cache, backends, seconds, say
-        self.scratch, self.clock = scratch, clock
-        self.builder = Builder(network, cache, calibration, say)
+        self.cache, self.backends, self.seconds = cache, backends, seconds
+        self.progress, self.scratch, self.clock = progress or Silent(), scratch, clock
+        self.builder = Builder(network, cache, calibration, self.progress)
 
     def open(self, jobs: Sequence[Job], *, replan: bool = False) -> dict[int, tuple[Job, Plan, Runner]]:
         """Return batch size -> the job, its plan and what runs it, as an `Engine` takes them.
@@ -99,7 +100,7 @@ class Planner:
         found = self._carried_out(plan, job, scratch)
         if found is not None:
             return found
-        with self.cache.alone(key, lambda: self.say("waiting for another process that plans the same")):
+        with self.cache.alone(key, lambda: self.progress.say("waiting for another process that plans the same")):
             latest = None if replan else self.cache.read_plan(key)
             found = self._carried_out(latest, job, scratch) if latest != plan else None
             return found or self._searched(job, key, scratch)
@@ -135,7 +136,7 @@ class Planner:
         found = self.cache.find_build(key)
         if found is not None:
             return found
-        with self.cache.alone(key, lambda: self.say("waiting for another process that builds the same")):
+        with self.cache.alone(key, lambda: self.progress.say("waiting for another process that builds the same")):
             found = self.cache.find_build(key)
             if found is None:
                 found = self.cache.keep_build(key, self.builder.files(plan.candidate, job, scratch()))
@@ -149,7 +150,7 @@ class Planner:
             self._referee(job),
             scratch(),
             seconds=self.seconds,
-            say=self.say,
+            progress=self.progress,
             clock=self.clock,
         )
         plan, winner = search.fastest(usable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from resnexus.acceleration.planning.plan import Plan, Trial
 from resnexus.acceleration.planning.space import NoSpaceError
 from resnexus.acceleration.planning.timing import SYSTEM_CLOCK, Clock, interleaved, ratio
 from resnexus.parity.agreement import Agreement
+from resnexus.progress import Progress
 
 _log = logging.getLogger("resnexus")
 
@@ -71,7 +72,7 @@ class Search:
         referee: says which of them compute the right thing.
         scratch: a folder for what they are built into.
         seconds: how long each of up to three rounds of timing takes, after the heats.
-        say: called with a sentence before every round of timing.
+        progress: told before every round of timing.
         clock: what times are read from; another one than the system's is for tests.
 
     Attributes:
@@ -87,11 +88,11 @@ class Search:
         scratch: Path,
         *,
         seconds: float,
-        say: Callable[[str], object],
+        progress: Progress,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.builder, self.job, self.referee, self.scratch = builder, job, referee, scratch
-        self.seconds, self.say, self.clock = seconds, say, clock
+        self.seconds, self.progress, self.clock = seconds, progress, clock
         self.trials: list[Trial] = []
         self.complete = True
 
@@ -164,7 +165,7 @@ class Search:
         """Time contenders against one whose ratio to the plain network is known; those far behind drop out early."""
         if len(contenders) == 1 and contenders[0].median_ms < float("inf"):
             return
-        self.say(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
+        self.progress.say(f"timing {len(contenders)} ways to run a batch of {self.job.batch_size}")
         images = self.referee.images
         calls = {index: partial(entry.runner, images) for index, entry in enumerate(contenders)}
         # On a GPU no threads wait for work, and the device itself tells the time.

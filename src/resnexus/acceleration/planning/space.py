@@ -62,8 +62,6 @@ def _says_nothing(error: BaseException) -> bool:
 
 
 def _is_full(folder: Path) -> bool:
-    if not hasattr(os, "statvfs"):
-        return False
     try:
         found = os.statvfs(folder)
     except OSError:

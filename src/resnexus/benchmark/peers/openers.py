@@ -20,7 +20,7 @@ from resnexus.acceleration.backends.exporting import Prepared
 from resnexus.acceleration.backends.registry import backend
 from resnexus.acceleration.backends.torch import using_threads
 from resnexus.acceleration.planning.building import built_once
-from resnexus.acceleration.planning.cache import Cache
+from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.planner import Planner
 from resnexus.benchmark.peers import onnxruntime_gpu
 from resnexus.benchmark.workload import Workload
@@ -148,11 +148,11 @@ def resnexus(workload: Workload, job: Job) -> Runner:
             raise BackendError(f"none of {', '.join(workload.backends or ())} runs {job.precision} on {job.device}")
     planner = Planner(
         workload.network,
-        Cache(workload.cache_dir),
+        EngineCache(workload.cache_dir),
         backends=chosen,
         calibration=workload.calibration if job.precision == "int8" else None,
         seconds=workload.seconds,
-        say=workload.progress,
+        progress=workload.progress,
         scratch=workload.planned,
     )
     return accelerated.engine_of(workload.network, planner.open([job]))
