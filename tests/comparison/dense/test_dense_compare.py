@@ -1,5 +1,7 @@
 """Segmentation and detection from end to end on a few canvases: results, going on, interruptions."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("pycocotools", reason="COCO's own evaluation: pip install 'resnexus[dense]'")
@@ -184,6 +186,13 @@ def test_backbones_for_photographs_start_from_weights(run, backbones, folders, t
     )
     stem = job.network().backbone.body.stem.state_dict()
     assert all(torch.equal(stem[name], value) for name, value in network.stem.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in job.network().backbone.body.stage0.parameters())
+    tuned = DenseSettings(epochs=1, learning_rate=0.1, stage_lr=(0.1, 0.2, 1.0))
+    source = open_source(options["data"], "segmentation", tuned, image_size=64, weights=path)
+    body = replace(job, settings=tuned, source=source).network().backbone.body
+    trained = {name for name, parameter in body.named_parameters() if parameter.requires_grad}
+    assert {name.partition(".")[0] for name in trained} == {"stage0", "stage1"}
+    assert not any("norm" in name for name in trained)
     monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
     with pytest.raises(ResnexusError, match=r"own\.safetensors"):
         run(**options | {"models": backbones}, weights=path, out=tmp_path / "other")

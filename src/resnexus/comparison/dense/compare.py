@@ -66,7 +66,8 @@ def compare_dense(
         models: names or rows. For digits small siblings, all if None; for photographs networks of `resnexus list`, one
             of each kind if None.
         weights: of the backbones for photographs, a tag of the published ones or a file that fits every network; then
-            stem and first stage are not trained, nor normalisations. None starts from random weights.
+            normalisations are not trained, nor the stem, nor, without `stage_lr`, the first stage. None starts from random
+            weights.
         image_size: pixels on a side that photographs are brought to, a multiple of 32; 320 if None.
         seeds: trainings per network.
         settings: of the training; the task's defaults if None. Photographs are counted, whatever it says.
@@ -124,6 +125,7 @@ def _settings(task: Task, settings: DenseSettings, seeds: int, source: Source) -
     weights = source.form.weights
     return {
         **settings.to_dict(),
+        "stage_lr": ", ".join(map(str, settings.stage_lr)) or "1 everywhere",
         "optimiser": "AdamW",
         "schedule": "cosine to 0, per step",
         "weights": "random" if isinstance(weights, bool) else printable(os.fspath(weights)),

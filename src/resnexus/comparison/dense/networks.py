@@ -40,8 +40,8 @@ class Form:
         size: pixels on a side.
         width: channels of every level of the pyramid and of the heads.
         most_boxes: that a detector finds in an image.
-        weights: that the backbone starts from, as `create_model` takes them; then stem and first stage are not trained,
-            and no normalisation of the backbone is.
+        weights: that the backbone starts from, as `create_model` takes them; then no normalisation of it is trained.
+        frozen: with weights, the last map of layers that are not trained, 0 the stem's, 1 the first stage's.
     """
 
     classes: int
@@ -50,6 +50,7 @@ class Form:
     width: int
     most_boxes: int
     weights: bool | str | os.PathLike[str] = False
+    frozen: int = 1
 
 
 CANVAS = Form(classes=NUM_CLASSES, in_chans=1, size=SIZE, width=PYRAMID, most_boxes=30)
@@ -178,6 +179,7 @@ def _pyramid(row: Architecture, form: Form) -> BackboneWithFPN:
         row,
         form.weights,
         maps=_maps(row),
+        frozen=None if form.weights is False else form.frozen,
         out_channels=form.width,
         in_chans=form.in_chans,
         extra_blocks=_NoMore(),

@@ -217,5 +217,6 @@ def open_source(
         width=_WIDTH,
         most_boxes=_MOST_BOXES,
         weights=False if weights is None else weights,
+        frozen=0 if settings.stage_lr else 1,
     )
     return PhotographSource(kind=kind, splits=splits, form=form)
