@@ -149,6 +149,8 @@ def test_what_is_typed_for_a_task_arrives(command, dense):
         DEFAULTS["detection"], epochs=3, batch_size=4, learning_rate=0.5, stage_lr=(0.1, 0.2, 0.5, 1.0)
     )
     assert dense["seeds"] == 1
+    command("compare", "--task", "segmentation", "--output-stride", 8)
+    assert dense["settings"] == replace(DEFAULTS["segmentation"], output_stride=8)
     assert isinstance(dense["progress"], Silent)
 
 
@@ -172,6 +174,9 @@ def test_what_is_typed_for_a_task_arrives(command, dense):
         (["--task", "detection", "--stage-lr", "0.1,x"], "'0.1,x': expected numbers separated by commas, such as 0.05"),
         (["--task", "detection", "--stage-lr", "1,-1"], "stage_lr=(1.0, -1.0): expected factors of at least 0"),
         (["--task", "detection", "--stage-lr", "1,1"], "stage_lr=(1.0, 1.0): expected 4 factors for ResNet_small"),
+        (["--task", "detection", "--output-stride", "8"], "output_stride=8 has no effect on detection: leave it out"),
+        (["--task", "segmentation", "--output-stride", "5"], "output_stride=5: expected one of 4, 8, 16"),
+        (["--output-stride", "16"], "--output-stride has no effect with --task classification: leave it out"),
         (["--stage-lr", "1,1"], "--stage-lr has no effect with --task classification: leave it out"),
     ],
 )

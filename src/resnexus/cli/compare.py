@@ -53,6 +53,10 @@ _StageLr = Annotated[
         "stage, for each further stage, and for pyramid and head. With --weights, the first stage is trained, too.",
     ),
 ]
+_OutputStride = Annotated[
+    int | None,
+    typer.Option(help="Of segmentation: 8 or 16 for last maps as large as at that stride, by dilation of the backbone."),
+]
 _AllowBadImages = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 _Precisions = Annotated[
     str | None,
@@ -83,6 +87,7 @@ def compare(
     train_batch: _TrainBatch = None,
     learning_rate: _LearningRate = None,
     stage_lr: _StageLr = None,
+    output_stride: _OutputStride = None,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
     allow_bad_images: _AllowBadImages = False,
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
@@ -116,6 +121,8 @@ def compare(
     if task != "classification":
         if stage_lr is not None:
             given["stage_lr"] = _factors(stage_lr)
+        if output_stride is not None:
+            given["output_stride"] = output_stride
         _compare_dense(context, task, given, json_output=json_output, **common)
         return
     _refuse(context, _DENSE_ALONE, task)
@@ -137,7 +144,7 @@ def compare(
     print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
 
 
-_DENSE_ALONE = {"stage_lr"}
+_DENSE_ALONE = {"stage_lr", "output_stride"}
 _DENSE_OPTIONS = {
     *("task", "data", "out", "models", "weights", "epochs", "seeds"),
     *("image_size", "train_batch", "learning_rate", "json_output"),

@@ -18,10 +18,13 @@ from resnexus.comparison.dense.sources import open_source
 from resnexus.packages import MissingPackageError
 from resnexus.records import read_json
 from resnexus.report.dense import page
-from resnexus.report.dense.record import DenseComparison
+from resnexus.report.dense.record import DenseComparison, DenseRun, Scene
 from resnexus.report.document import Drawing, is_report
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from tests.data.photographs.folders import write_coco, write_voc
+
+
+DONE = DenseRun(seed=0, scores={"miou": 0.5}, losses=(1.0,), seconds=1.0, found=(Scene(classes=("..",)),))
 
 
 @pytest.fixture
@@ -127,6 +130,17 @@ def test_mistakes_are_told_before_anything_is_done(run, tmp_path, monkeypatch):
     with pytest.raises(MissingPackageError, match="pycocotools is not installed"):
         run("detection")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.html"]
+
+
+@pytest.mark.usefixtures("_unwritten")
+def test_an_output_stride_reaches_network_and_figures(run, backbones, short, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "train", lambda job, *_: asked.append(job.network()) or DONE)
+    options = {"models": backbones[:1], "settings": replace(short, output_stride=4)}
+    dilated, plain = (run(**options | changes).networks[0] for changes in ({}, {"settings": short}))
+    assert asked[0].backbone(torch.zeros(1, 1, 32, 32))["1"].shape[2:] == (8, 8)
+    assert dilated.gflops > 1.2 * plain.gflops
+    assert dilated.mparams == plain.mparams
 
 
 @pytest.fixture(scope="module")

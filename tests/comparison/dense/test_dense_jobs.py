@@ -29,11 +29,12 @@ def test_jobs_of_other_conditions_have_other_names(jobs, short):
         replace(job, seed=1),
         replace(job, settings=replace(short, epochs=3)),
         replace(job, settings=replace(short, stage_lr=(0.1, 0.1, 1.0))),
+        replace(job, settings=replace(short, output_stride=4)),
         replace(job, row=replace(job.row, stem_width=4)),
     ]
-    assert len({job.key, *(other.key for other in others)}) == 6
+    assert len({job.key, *(other.key for other in others)}) == 7
     assert replace(job).key == job.key
-    assert len({job.name, *(other.name for other in others)}) == 6
+    assert len({job.name, *(other.name for other in others)}) == 7
 
 
 def test_seeds_train_on_other_canvases_and_are_evaluated_on_the_same(jobs):

@@ -22,7 +22,7 @@ from resnexus.comparison.dense.sources import DIGITS, Source, open_source
 from resnexus.comparison.folder import claimed_for_report
 from resnexus.comparison.interruptions import each_run, stoppable
 from resnexus.data.photographs.photographs import Task
-from resnexus.errors import printable, unknown
+from resnexus.errors import ResnexusError, printable, unknown
 from resnexus.packages import installed_version
 from resnexus.progress import Progress, Silent
 from resnexus.report.dense.page import write_dense_report
@@ -82,6 +82,8 @@ def compare_dense(
         raise unknown("task", task, get_args(Task))
     progress = Silent() if progress is None else progress
     settings = settings or defaults(task, digits=data == DIGITS)
+    if task == "detection" and settings.output_stride is not None:
+        raise ResnexusError(f"output_stride={settings.output_stride} has no effect on detection: leave it out")
     check_packages()
     for package in PACKAGES[task] + ((_OF_DIGITS,) if data == DIGITS else ()):
         installed_version(package)
@@ -115,7 +117,9 @@ def compare_dense(
 
 def _trained(job: DenseTraining, runs: list[DenseRun]) -> DenseTrained:
     form = job.source.form
-    cost = complexity(job.row, form.size, num_classes=0, in_chans=form.in_chans)
+    cost = complexity(
+        job.row, form.size, num_classes=0, in_chans=form.in_chans, output_stride=form.output_stride
+    )
     return DenseTrained(
         name=job.row.name, family=job.row.family, gflops=cost.gflops, mparams=cost.mparams, runs=tuple(runs)
     )

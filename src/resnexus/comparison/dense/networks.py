@@ -41,6 +41,7 @@ class Form:
         width: channels of every level of the pyramid and of the heads.
         most_boxes: that a detector finds in an image.
         weights: that the backbone starts from, as `create_model` takes them; then no normalisation of it is trained.
+        output_stride: of the backbone; its row's own if None.
         frozen: with weights, the last map of layers that are not trained, 0 the stem's, 1 the first stage's.
     """
 
@@ -50,6 +51,7 @@ class Form:
     width: int
     most_boxes: int
     weights: bool | str | os.PathLike[str] = False
+    output_stride: int | None = None
     frozen: int = 1
 
 
@@ -182,6 +184,7 @@ def _pyramid(row: Architecture, form: Form) -> BackboneWithFPN:
         frozen=None if form.weights is False else form.frozen,
         out_channels=form.width,
         in_chans=form.in_chans,
+        output_stride=form.output_stride,
         extra_blocks=_NoMore(),
         norm_layer=nn.BatchNorm2d,  # without it the pyramid learns several times as slowly
     )

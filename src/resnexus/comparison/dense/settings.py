@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from resnexus.architectures.dilation import resolved_output_stride
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.ranges import not_negative, whole
 from resnexus.errors import ResnexusError, unknown
@@ -27,6 +28,8 @@ class DenseSettings:
         weight_decay: decoupled, of every parameter.
         stage_lr: factors of the learning rate for the backbone's stem with its first stage, for each further stage, and
             for pyramid and head; empty for one rate everywhere.
+        output_stride: of a segmenter's backbone: its last maps stay as large as at that stride, by dilation; the row's
+            own if None.
 
     Raises:
         ResnexusError: a value outside its range; names it and the range.
@@ -39,6 +42,7 @@ class DenseSettings:
     batch_size: int = 8
     weight_decay: float = 0.02
     stage_lr: tuple[float, ...] = ()
+    output_stride: int | None = None
 
     def __post_init__(self) -> None:
         whole(epochs=self.epochs, train_images=self.train_images, val_images=self.val_images)
@@ -51,11 +55,12 @@ class DenseSettings:
         self.recipe(0)  # which refuses factors below 0
 
     def check_stages(self, row: Architecture) -> None:
-        """See that there is a factor for every part of a network, if there are any.
+        """See that a network has the output stride, and as many parts as there are factors, if there are any.
 
         Raises:
-            ResnexusError: there are fewer or more.
+            ResnexusError: it has not.
         """
+        resolved_output_stride(row, self.output_stride)
         parts = len(row.depths) + 1
         if self.stage_lr and len(self.stage_lr) != parts:
             raise ResnexusError(
