@@ -26,3 +26,9 @@ def test_weights_for_a_network_by_name(tmp_path):
         open_subject(tmp_path / "plain.pth", weights="ssld")
     with pytest.raises(ResnexusError, match="unknown tag of SE_ResNet18_vd 'ssl': accepted are imagenet"):
         open_subject("SE_ResNet18_vd", weights="ssl")
+
+
+def test_a_module_is_no_name_and_is_not_printed_whole(smallest):
+    with pytest.raises(ResnexusError) as error:
+        open_subject(smallest)
+    assert str(error.value) == "Network is no network's name: expected one, or a file of weights"

@@ -64,8 +64,11 @@ def open_subject(
         weights: for a network by its bare name: a tag, a file of weights, or `"random"`.
 
     Raises:
-        ResnexusError: no such network or file, weights that fit no network, or no last layer.
+        ResnexusError: no such network or file, weights that fit no network, no last layer, or something else than a
+            name or a path.
     """
+    if not isinstance(model, (str, os.PathLike)):
+        raise ResnexusError(f"{type(model).__name__} is no network's name: expected one, or a file of weights")
     if names_file(model):
         if weights is not None:
             raise ResnexusError(f"weights={printable(weights)} has no effect on {printable(model)}: it is a file")

@@ -1,5 +1,7 @@
 """What `resnexus compare` hands on."""
 
+import json
+import shlex
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnexus import create_model
+from resnexus import architecture, create_model
 from resnexus.comparison import compare as module
 from resnexus.comparison.dense import compare as dense_module
 from resnexus.comparison.dense.settings import DEFAULTS
@@ -15,6 +17,8 @@ from resnexus.comparison.settings import Settings
 from resnexus.progress import Shown, Silent
 from resnexus.training.stopping import Stopped
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
+from tests.data.photographs.folders import write_coco, write_voc
+from tests.test_docs import ROOT
 
 
 @pytest.fixture
@@ -137,11 +141,16 @@ def test_a_task_has_defaults_of_its_own(command, dense, tmp_path, task):
 
 def test_what_is_typed_for_a_task_arrives(command, dense):
     options = ["--models", "ResNet_small,Res2Net_small", "--epochs", 3, "--train-batch", 4, "--learning-rate", "0.5"]
+    options += ["--stage-lr", "0.1, .2,0.5,1"]
     done = command("compare", "--task", "detection", "--seeds", 1, "--json", *options)
     assert done.stdout == "{}\n"
     assert dense["models"] == ["ResNet_small", "Res2Net_small"]
-    assert dense["settings"] == replace(DEFAULTS["detection"], epochs=3, batch_size=4, learning_rate=0.5)
+    assert dense["settings"] == replace(
+        DEFAULTS["detection"], epochs=3, batch_size=4, learning_rate=0.5, stage_lr=(0.1, 0.2, 0.5, 1.0)
+    )
     assert dense["seeds"] == 1
+    command("compare", "--task", "segmentation", "--output-stride", 8)
+    assert dense["settings"] == replace(DEFAULTS["segmentation"], output_stride=8)
     assert isinstance(dense["progress"], Silent)
 
 
@@ -162,6 +171,13 @@ def test_what_is_typed_for_a_task_arrives(command, dense):
         (["--task", "detecton"], "unknown task 'detecton': did you mean 'detection'?"),
         (["--task", "detection", "--models", "ResNet50_vd"], "unknown backbone for canvases of digits 'ResNet50_vd'"),
         (["--task", "detection", "--train-batch", "1"], "batch_size=1: expected at least 2"),
+        (["--task", "detection", "--stage-lr", "0.1,x"], "'0.1,x': expected numbers separated by commas, such as 0.05"),
+        (["--task", "detection", "--stage-lr", "1,-1"], "stage_lr=(1.0, -1.0): expected factors of at least 0"),
+        (["--task", "detection", "--stage-lr", "1,1"], "stage_lr=(1.0, 1.0): expected 4 factors for ResNet_small"),
+        (["--task", "detection", "--output-stride", "8"], "output_stride=8 has no effect on detection: leave it out"),
+        (["--task", "segmentation", "--output-stride", "5"], "output_stride=5: expected one of 4, 8, 16"),
+        (["--output-stride", "16"], "--output-stride has no effect with --task classification: leave it out"),
+        (["--stage-lr", "1,1"], "--stage-lr has no effect with --task classification: leave it out"),
     ],
 )
 def test_options_without_effect_on_a_task_are_refused(command, monkeypatch, tmp_path, options, message):
@@ -175,3 +191,28 @@ def test_options_without_effect_on_a_task_are_refused(command, monkeypatch, tmp_
 def test_classification_keeps_its_defaults(command, handed):
     command("compare", "--task", "classification")
     assert handed["settings"] == Settings()
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_the_documented_fine_tuning_runs(command, monkeypatch, tmp_path, task):
+    """As the page says it, but on six pictures, for one epoch, from weights of a small network."""
+    for package in ("lightning", "torchmetrics", "pycocotools"):
+        pytest.importorskip(package)
+    row = architecture("SE_ResNet18_vd")
+    network = create_model(row, num_classes=2)
+    write_checkpoint(network.state_dict(), tmp_path / "own.safetensors", CheckpointRecord(architecture=row))
+    folder = write_coco(tmp_path / "coco") if task == "detection" else write_voc(tmp_path / "voc")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dense_module, "write_dense_report", lambda *_: None)
+    line = next(line for line in (ROOT / "docs" / "backbones.md").read_text().splitlines() if f"{task} --data" in line and "--stage-lr" in line)
+    _, _, *typed = shlex.split(line)
+    for option, value in (("--data", f"{folder.name}:{folder.name}"), ("--models", row.name), ("--weights", "./own.safetensors")):
+        typed[typed.index(option) + 1] = value
+    small = ["--image-size", 64, "--epochs", 1, "--seeds", 1, "--train-batch", 2]
+    done = command(*typed, *small, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["settings"]["stage_lr"] == "0.05, 0.05, 0.1, 0.15, 1.0"
+    (run,) = found["networks"][0]["runs"]
+    assert len(run["losses"]) == 1
+    assert 0 <= run["scores"]["miou" if task == "segmentation" else "map"] <= 1

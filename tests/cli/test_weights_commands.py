@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from resnexus import ResnexusError, architecture, create_model
 from resnexus.cli import app, main
+from resnexus.data.preprocess import Preprocess
 from resnexus.parity.golden import golden_network, golden_weights
 from resnexus.parity.maps import verify_maps
 from resnexus.parity.verify import verify
@@ -164,6 +165,24 @@ def test_an_onnx_file_of_maps_is_compared_map_by_map(tmp_path, typed, smallest):
     assert changed.endswith(" of the largest value, tolerance 1e-04: ANOTHER FUNCTION")
     assert same.startswith("  9x13  float32  map 0: ")
     assert same.endswith(": same function")
+
+
+def test_exported_maps_are_verified(tmp_path, typed, smallest):
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    record = CheckpointRecord(architecture=smallest.architecture, preprocess=Preprocess(size=32, resize_short=32))
+    write_checkpoint(smallest.state_dict(), tmp_path / "w.safetensors", record)
+    code, shown = typed("export", "./w.safetensors", "--features", "1,0", "--format", "onnx", "--out", "maps.onnx")
+    assert code == 0, shown
+    assert "  gives     map1 (32 channels at stride 1), map0 (16 channels at stride 1)\n" in shown
+    assert "  map 1     of 8 pictures against the plain network: largest difference" in shown
+    assert "  map 0     of 8 pictures" in shown
+    code, shown = typed("verify", "maps.onnx", "--weights", "w.safetensors", "--features", "1,0")
+    assert code == 0, shown
+    assert [line.split(":")[0] for line in shown.splitlines()[-2:]] == [
+        "  32x32  float32  map 1",
+        "  32x32  float32  map 0",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,19 @@ class Artefact:
         self._run = opened.run
 
     def __call__(self, images: Array) -> Array:
-        """Return the scores, (N, classes) float32; arguments and errors as for `outputs`."""
+        """Return the scores, (N, classes) float32; arguments and errors as for `outputs`.
+
+        Raises:
+            ResnexusError: it gives feature maps and no scores, too.
+        """
+        if self.record.interface.maps:
+            raise ResnexusError(f"{self.name} gives feature maps and no scores: call `outputs` for them by name")
         return self.outputs(images)[self.record.interface.scores]
 
     def outputs(self, images: Array) -> dict[str, Array]:
-        """Return all that comes out, by name: the scores and, if it has them, the heat maps. Not for several threads.
+        """Return all that comes out, by name: the scores and, if it has them, the heat maps; or the feature maps.
+
+        Not for several threads.
 
         Args:
             images: as `record.interface` says: (N, C, H, W) float32, (N, H, W, C) uint8, or (H, W, C) uint8.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from resnexus.architectures.activation import class_activation
 from resnexus.architectures.network import Network
 from resnexus.artefacts.artefact import Artefact
-from resnexus.artefacts.graph import scores
+from resnexus.artefacts.graph import feature_maps_of, scores
 from resnexus.artefacts.photographs import photographs
 from resnexus.artefacts.record import HEATMAP, MULTIPLE, ArtefactRecord
 from resnexus.data.preprocess import AnyImage
@@ -28,7 +29,7 @@ def compared(
 ) -> ArtefactRecord:
     """Return an artefact's record with the agreement between it and the network that it was made from.
 
-    The network gets the pictures as `Preprocess` prepares them; the artefact gets of each what its interface asks
+    The agreement of feature maps is that at the image size where it is worse. The network gets the pictures as `Preprocess` prepares them; the artefact gets of each what its interface asks
     for. Probabilities are compared with those of the network's logits.
 
     Args:
@@ -38,6 +39,8 @@ def compared(
         pictures: to compare on; the photographs that come with the package if empty.
     """
     interface = artefact.record.interface
+    if interface.maps:
+        return _compared_maps(network, artefact, tolerance, pictures)
     wanted, found, wanted_maps, found_maps = [], [], [], []
     for images, batches in _cases(artefact, pictures or photographs()):
         features = network.forward_features(images)
@@ -56,6 +59,19 @@ def compared(
         pictures=sum(map(len, wanted)),
         tolerance=tolerance,
     )
+
+
+def _compared_maps(
+    network: Network, artefact: Artefact, tolerance: float, pictures: Sequence[AnyImage]
+) -> ArtefactRecord:
+    interface, agreements, count = artefact.record.interface, [], 0
+    for images, batches in _cases(artefact, pictures or photographs()):
+        outputs = [artefact.outputs(batch) for batch in batches]
+        found = [torch.cat([torch.from_numpy(output[name]) for output in outputs]) for name in interface.outputs]
+        agreements.append(map_agreement(interface.maps, feature_maps_of(network, images, interface), found))
+        count += len(images)
+    worst = max(agreements, key=lambda entry: (isnan(entry.max_rel), entry.max_rel))
+    return replace(artefact.record, agreement=worst, pictures=count, tolerance=tolerance)
 
 
 def _cases(artefact: Artefact, pictures: Sequence[AnyImage]) -> Iterator[tuple[Tensor, list[Array]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
-from resnexus.architectures.network import Network
+from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.artefacts.artefact import Artefact
 from resnexus.artefacts.comparing import compared
 from resnexus.artefacts.formats.contract import Format
 from resnexus.artefacts.formats.registry import find_format
 from resnexus.artefacts.graph import Deployed
 from resnexus.artefacts.record import ArtefactRecord, Included, Interface, Sizes
+from resnexus.artefacts.trunk import trunk, with_maps
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.variations import at_size
@@ -34,12 +35,14 @@ IN_MEMORY = "in memory"
 
 
 def export(
-    model: str | os.PathLike[str] | Network,
+    model: str | os.PathLike[str] | Network | FeatureNetwork,
     out: str | os.PathLike[str],
     *,
     format: str | Format,
     weights: str | os.PathLike[str] | None = None,
     architecture: str | None = None,
+    out_indices: Sequence[int] | None = None,
+    output_stride: int | None = None,
     preparation: Preprocess | None = None,
     image_size: int | None = None,
     sizes: Sizes = "fixed",
@@ -53,7 +56,7 @@ def export(
     """Write a network in a format that runs without it, and compare the two on photographs before that counts as done.
 
     Args:
-        model: a network of ours; or a published one, `NETWORK`, `NETWORK:TAG` or a checkpoint's name; or a file of
+        model: a network of ours, with `features_only` for its feature maps; or a published one, `NETWORK`, `NETWORK:TAG` or a checkpoint's name; or a file of
             weights, as a path object or a string with a folder or the suffix of such a file.
         out: the file, with the suffix of its format, or the folder; replaced if it exists. What other files a format
             consists of lies beside it.
@@ -61,6 +64,9 @@ def export(
             `artefacts.web.format.WebFormat`.
         weights: for a network by its bare name: a tag, a file, or `"random"`, which the record then says.
         architecture: the network of a file, where names and shapes cannot tell.
+        out_indices: give these feature maps and no scores, as `create_model` numbers them, each an output of its own,
+            `"map0"` to `"map4"`; for the formats onnx, openvino and pt2. Scores if None.
+        output_stride: with `out_indices`: 8 or 16 for maps that stay as large as at that stride, by dilation.
         preparation: how images are prepared; what the weights say, or else the published series' own, if None.
         image_size: pixels on a side, the crop taking the same share of the picture; that of the preparation if None.
         sizes: `"fixed"`, or `"multiples-of-32"` for images of any height and width that 32 divides.
@@ -83,9 +89,15 @@ def export(
     progress = progress or Silent()
     entry, out = format if isinstance(format, Format) else find_format(format), Path(out)
     _check_request(entry, out, preprocess, heatmap=heatmap, opset=opset, instruction_set=instruction_set)
+    wanted = _wanted_maps(model, out_indices, output_stride)
+    if wanted is not None:
+        _check_maps(entry, heatmap=heatmap, multi_label=multi_label)
     versions = entry.versions()
     entry.check(out)
-    subject = _subject(model, weights, architecture, progress)
+    subject = _subject(model, weights, architecture, progress, headless=wanted is not None)
+    maps: tuple[int, ...] = ()
+    if wanted is not None:
+        subject, maps = with_maps(subject, wanted, output_stride)
     record = _described(subject, _origin(model, weights, subject), entry.name, preparation, image_size)
     known = subject.network.record or CheckpointRecord()
     interface = Interface(
@@ -93,8 +105,9 @@ def export(
         in_chans=subject.network.in_chans,
         image_size=record.preprocess.size,
         sizes=sizes,
-        multi_label=bool(known.multi_label if multi_label is None else multi_label),
+        multi_label=not maps and bool(known.multi_label if multi_label is None else multi_label),
         heatmap=heatmap,
+        maps=maps,
     )
     rewrites = free(record.row) if entry.rewrites else ()
     record = replace(record, interface=interface, rewrites=rewrites, versions=versions)
@@ -111,8 +124,27 @@ def export(
     return record
 
 
+def _wanted_maps(model: object, out_indices: Sequence[int] | None, output_stride: int | None) -> Sequence[int] | None:
+    """Return the feature maps that are asked for; None if scores are."""
+    options = {"out_indices": out_indices, "output_stride": output_stride}
+    for option, value in options.items():
+        if value is not None and isinstance(model, FeatureNetwork):
+            raise ResnexusError(f"{option}={value} has no effect on a network that returns feature maps already")
+    if out_indices is None and output_stride is not None:
+        raise ResnexusError(f"output_stride={output_stride} has no effect without feature maps: give out_indices")
+    return model.out_indices if isinstance(model, FeatureNetwork) else out_indices
+
+
+def _check_maps(entry: Format, *, heatmap: bool, multi_label: bool | None) -> None:
+    if not entry.maps:
+        raise ResnexusError(f"the format {entry.name} gives no feature maps: expected onnx, openvino or pt2")
+    for option, value in (("heatmap", heatmap or None), ("multi_label", multi_label)):
+        if value is not None:
+            raise ResnexusError(f"{option}={value} has no effect with feature maps: no scores come out beside them")
+
+
 def _origin(model: object, weights: str | os.PathLike[str] | None, subject: Subject) -> str:
-    if isinstance(model, Network):
+    if isinstance(model, (Network, FeatureNetwork)):
         return IN_MEMORY
     if weights == RANDOM:
         return RANDOM
@@ -141,20 +173,24 @@ def _check_request(
 
 
 def _subject(
-    model: str | os.PathLike[str] | Network,
+    model: str | os.PathLike[str] | Network | FeatureNetwork,
     weights: str | os.PathLike[str] | None,
     architecture: str | None,
     progress: Progress | None,
+    *,
+    headless: bool,
 ) -> Subject:
-    if not isinstance(model, Network):
+    if not isinstance(model, (Network, FeatureNetwork)):
         return open_subject(model, architecture, progress, weights=weights)
     name = model.architecture.name
     for option, value in (("weights", weights), ("architecture", architecture)):
         if value is not None:
             raise ResnexusError(f"{option}={printable(value)} has no effect on a network that is in memory")
+    if isinstance(model, FeatureNetwork):
+        model = trunk(model, model.out_indices)
     if model.deviation:
         raise ResnexusError(f"cannot export {name} with {model.deviation}: its row would say another function")
-    if not model.num_classes:
+    if not model.num_classes and not headless:
         raise ResnexusError(f"cannot export {name}: the network has no last layer, so that it names no class")
     known = model.record or CheckpointRecord()
     return Subject(
@@ -190,6 +226,7 @@ def _described(
     return ArtefactRecord(
         format=format,
         row=network.architecture,
+        output_stride=network.output_stride if network.output_stride < network.architecture.reductions[-1] else None,
         weights=weights,
         weights_sha256=subject.weights_sha256 or None,
         trained=None if trained is None else replace(trained, architecture=None, classes=None, preprocess=None),
@@ -213,7 +250,8 @@ def _agreeing(entry: Format, built: Any, record: ArtefactRecord, network: Networ
             trial.mkdir()
         entry.write(built, record, trial)
         record = compared(network, Artefact(printable(trial), entry.open(trial)), entry.tolerance, entry.pictures)
-    for what, found in (("scores", record.agreement), ("heat maps", record.heatmap_agreement)):
+    scores = "maps" if record.interface.maps else "scores"
+    for what, found in ((scores, record.agreement), ("heat maps", record.heatmap_agreement)):
         if found is not None and not found.within(entry.tolerance):
             raise ResnexusError(
                 f"{record.row.name} as {record.format} answers otherwise than the network: the {what} of "

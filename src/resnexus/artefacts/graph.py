@@ -52,17 +52,25 @@ class Deployed(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What `interface` says goes in -> the scores and, where they are wanted, the heat maps."""
+        """What `interface` says goes in -> the scores and, where they are wanted, the heat maps; or the feature maps."""
         if self.frame is not None:
             images = self.frame(images)[None]
         if self.normalise is not None:
             images = self.normalise(images)
+        if self.interface.maps:
+            return tuple(feature_maps_of(self.network, images, self.interface))
         features = self.network.forward_features(images)
         logits = self.network.forward_head(features)
         found = scores(logits, self.interface)
         if not self.interface.heatmap:
             return (found,)
         return found, class_activation(features, logits, self.network.get_parameter("head.weight"))
+
+
+def feature_maps_of(network: Network, images: Tensor, interface: Interface) -> list[Tensor]:
+    """(N, C, H, W) images -> the feature maps that an interface names, in its order."""
+    found = network.forward_intermediates(images, interface.maps, intermediates_only=True)
+    return list(found)
 
 
 def scores(logits: Tensor, interface: Interface) -> Tensor:

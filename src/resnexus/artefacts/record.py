@@ -43,6 +43,7 @@ class Interface:
         sizes: `"fixed"` to `image_size`, or `"multiples-of-32"`: any height and any width that 32 divides.
         multi_label: probabilities are sigmoids, each class for itself, and not a softmax over all.
         heatmap: the class activation map of the top class comes out besides, (N, h, w) float32.
+        maps: numbers of the feature maps that come out in place of scores, each (N, C, h, w) float32; scores if empty.
 
     Raises:
         ResnexusError: a value that is not among these, or values that contradict each other.
@@ -54,6 +55,7 @@ class Interface:
     sizes: Sizes = "fixed"
     multi_label: bool = False
     heatmap: bool = False
+    maps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.included not in get_args(Included):
@@ -67,6 +69,9 @@ class Interface:
             )
         if self.sizes != "fixed" and self.image_size % MULTIPLE:
             raise ResnexusError(f"image_size={self.image_size}: sizes={self.sizes!r} needs a multiple of {MULTIPLE}")
+        for option in ("heatmap", "multi_label"):
+            if self.maps and getattr(self, option):
+                raise ResnexusError(f"{option}=True has no effect with feature maps: no scores come out beside them")
 
     @property
     def input(self) -> str:
@@ -98,7 +103,9 @@ class Interface:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of all that comes out, in this order."""
+        """Names of all that comes out, in this order; of feature maps `"map0"` for the stem's, and so on."""
+        if self.maps:
+            return tuple(f"map{number}" for number in self.maps)
         return (self.scores, HEATMAP) if self.heatmap else (self.scores,)
 
 
@@ -133,6 +140,8 @@ class ArtefactRecord:
     Attributes:
         format: how it is written, e.g. `"onnx"`.
         row: the network.
+        output_stride: image pixels per pixel of its last map, where dilation makes that less than the row's own; else
+            None.
         weights: where they are from: a name and tag, a file, or `"random"`.
         weights_sha256: of the file of weights; None for random ones and those of a network in memory.
         trained: what that file says besides; None for random weights.
@@ -145,15 +154,17 @@ class ArtefactRecord:
         int8: what of it computes in int8; None if nothing does.
         notes: what its user should know, in sentences.
         versions: package -> version of what made it.
-        agreement: of the scores with those of the plain network, on the pictures that it was compared on.
+        agreement: of the scores, or the feature maps, with those of the plain network, on the pictures that it was
+            compared on.
         heatmap_agreement: of the heat maps, likewise; None without them.
         pictures: on how many.
-        tolerance: what the largest difference may be, over the largest score.
+        tolerance: what the largest difference may be, over the largest score, or the largest value of a map.
         version: of the Resnexus that wrote it.
     """
 
     format: str
     row: Architecture
+    output_stride: int | None = None
     weights: str
     weights_sha256: str | None = None
     trained: CheckpointRecord | None = None
@@ -188,13 +199,13 @@ def read_text(text: str, where: str) -> ArtefactRecord:
 
 
 def model_info(record: ArtefactRecord) -> dict[str, str]:
-    """Return what OpenVINO's Model API reads: the type of the model, labels, and how to normalise.
+    """Return what OpenVINO's Model API reads: the type of the model, where it has one, labels, and how to normalise.
 
     Labels are separated by blanks there, so that blanks within them become underscores. Mean and scale are those of
     intensities in 0..255, and left out where the graph normalises. Its ways to resize are not ours: `preprocess` in the
     record says what is right.
     """
-    found = {"model_type": "Classification"}
+    found = {} if record.interface.maps else {"model_type": "Classification"}
     if record.classes is not None:
         found["labels"] = " ".join("_".join(name.split()) for name in record.classes)
     if record.interface.included == "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,18 @@ _LearningRate = Annotated[
         "0.0005 on photographs."
     ),
 ]
+_StageLr = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FACTORS",
+        help=f"Of detection and segmentation: factors of the learning rate, {_COMMA}, for the backbone's stem and first "
+        "stage, for each further stage, and for pyramid and head. With --weights, the first stage is trained, too.",
+    ),
+]
+_OutputStride = Annotated[
+    int | None,
+    typer.Option(help="Of segmentation: 8 or 16 for last maps as large as at that stride, by dilation of the backbone."),
+]
 _AllowBadImages = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 _Precisions = Annotated[
     str | None,
@@ -73,6 +86,8 @@ def compare(
     image_size: _ImageSize = None,
     train_batch: _TrainBatch = None,
     learning_rate: _LearningRate = None,
+    stage_lr: _StageLr = None,
+    output_stride: _OutputStride = None,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
     allow_bad_images: _AllowBadImages = False,
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
@@ -92,7 +107,7 @@ def compare(
     A training that OUT already holds, under the same conditions, is not done again; those under other conditions stay
     beside it.
     """
-    chosen = {"epochs": epochs, "batch_size": train_batch, "learning_rate": learning_rate}
+    chosen: dict[str, Any] = {"epochs": epochs, "batch_size": train_batch, "learning_rate": learning_rate}
     given = {name: value for name, value in chosen.items() if value is not None}
     networks = names(models) if models is not None else None
     common = {
@@ -104,8 +119,13 @@ def compare(
         "seeds": seeds,
     }
     if task != "classification":
+        if stage_lr is not None:
+            given["stage_lr"] = _factors(stage_lr)
+        if output_stride is not None:
+            given["output_stride"] = output_stride
         _compare_dense(context, task, given, json_output=json_output, **common)
         return
+    _refuse(context, _DENSE_ALONE, task)
     from resnexus.comparison import compare as job
     from resnexus.comparison.settings import Settings
     from resnexus.comparison.stopwatch import Timing
@@ -124,28 +144,26 @@ def compare(
     print(to_json(result) if json_output else f"wrote {out / 'index.html'}")
 
 
+_DENSE_ALONE = {"stage_lr", "output_stride"}
 _DENSE_OPTIONS = {
     *("task", "data", "out", "models", "weights", "epochs", "seeds"),
     *("image_size", "train_batch", "learning_rate", "json_output"),
+    *_DENSE_ALONE,
 }
 
 
 def _compare_dense(
-    context: typer.Context, task: str, chosen: dict[str, int | float], *, json_output: bool, **options: Any
+    context: typer.Context, task: str, chosen: dict[str, Any], *, json_output: bool, **options: Any
 ) -> None:
     from dataclasses import replace
 
     from resnexus.comparison.dense import compare as job
     from resnexus.comparison.dense.settings import defaults
-    from resnexus.errors import ResnexusError
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
-    settings = replace(defaults(task, digits=options["data"] == "digits"), **chosen)  # type: ignore[arg-type]
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name not in _DENSE_OPTIONS and source is not None and source.name == "COMMANDLINE":
-            raise ResnexusError(f"{parameter.opts[0]} has no effect with --task {task}: leave it out")
+    settings = replace(defaults(task, digits=options["data"] == "digits"), **chosen)
+    _refuse(context, {parameter.name for parameter in context.command.params} - _DENSE_OPTIONS, task)
     result = job.compare_dense(
         task,  # type: ignore[arg-type]  # which has settings
         settings=settings,
@@ -153,6 +171,25 @@ def _compare_dense(
         **options,
     )
     print(to_json(result) if json_output else f"wrote {options['out'] / 'index.html'}")
+
+
+def _refuse(context: typer.Context, options: Collection[str | None], task: str) -> None:
+    """Refuse options that were typed and have no effect on a task."""
+    from resnexus.errors import ResnexusError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in options and source is not None and source.name == "COMMANDLINE":
+            raise ResnexusError(f"{parameter.opts[0]} has no effect with --task {task}: leave it out")
+
+
+def _factors(text: str) -> tuple[float, ...]:
+    from resnexus.errors import ResnexusError
+
+    try:
+        return tuple(float(part) for part in names(text))
+    except ValueError:
+        raise ResnexusError(f"{text!r}: expected numbers {_COMMA}, such as 0.05,0.05,0.1,0.15,1") from None
 
 
 def names(text: str) -> list[str]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnexus.cli.features import Features, OutputStride
+
 if TYPE_CHECKING:
     from resnexus.artefacts.record import ArtefactRecord
     from resnexus.artefacts.web.format import WebFormat
-    from resnexus.parity.agreement import Agreement
     from resnexus.progress import Progress
 
 _WEIGHTS = "For a network by its name: a tag, a file of weights, or random to try it out without any."
@@ -52,6 +53,8 @@ def export(
     architecture: Annotated[
         str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
     ] = None,
+    features: Features = None,
+    output_stride: OutputStride = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
     sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
     preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
@@ -78,10 +81,12 @@ def export(
 
     The artefact holds class names, preprocessing, row, source and digest, where ONNX Runtime, OpenVINO's Model API and
     timm look for them. It is compared with the plain network on photographs, and not kept if it answers otherwise.
+    With --features, for onnx, openvino and pt2, every map is an output, and is compared on its own.
     """
     from resnexus.artefacts.export import export as job
     from resnexus.artefacts.materials import check_materials, write_materials
     from resnexus.artefacts.signing import Signer
+    from resnexus.cli.compare import numbers
     from resnexus.errors import printable
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
@@ -96,6 +101,8 @@ def export(
         format=_chosen(format, progress, single_file=single_file, weights_type=weights_type, webgpu=webgpu),
         weights=weights,
         architecture=architecture,
+        out_indices=None if features is None else numbers(features),
+        output_stride=output_stride,
         image_size=image_size,
         sizes=sizes,  # type: ignore[arg-type]  # checked by the interface, and so is what follows
         preprocess=preprocess,  # type: ignore[arg-type]
@@ -137,23 +144,35 @@ def _lines(record: ArtefactRecord, out: Path) -> list[str]:
     from resnexus.errors import printable
 
     opset = "" if record.opset is None else f", opset {record.opset}"
-    classes = "unnamed" if record.classes is None else f"{len(record.classes)} by name"
     found = [
         f"{printable(out)}: {printable(record.row.name)} with weights {printable(record.weights)}, {record.format}"
         f"{opset}",
         f"  takes     {record.interface.input} {record.interface.shape}",
-        f"  gives     {', '.join(record.interface.outputs)}; classes {classes}",
+        f"  gives     {_given(record)}",
         f"  rewrites  {', '.join(record.rewrites) or 'none'}",
     ]
     for what, agreement in (("scores", record.agreement), ("heat maps", record.heatmap_agreement)):
         if agreement is not None:
-            found.append(f"  {what:9} {_outcome(agreement, record)}")
+            same = "" if agreement.top1 is None else f", the same top class for {100 * agreement.top1:.0f} %"
+            parts = [(f"map {part.index}", part.max_rel) for part in agreement.maps if record.interface.maps]
+            found += [
+                f"  {part:9} of {record.pictures} pictures against the plain network: largest difference "
+                f"{difference:.1e} of the largest, tolerance {record.tolerance:.0e}{same}"
+                for part, difference in parts or [(what, agreement.max_rel)]
+            ]
     return found
 
 
-def _outcome(agreement: Agreement, record: ArtefactRecord) -> str:
-    same = "" if agreement.top1 is None else f", the same top class for {100 * agreement.top1:.0f} %"
-    return (
-        f"of {record.pictures} pictures against the plain network: largest difference {agreement.max_rel:.1e} of the "
-        f"largest, tolerance {record.tolerance:.0e}{same}"
+def _given(record: ArtefactRecord) -> str:
+    from resnexus.architectures.features import feature_info
+
+    row, outputs = record.row, record.interface.outputs
+    if not record.interface.maps:
+        classes = "unnamed" if record.classes is None else f"{len(record.classes)} by name"
+        return f"{', '.join(outputs)}; classes {classes}"
+    known = feature_info(row, record.output_stride or row.reductions[-1])
+    found = [known[number] for number in record.interface.maps]
+    return ", ".join(
+        f"{name} ({part.num_chs} channels at stride {part.reduction})"
+        for name, part in zip(outputs, found, strict=True)
     )

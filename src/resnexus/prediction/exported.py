@@ -89,6 +89,8 @@ def _check(settings: PredictionSettings, record: ArtefactRecord, name: str) -> N
         if value is not None:
             raise ResnexusError(f"{option}={value!r} has no effect on {name}: an artefact runs as it was exported")
     interface = record.interface
+    if interface.maps:
+        raise ResnexusError(f"{name} gives feature maps and no scores: `resnexus.open_artefact` runs it")
     if interface.included == "full" and settings.batch_size not in (1, PredictionSettings.batch_size):
         raise ResnexusError(
             f"batch_size={settings.batch_size} has no effect on {name}: it prepares pictures itself, one at a time"

@@ -19,7 +19,7 @@ from resnexus.training.averaging import MovingAverage
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.losses import distilled_loss, loss_of, soft_targets
 from resnexus.training.mixing import mixed
-from resnexus.training.optimizers import freeze, optimizer
+from resnexus.training.optimizers import PartOf, freeze, optimizer, part_of
 from resnexus.training.recipe import Recipe
 from resnexus.training.schedules import rate_factor
 from resnexus.training.teacher import Teacher
@@ -43,11 +43,13 @@ class Classifier(lightning.LightningModule):
         out: folder in which a batch whose loss is not finite is kept; None to keep none.
 
     Attributes:
+        part_of: tells the parts of the network, for rates of their own.
         answered: whether the batches bring a teacher's answers along, so that no teacher is asked.
         batches: trained on so far.
         average: of the weights, if the recipe has one.
     """
 
+    part_of: ClassVar[PartOf] = staticmethod(part_of)
     answered: ClassVar[bool] = False
 
     def __init__(
@@ -118,7 +120,7 @@ class Classifier(lightning.LightningModule):
         """Return the recipe's optimiser, and its schedule over all steps."""
         steps = -(-len(self.loader) // self.recipe.step.accumulate)
         factor = rate_factor(self.recipe.rate, self.recipe.epochs, steps)
-        chosen = optimizer(self.network, self.recipe)
+        chosen = optimizer(self.network, self.recipe, self.part_of)
         schedule = torch.optim.lr_scheduler.LambdaLR(chosen, factor)
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -12,15 +13,32 @@ from resnexus.training.lamb import Lamb
 from resnexus.training.recipe import Recipe
 from resnexus.training.sections import Optim
 
+PartOf: TypeAlias = Callable[[str], int | None]
+"""Name of a parameter -> its part of the network: 0 for stem and stage 0, 1 for stage 1, and so on; None for the rest,
+which has the last factor of `stage_lr`."""
 
-def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+
+def part_of(name: str) -> int | None:
+    """Return the part of a classifier that a parameter belongs to, as `PartOf` says."""
+    kind, _, rest = name.partition(".")
+    if kind == "head":
+        return None
+    return 0 if kind == "stem" else int(rest.partition(".")[0])
+
+
+def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = part_of) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over the parameters of a network that need gradients.
+
+    Args:
+        network: what is trained.
+        recipe: of the training.
+        part_of: tells the parts of the network, which `stage_lr` has factors for.
 
     Raises:
         ResnexusError: `stage_lr` does not have a factor for every part of the network.
     """
     optim = recipe.optim
-    groups = parameter_groups(network, optim)
+    groups = parameter_groups(network, optim, part_of)
     for group in groups:
         group["lr"] = recipe.scaled_lr * group.pop("factor")
     if optim.optimizer == "sgd":
@@ -30,7 +48,7 @@ def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return kind(groups, lr=recipe.scaled_lr, betas=(first, second), eps=optim.eps)
 
 
-def parameter_groups(network: nn.Module, optim: Optim) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, optim: Optim, part_of: PartOf = part_of) -> list[dict[str, Any]]:
     """Return the parameters that need gradients, grouped by decay and by factor of the learning rate.
 
     Every group has `params`, `weight_decay` and `factor`; groups without parameters are left out.
@@ -41,7 +59,7 @@ def parameter_groups(network: nn.Module, optim: Optim) -> list[dict[str, Any]]:
             continue
         vector = optim.without_decay == "vectors" and parameter.ndim <= 1
         decay = 0.0 if vector else optim.weight_decay
-        groups.setdefault((decay, _factor(name, optim.stage_lr)), []).append(parameter)
+        groups.setdefault((decay, _factor(name, optim.stage_lr, part_of)), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "factor": factor}
         for (decay, factor), parameters in groups.items()
@@ -63,14 +81,13 @@ def freeze(network: nn.Module, parts: int) -> None:
         module.requires_grad_(False)
 
 
-def _factor(name: str, factors: tuple[float, ...]) -> float:
-    """Return the factor of a parameter: stem and stage 0, stage 1, .., head."""
+def _factor(name: str, factors: tuple[float, ...], part_of: PartOf) -> float:
+    """Return the factor of a parameter: stem and stage 0, stage 1, .., the rest."""
     if not factors:
         return 1.0
-    kind, _, rest = name.partition(".")
-    part = {"stem": 0, "head": len(factors) - 1}.get(kind)
+    part = part_of(name)
     if part is None:
-        part = int(rest.partition(".")[0])
-        if part >= len(factors) - 1:
-            raise ResnexusError(f"stage_lr={factors}: expected a factor for each stage and one for the head")
+        return factors[-1]
+    if part >= len(factors) - 1:
+        raise ResnexusError(f"stage_lr={factors}: expected a factor for each stage and one for the head")
     return factors[part]

@@ -1,5 +1,7 @@
 """Segmentation and detection from end to end on a few canvases: results, going on, interruptions."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("pycocotools", reason="COCO's own evaluation: pip install 'resnexus[dense]'")
@@ -16,10 +18,13 @@ from resnexus.comparison.dense.sources import open_source
 from resnexus.packages import MissingPackageError
 from resnexus.records import read_json
 from resnexus.report.dense import page
-from resnexus.report.dense.record import DenseComparison
+from resnexus.report.dense.record import DenseComparison, DenseRun, Scene
 from resnexus.report.document import Drawing, is_report
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from tests.data.photographs.folders import write_coco, write_voc
+
+
+DONE = DenseRun(seed=0, scores={"miou": 0.5}, losses=(1.0,), seconds=1.0, found=(Scene(classes=("..",)),))
 
 
 @pytest.fixture
@@ -128,6 +133,17 @@ def test_mistakes_are_told_before_anything_is_done(run, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.html"]
 
 
+@pytest.mark.usefixtures("_unwritten")
+def test_an_output_stride_reaches_network_and_figures(run, backbones, short, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "train", lambda job, *_: asked.append(job.network()) or DONE)
+    options = {"models": backbones[:1], "settings": replace(short, output_stride=4)}
+    dilated, plain = (run(**options | changes).networks[0] for changes in ({}, {"settings": short}))
+    assert asked[0].backbone(torch.zeros(1, 1, 32, 32))["1"].shape[2:] == (8, 8)
+    assert dilated.gflops > 1.2 * plain.gflops
+    assert dilated.mparams == plain.mparams
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("photographs")
@@ -185,6 +201,13 @@ def test_backbones_for_photographs_start_from_weights(run, backbones, folders, t
     )
     stem = job.network().backbone.body.stem.state_dict()
     assert all(torch.equal(stem[name], value) for name, value in network.stem.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in job.network().backbone.body.stage0.parameters())
+    tuned = DenseSettings(epochs=1, learning_rate=0.1, stage_lr=(0.1, 0.2, 1.0))
+    source = open_source(options["data"], "segmentation", tuned, image_size=64, weights=path)
+    body = replace(job, settings=tuned, source=source).network().backbone.body
+    trained = {name for name, parameter in body.named_parameters() if parameter.requires_grad}
+    assert {name.partition(".")[0] for name in trained} == {"stage0", "stage1"}
+    assert not any("norm" in name for name in trained)
     monkeypatch.setattr(module, "train", lambda *_: pytest.fail("trained"))
     with pytest.raises(ResnexusError, match=r"own\.safetensors"):
         run(**options | {"models": backbones}, weights=path, out=tmp_path / "other")

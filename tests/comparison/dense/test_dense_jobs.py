@@ -28,11 +28,13 @@ def test_jobs_of_other_conditions_have_other_names(jobs, short):
         replace(job, task="detection"),
         replace(job, seed=1),
         replace(job, settings=replace(short, epochs=3)),
+        replace(job, settings=replace(short, stage_lr=(0.1, 0.1, 1.0))),
+        replace(job, settings=replace(short, output_stride=4)),
         replace(job, row=replace(job.row, stem_width=4)),
     ]
-    assert len({job.key, *(other.key for other in others)}) == 5
+    assert len({job.key, *(other.key for other in others)}) == 7
     assert replace(job).key == job.key
-    assert len({job.name, *(other.name for other in others)}) == 5
+    assert len({job.name, *(other.name for other in others)}) == 7
 
 
 def test_seeds_train_on_other_canvases_and_are_evaluated_on_the_same(jobs):
@@ -66,6 +68,9 @@ def test_mistakes(backbones, short):
         trainings(models=[])
     with pytest.raises(ResnexusError, match="seeds=0: expected at least 1"):
         trainings(seeds=0)
+    for factors in ((0.1, 1.0), (0.1, 0.2, 0.3, 1.0)):
+        with pytest.raises(ResnexusError, match="expected 3 factors for plain, one for stem and first stage"):
+            trainings(settings=replace(short, stage_lr=factors))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,7 @@ def test_mistakes(backbones, short):
         ({"epochs": 0}, "epochs=0: expected a whole number of at least 1"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0: expected at least 0"),
         ({"batch_size": 1}, "batch_size=1: expected at least 2, which a normalisation needs"),
+        ({"stage_lr": (0.1, -1.0)}, r"stage_lr=\(0.1, -1.0\): expected factors of at least 0"),
         ({"batch_size": 9, "train_images": 8}, "batch_size=9: .* at most train_images=8"),
     ],
 )

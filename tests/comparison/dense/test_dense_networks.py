@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from resnexus import complexity
-from resnexus.comparison.dense.networks import BACKBONES, NUM_CLASSES, Detector, Segmenter
+from resnexus.comparison.dense.networks import BACKBONES, CANVAS, NUM_CLASSES, Detector, Segmenter
 from resnexus.data.canvases import SIZE, Canvases, collate_canvases
 
 
@@ -31,6 +33,20 @@ def test_a_segmenter(backbones, batch):
     # Every level of the pyramid has a say.
     levels = [level[0].weight for level in network.levels]
     assert all(grad.abs().max() > 0 for grad in torch.autograd.grad(network.loss(batch), levels))
+
+
+@torch.inference_mode()
+def test_a_segmenter_at_an_output_stride(backbones):
+    """The pyramid's levels have the strides of the dilated backbone, whose maps are the plain one's on a finer grid."""
+    row, images = backbones[0], torch.randn(1, 1, 32, 48)
+    plain, dilated = (Segmenter(row, replace(CANVAS, output_stride=stride)).eval() for stride in (None, 4))
+    dilated.load_state_dict(plain.state_dict())
+    assert [x.shape[2:] for x in plain.backbone(images).values()] == [(8, 12), (4, 6)]
+    assert [x.shape[2:] for x in dilated.backbone(images).values()] == [(8, 12), (8, 12)]
+    coarse, fine = (network.backbone.body(images)["1"] for network in (plain, dilated))
+    torch.testing.assert_close(fine[..., ::2, ::2], coarse)
+    assert dilated(images).shape == plain(images).shape == (1, NUM_CLASSES, 32, 48)
+    assert not torch.equal(dilated(images), plain(images))
 
 
 def test_a_detector(backbones, batch):

@@ -44,6 +44,7 @@ class Format(ABC):
         packages: what must be installed to write and to open it.
         rewrites: whether the network is rewritten first.
         weights_only: whether it holds no graph, so that nothing can be added to the network.
+        maps: whether it can give feature maps in place of scores.
         runs_code: whether opening it may run code from it.
         tolerance: what the largest difference from the plain network may be, over the largest score.
         pictures: what an artefact is compared with its network on; the photographs that come with the package if empty.
@@ -54,6 +55,7 @@ class Format(ABC):
     packages: tuple[str, ...]
     rewrites: bool = True
     weights_only: bool = False
+    maps: bool = False
     runs_code: bool = False
     tolerance: float = FLOAT32_TOLERANCE
     pictures: Sequence[AnyImage] = ()

@@ -28,6 +28,7 @@ class OnnxFormat(Format):
     name = "onnx"
     suffix = ".onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
+    maps = True
 
     def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:
         """Return the model as protobuf, and the version of its operators."""

@@ -28,6 +28,7 @@ class OpenVinoFormat(Format):
     name = "openvino"
     suffix = ".xml"
     packages = ("openvino",)
+    maps = True
 
     def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:
         """Return the model."""

@@ -26,6 +26,7 @@ class ProgramFormat(Format):
     name = "pt2"
     suffix = ".pt2"
     packages = ()
+    maps = True
     runs_code = True
 
     def build(self, deployed: Deployed, record: ArtefactRecord) -> tuple[Any, ArtefactRecord]:

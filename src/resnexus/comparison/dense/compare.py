@@ -22,7 +22,7 @@ from resnexus.comparison.dense.sources import DIGITS, Source, open_source
 from resnexus.comparison.folder import claimed_for_report
 from resnexus.comparison.interruptions import each_run, stoppable
 from resnexus.data.photographs.photographs import Task
-from resnexus.errors import printable, unknown
+from resnexus.errors import ResnexusError, printable, unknown
 from resnexus.packages import installed_version
 from resnexus.progress import Progress, Silent
 from resnexus.report.dense.page import write_dense_report
@@ -66,7 +66,8 @@ def compare_dense(
         models: names or rows. For digits small siblings, all if None; for photographs networks of `resnexus list`, one
             of each kind if None.
         weights: of the backbones for photographs, a tag of the published ones or a file that fits every network; then
-            stem and first stage are not trained, nor normalisations. None starts from random weights.
+            normalisations are not trained, nor the stem, nor, without `stage_lr`, the first stage. None starts from random
+            weights.
         image_size: pixels on a side that photographs are brought to, a multiple of 32; 320 if None.
         seeds: trainings per network.
         settings: of the training; the task's defaults if None. Photographs are counted, whatever it says.
@@ -81,6 +82,8 @@ def compare_dense(
         raise unknown("task", task, get_args(Task))
     progress = Silent() if progress is None else progress
     settings = settings or defaults(task, digits=data == DIGITS)
+    if task == "detection" and settings.output_stride is not None:
+        raise ResnexusError(f"output_stride={settings.output_stride} has no effect on detection: leave it out")
     check_packages()
     for package in PACKAGES[task] + ((_OF_DIGITS,) if data == DIGITS else ()):
         installed_version(package)
@@ -114,7 +117,9 @@ def compare_dense(
 
 def _trained(job: DenseTraining, runs: list[DenseRun]) -> DenseTrained:
     form = job.source.form
-    cost = complexity(job.row, form.size, num_classes=0, in_chans=form.in_chans)
+    cost = complexity(
+        job.row, form.size, num_classes=0, in_chans=form.in_chans, output_stride=form.output_stride
+    )
     return DenseTrained(
         name=job.row.name, family=job.row.family, gflops=cost.gflops, mparams=cost.mparams, runs=tuple(runs)
     )
@@ -124,6 +129,7 @@ def _settings(task: Task, settings: DenseSettings, seeds: int, source: Source) -
     weights = source.form.weights
     return {
         **settings.to_dict(),
+        "stage_lr": ", ".join(map(str, settings.stage_lr)) or "1 everywhere",
         "optimiser": "AdamW",
         "schedule": "cosine to 0, per step",
         "weights": "random" if isinstance(weights, bool) else printable(os.fspath(weights)),

@@ -122,6 +122,8 @@ def dense_trainings(
     source = source or CanvasSource(settings=settings)
     rows = [source.backbone(model) for model in (source.default_models if models is None else models)]
     check_named_once(rows)
+    for row in rows:
+        settings.check_stages(row)
     return [
         DenseTraining(task=task, row=row, seed=seed, settings=settings, source=source)
         for seed in range(seeds)

@@ -40,8 +40,9 @@ class Form:
         size: pixels on a side.
         width: channels of every level of the pyramid and of the heads.
         most_boxes: that a detector finds in an image.
-        weights: that the backbone starts from, as `create_model` takes them; then stem and first stage are not trained,
-            and no normalisation of the backbone is.
+        weights: that the backbone starts from, as `create_model` takes them; then no normalisation of it is trained.
+        output_stride: of the backbone; its row's own if None.
+        frozen: with weights, the last map of layers that are not trained, 0 the stem's, 1 the first stage's.
     """
 
     classes: int
@@ -50,6 +51,8 @@ class Form:
     width: int
     most_boxes: int
     weights: bool | str | os.PathLike[str] = False
+    output_stride: int | None = None
+    frozen: int = 1
 
 
 CANVAS = Form(classes=NUM_CLASSES, in_chans=1, size=SIZE, width=PYRAMID, most_boxes=30)
@@ -178,8 +181,10 @@ def _pyramid(row: Architecture, form: Form) -> BackboneWithFPN:
         row,
         form.weights,
         maps=_maps(row),
+        frozen=None if form.weights is False else form.frozen,
         out_channels=form.width,
         in_chans=form.in_chans,
+        output_stride=form.output_stride,
         extra_blocks=_NoMore(),
         norm_layer=nn.BatchNorm2d,  # without it the pyramid learns several times as slowly
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from resnexus.architectures.dilation import resolved_output_stride
+from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.ranges import not_negative, whole
 from resnexus.errors import ResnexusError, unknown
 from resnexus.training.recipe import Recipe
@@ -24,6 +26,10 @@ class DenseSettings:
         val_images: to evaluate on, the same for every seed: canvases of glyphs that are not trained on, or photographs.
         batch_size: images per step.
         weight_decay: decoupled, of every parameter.
+        stage_lr: factors of the learning rate for the backbone's stem with its first stage, for each further stage, and
+            for pyramid and head; empty for one rate everywhere.
+        output_stride: of a segmenter's backbone: its last maps stay as large as at that stride, by dilation; the row's
+            own if None.
 
     Raises:
         ResnexusError: a value outside its range; names it and the range.
@@ -35,6 +41,8 @@ class DenseSettings:
     val_images: int = 200
     batch_size: int = 8
     weight_decay: float = 0.02
+    stage_lr: tuple[float, ...] = ()
+    output_stride: int | None = None
 
     def __post_init__(self) -> None:
         whole(epochs=self.epochs, train_images=self.train_images, val_images=self.val_images)
@@ -43,6 +51,21 @@ class DenseSettings:
             raise ResnexusError(
                 f"batch_size={self.batch_size}: expected at least 2, which a normalisation needs, and at most "
                 f"train_images={self.train_images}"
+            )
+        self.recipe(0)  # which refuses factors below 0
+
+    def check_stages(self, row: Architecture) -> None:
+        """See that a network has the output stride, and as many parts as there are factors, if there are any.
+
+        Raises:
+            ResnexusError: it has not.
+        """
+        resolved_output_stride(row, self.output_stride)
+        parts = len(row.depths) + 1
+        if self.stage_lr and len(self.stage_lr) != parts:
+            raise ResnexusError(
+                f"stage_lr={self.stage_lr}: expected {parts} factors for {row.name}, one for stem and first stage, one "
+                "for each further stage, and one for pyramid and head"
             )
 
     def recipe(self, seed: int) -> Recipe:
@@ -58,6 +81,7 @@ class DenseSettings:
                 "weight_decay": self.weight_decay,
                 "clip_norm": _CLIP_NORM,
                 "warmup_epochs": _WARMUP_EPOCHS,
+                "stage_lr": list(self.stage_lr),
             }
         )
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -95,8 +95,12 @@ class CanvasSource:
     settings: DenseSettings
     name = DIGITS
     classes = CLASSES
-    form = CANVAS
     default_models = tuple(BACKBONES)
+
+    @property
+    def form(self) -> Form:
+        """That of canvases, at the output stride of the settings."""
+        return replace(CANVAS, output_stride=self.settings.output_stride)
 
     @property
     def collate(self) -> Callable[[Sequence[Any]], DenseBatch]:
@@ -217,5 +221,7 @@ def open_source(
         width=_WIDTH,
         most_boxes=_MOST_BOXES,
         weights=False if weights is None else weights,
+        output_stride=settings.output_stride,
+        frozen=0 if settings.stage_lr else 1,
     )
     return PhotographSource(kind=kind, splits=splits, form=form)
