@@ -91,12 +91,13 @@ def test_near_duplicates_that_were_not_looked_for():
     run = build()
     without = replace(run, pool=replace(run.pool, duplicates=None, unsure=6))
     assert "near-duplicates of labelled" not in render(without)
-    assert [entry.text for entry in pool_table(without).rows[2]] == ["Copies", "–", "not looked for"]
+    copies, count = pool_table(without).rows[2]
+    assert (copies.text, copies.detail, count.text) == ("Copies", "not looked for", "–")
     assert pool_table(without).data[2] == {"what": "copies", "pictures": None}
 
 
 def test_every_picture_is_counted_with_the_reason():
-    rows = [[entry.text for entry in row] for row in pool_table(build()).rows]
+    rows = [[name.text, count.text, name.detail] for name, count in pool_table(build()).rows]
     assert rows == [
         ["Mined", "40", "the student learns from them"],
         ["Unreadable", "1", "left out: the teacher could not see them"],
@@ -105,6 +106,8 @@ def test_every_picture_is_counted_with_the_reason():
         ["Surplus", "3", "left out: 30 of their class are surer"],
     ]
     assert pool_table(build()).rows[0][1].detail == "80.0 %"
+    # A row's name is followed by the reason in smaller print.
+    assert 'Unsure<span class="detail">left out: no class is 50 % probable</span></th>' in render(build())
 
 
 def test_many_rare_classes_are_named_in_part():

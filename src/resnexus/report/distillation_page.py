@@ -167,15 +167,13 @@ def pool_table(run: DistillationRun) -> Table:
         columns=(
             Column(title="What became", text=True),
             Column(title="Pictures", unit="number, share"),
-            Column(title="Why", text=True),
         ),
         rows=tuple(
-            (Entry(text=title), missing(), Entry(text="not looked for"))
+            (Entry(text=title, detail="not looked for"), missing())
             if count is None
             else (
-                Entry(text=title),
+                Entry(text=title, detail=why),
                 Entry(text=number(count, 0), detail=f"{percent(count / pool.pictures, 1)} %"),
-                Entry(text=why),
             )
             for title, count, why in rows
         ),
