@@ -44,13 +44,14 @@ from resnexus.evaluation.metrics import spread
 from resnexus.progress import Progress, Shown
 from resnexus.records import read_json, write_json
 from resnexus.report.conditions import date
-from resnexus.report.findings import BETTER, WORSE, Difference, paired
-from resnexus.report.printing import MISSING, percent, signed
+from resnexus.report.findings import BETTER, NO_DIFFERENCE, UNKNOWN, WORSE, Difference, paired
+from resnexus.report.printing import MISSING, counted, number, percent, signed
 from resnexus.teachers import Taught
 from resnexus.trainer import train_on
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
-from studies.ssld_data import DATA, Data
+from studies.ssld_data import DATA, WITHOUT, Data
+from studies.ssld_views import OtherView, TwoViews
 
 STUDENTS = {
     name: replace(SIBLINGS[f"{name}_small"], name=f"{name}_study", depths=(1, 1, 1)) for name in ("ResNet", "Res2Net")
@@ -59,6 +60,7 @@ TEACHER = replace(SIBLINGS["SE_ResNeXt_small"], name="teacher_study")
 MAIN = "Res2Net"
 VIEWS = 4
 WEIGHTS = "last.safetensors"
+WITH_COPIES = "mined with copies"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +70,14 @@ class Arm:
     Attributes:
         what: in the table.
         student: of `STUDENTS`.
-        pictures: `"mined"` with the labelled ones, `"whole pool"` with them, or `"labelled"` alone.
+        pictures: `"mined"` with the labelled ones, `WITH_COPIES` likewise but with the copies that dedupe finds,
+            `"whole pool"` with them, or `"labelled"` alone.
         loss: of `OBJECTIVES`; `"pseudo"` for labels of which those of the pool are the teacher's.
         changes: settings of the recipe.
         replayed: views that are shown again with kept answers; 0 to ask the teacher about every batch.
         second: whether there is a second stage.
         size: at which the classifier is trained at the end, as a multiple of the images' own; 0 for none.
+        other_view: whether the teacher is asked about another crop than the student sees, in the first stage.
     """
 
     what: str
@@ -84,6 +88,13 @@ class Arm:
     replayed: int = 0
     second: bool = True
     size: float = 0.0
+    other_view: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a cell depends on, plain values; `other_view` is named where it is set, and nowhere else."""
+        found = asdict(self)
+        return found if self.other_view else {name: found[name] for name in found if name != "other_view"}
 
 
 ARMS = {
@@ -91,8 +102,10 @@ ARMS = {
     "labels": Arm(what="labels alone", pictures="labelled", loss="labels", second=False),
     "plain": Arm(what="the teacher's answers on the labelled pictures alone", pictures="labelled", second=False),
     "pseudo": Arm(what="pseudo-labels", loss="pseudo", second=False),
+    WITHOUT: Arm(what="SSLD without dedupe", pictures=WITH_COPIES),
     "whole-pool": Arm(what="SSLD without dedupe and mining", pictures="whole pool"),
     "one-stage": Arm(what="SSLD without the second stage, as many steps", second=False),
+    "other-view": Arm(what="SSLD, the teacher sees another crop than the student", other_view=True),
     "unmixed": Arm(what="SSLD without mixtures", changes={"mixup_alpha": 0.0}),
     "kept-views": Arm(what="SSLD with kept answers, 4 views", replayed=4),
     "one-view": Arm(what="SSLD with kept answers, 1 view", replayed=1),
@@ -120,6 +133,7 @@ class Cell:
         images: to evaluate on.
         pool: pictures of the pool that it learned from.
         seconds: that it took.
+        copies: pictures that dedupe left out before; None where it did not look.
     """
 
     data: str
@@ -129,6 +143,7 @@ class Cell:
     images: int
     pool: int
     seconds: float
+    copies: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +189,12 @@ class Seed:
         self.selection = self._selection()
 
     def cells(self, arms: list[str]) -> list[Cell]:
-        """Do what is left of the arms, and return them after the teacher."""
+        """Do what is left of the arms that the data have, and return them after the teacher."""
         found = self.steps.done["teacher"].figures
         first = Cell(
             data=self.name, seed=self.seed, arm="teacher", pool=0, seconds=self.steps.done["teacher"].seconds, **found
         )
-        return [first, *(self._cell(name, ARMS[name]) for name in arms)]
+        return [first, *(self._cell(name, ARMS[name]) for name in arms if self.data.has(name))]
 
     def _write(self) -> None:
         def write(_: Path) -> Left:
@@ -222,7 +237,7 @@ class Seed:
 
     def _selection(self) -> Path:
         """Return what was mined, copies of the pictures to evaluate on left out."""
-        cache = self._cache(VIEWS)
+        cache, pairs = self._cache(VIEWS), None
 
         def compared(folder: Path) -> Left:
             dedupe(
@@ -230,25 +245,33 @@ class Seed:
             )
             return Left(files=(folder / "pairs.jsonl",))
 
+        after = [f"score{VIEWS}"]
+        if self.data.dedupe:
+            self.steps.step("dedupe", {}, compared, *after)
+            after.append("dedupe")
+            pairs = self.steps.file("dedupe", "pairs.jsonl")
+        return self._mined("mine", cache, pairs, after)
+
+    def _mined(self, name: str, cache: Cache, pairs: Path | None, after: list[str]) -> Path:
+        """Return what a step mined, the copies of a list left out; None for none."""
+
         def mined(folder: Path) -> Left:
-            pairs = self.steps.file("dedupe", "pairs.jsonl") if self.data.dedupe else None
             out = folder / "selection.jsonl"
             found = mine(cache, out, duplicates=pairs, per_class=self.data.per_class, min_confidence=0.5)
             here = f"{Path(self.labelled).absolute()}/"
             taken = sum(not line.uri.startswith(here) for line in read_lines(Selected, out))
             return Left(files=(out,), figures={"copies": found.copies, "selected_of_pool": taken})
 
-        after = [f"score{VIEWS}"]
-        if self.data.dedupe:
-            self.steps.step("dedupe", {}, compared, *after)
-            after.append("dedupe")
-        self.steps.step("mine", {"per_class": self.data.per_class}, mined, *after)
-        return self.steps.file("mine", "selection.jsonl")
+        self.steps.step(name, {"per_class": self.data.per_class}, mined, *after)
+        return self.steps.file(name, "selection.jsonl")
 
     def _cell(self, name: str, arm: Arm) -> Cell:
         row, views = STUDENTS[arm.student], arm.replayed or VIEWS
         cache = self._cache(views)
-        wanted = self.selection if arm.pictures == "mined" else None
+        mining, wanted = "mine", self.selection if arm.pictures == "mined" else None
+        if arm.pictures == WITH_COPIES:
+            mining = "mine-with-copies"
+            wanted = self._mined(mining, cache, None, [f"score{VIEWS}"])
         # The labelled pictures are scored, too: they count once.
         here = f"{Path(self.labelled).absolute()}/"
         pool = [picture for picture in chosen(cache.pictures, wanted) if not picture.uri.startswith(here)]
@@ -277,9 +300,13 @@ class Seed:
             )  # fmt: skip
             return Left(figures={"top1": found.tuned.top1, "images": found.tuned.images})
 
-        depends = {"arm": asdict(arm), "recipe": recipe.flat(), "stage2": self.stage2.flat(), "row": repr(row)}
-        done = self.steps.step(name, depends, work, "teacher", "mine", f"score{views}")
-        return Cell(data=self.name, seed=self.seed, arm=name, pool=len(pool), seconds=done.seconds, **done.figures)
+        depends = {"arm": arm.settings, "recipe": recipe.flat(), "stage2": self.stage2.flat(), "row": repr(row)}
+        done = self.steps.step(name, depends, work, "teacher", mining, f"score{views}")
+        left_out = self.steps.done["mine"].figures["copies"] if self.data.dedupe and arm.pictures == "mined" else None
+        return Cell(
+            data=self.name, seed=self.seed, arm=name, pool=len(pool), seconds=done.seconds, copies=left_out,
+            **done.figures,
+        )  # fmt: skip
 
     def _first(self, arm: Arm, row: Architecture, pool: list[Picture], cache: Cache, recipe: Recipe, out: Path) -> None:
         """Train the student of an arm up to its second stage."""
@@ -303,6 +330,9 @@ class Seed:
         augment = preparation(recipe)[1]
         unlabelled = PoolImages(pool, classes, labels, preprocess=preprocess, augment=augment, seed=self.seed)
         images = JoinedImages(unlabelled, labelled) if pool else labelled
+        if arm.other_view:
+            images = TwoViews(unlabelled, labelled)
+            options["module"] = OtherView
         teacher = None if recipe.distil.distillation == "none" else self.teacher
         train_on(row, images, None, recipe, teacher=teacher, **options)
 
@@ -336,25 +366,62 @@ def section() -> str:
 
 
 def tables(study: Study) -> str:
-    """Return what a record says: for each data set the arms, and SSLD minus each, paired by seed."""
+    """Return what a record says: for each data set the arms, SSLD minus each, paired by seed, and that in words."""
     parts = []
     for name in dict.fromkeys(cell.data for cell in study.cells):
+        data, cells = DATA[name], [cell for cell in study.cells if cell.data == name]
         found: dict[str, dict[int, float]] = {}
-        for cell in study.cells:
-            if cell.data == name:
-                found.setdefault(cell.arm, {})[cell.seed] = cell.top1
+        for cell in cells:
+            found.setdefault(cell.arm, {})[cell.seed] = cell.top1
+        differences = {
+            arm: paired(found[REFERENCE], by_seed)
+            for arm, by_seed in found.items()
+            if arm not in (REFERENCE, "teacher")
+        }
         lines = [
-            f"{DATA[name].what}; {len(found['teacher'])} seeds.\n",
-            "| student | top-1, %, mean ± s.d. | SSLD minus it, points (95 % interval) | finding |",
-            "| --- | ---: | ---: | --- |",
+            f"{data.what}; {counted(len(found['teacher']), 'seed')}.\n",
+            "| student | top-1, %, mean ± s.d. | SSLD minus it, points (95 % interval) |",
+            "| --- | ---: | ---: |",
         ]
         for arm, by_seed in found.items():
-            other = paired(found[REFERENCE], by_seed) if arm not in (REFERENCE, "teacher") else None
             words = study.arms.get(arm, "the teacher, from the same labels")
-            lines.append(f"| {words} | {_spread(by_seed)} | {_difference(other)} | {_finding(other)} |")
-        parts.append("\n".join(lines) + "\n")
-    machine = study.environment
-    return "\n".join(parts) + f"\n{machine.cpu}, {machine.cores} cores, {date(machine)}.\n"
+            lines.append(f"| {words} | {_spread(by_seed)} | {_difference(differences.get(arm))} |")
+        parts.append("\n".join([*lines, "", *_verdicts(study, differences), *_dedupe(study, data, cells)]) + "\n")
+    machine, costs = study.environment, "; ".join(f"{name} {number(1000 * g, 2)}" for name, g in study.gflops.items())
+    flops = f"MFLOPs of an image of 8x8 pixels: {costs}. " if costs else ""
+    return "\n".join(parts) + f"\n{flops}{machine.cpu}, {machine.cores} cores, {date(machine)}.\n"
+
+
+_VERDICTS = {
+    BETTER: "SSLD is better than",
+    WORSE: "SSLD is worse than",
+    NO_DIFFERENCE: "No difference shown between SSLD and",
+    UNKNOWN: "Too few seeds to compare SSLD with",
+}
+
+
+def _verdicts(study: Study, differences: Mapping[str, Difference | None]) -> list[str]:
+    """Return what the differences show, an item of a list for each finding; names hold commas, so semicolons part."""
+    found = []
+    for finding, words in _VERDICTS.items():
+        names = [study.arms[arm] for arm, one in differences.items() if one is not None and one.finding == finding]
+        if names:
+            found.append(f"- {words}: {'; '.join(names)}.")
+    return found
+
+
+def _dedupe(study: Study, data: Data, cells: list[Cell]) -> list[str]:
+    """Return what dedupe had to do, so that its row can be read."""
+    if not data.dedupe:
+        return (
+            ["- Dedupe: left out of this data set, so that SSLD without it is SSLD."] if WITHOUT in study.arms else []
+        )
+    counts = [cell.copies for cell in cells if cell.copies is not None]
+    if not counts:
+        return []
+    copies = str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    planted = "a copy of every picture to evaluate on was planted there" if data.planted else "none was planted there"
+    return [f"- Dedupe left out {copies} pictures of a pool; {planted}."]
 
 
 def _spread(by_seed: Mapping[int, float]) -> str:
@@ -366,12 +433,6 @@ def _difference(found: Difference | None) -> str:
     if found is None:
         return MISSING
     return signed(100 * found.mean, 2) + (f" ({found.range})" if found.range else "")
-
-
-def _finding(found: Difference | None) -> str:
-    return (
-        MISSING if found is None else f"SSLD is {found.finding}" if found.finding in (BETTER, WORSE) else found.finding
-    )
 
 
 def main() -> None:

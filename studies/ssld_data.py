@@ -14,6 +14,8 @@ from PIL import Image
 from resnexus.distillation.embedded import write_embedded
 from resnexus.packages import required
 
+WITHOUT = "without-dedupe"
+"""The arm that only data sets have of which copies are looked for."""
 PHOTOGRAPHS = ("brick", "grass", "gravel")
 PATCH, GAP, LABELLED = 32, 32, 5
 """Side of a patch, pixels between the halves of a photograph, and patches of each class that keep their label."""
@@ -33,6 +35,8 @@ class Data:
         stage2: what differs from `distil-finetune`.
         dedupe: whether copies of the pictures to evaluate on are looked for: of 8x8 pixels, two digits of one class
             are as alike as copies of larger pictures.
+        planted: whether the pool holds copies of them that were put there.
+        arms: that are measured; empty for all.
     """
 
     what: str
@@ -43,6 +47,12 @@ class Data:
     stage1: dict[str, Any]
     stage2: dict[str, Any] = field(default_factory=lambda: {"epochs": 15})
     dedupe: bool = True
+    planted: bool = False
+    arms: tuple[str, ...] = ()
+
+    def has(self, arm: str) -> bool:
+        """Whether an arm is measured: where no copies are looked for, SSLD without dedupe is SSLD."""
+        return (not self.arms or arm in self.arms) and (self.dedupe or arm != WITHOUT)
 
 
 def _embedded(name: str) -> Callable[[Path, int], str]:
@@ -68,6 +78,14 @@ def _textures(out: Path, seed: int) -> str:
     for number, index in enumerate(random.permutation(len(hidden)).tolist()):
         _save(hidden[index], out / "pool" / f"{number:04d}.png", digest)
     return digest.hexdigest()
+
+
+def _textures_with_copies(out: Path, seed: int) -> str:
+    """Write the same, and every patch to evaluate on a second time, saved as JPEG, among those without labels."""
+    digest = _textures(out, seed)
+    for number, path in enumerate(sorted((out / "labelled" / "val").rglob("*.png"))):
+        Image.open(path).save(out / "pool" / f"copy{number:04d}.jpg", quality=90)
+    return f"{digest}, with copies"
 
 
 def patches(pixels: np.ndarray[Any, np.dtype[Any]]) -> list[np.ndarray[Any, np.dtype[Any]]]:
@@ -117,6 +135,16 @@ DATA = {
         per_class=150,
         teacher={"epochs": 200},
         stage1={"epochs": 30},
+    ),
+    "textures-copies": Data(
+        what="the same patches, with a copy of each one to evaluate on, saved as JPEG, among those without labels",
+        write=_textures_with_copies,
+        images=_images(16, antialias=True, flip=0.5),
+        per_class=300,
+        teacher={"epochs": 200},
+        stage1={"epochs": 30},
+        planted=True,
+        arms=("ssld", "labels", WITHOUT),
     ),
 }
 """By name."""

@@ -4,7 +4,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
+from resnexus.data.preprocess import Preprocess
+from resnexus.distillation.cache import open_cache
+from resnexus.distillation.objectives import objective
 from resnexus.weights.checkpoint_file import read_record
 from studies import duplicates, gpu_hours, ssld
 from tests.distillation.pictured import SMALL, folders, teacher
@@ -39,6 +43,35 @@ def test_two_folders_become_a_network_in_five_commands(command, tmp_path, monkey
     assert record.source == "trained from student/last.safetensors"
     assert record.teacher == "teacher.safetensors"
     assert record.recipe["label_weight"] == 0
+
+
+class Tiny(torch.nn.Module):
+    """Stands for a network of another library."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, classes))
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def test_networks_of_other_libraries_teach_and_are_taught(tmp_path, monkeypatch):
+    folders(tmp_path)
+    (tmp_path / "labelled").rename(tmp_path / "my-photos")
+    (tmp_path / "pool").rename(tmp_path / "my-pool")
+    monkeypatch.chdir(tmp_path)
+    small = lambda recipe, changes=None: objective(recipe, changes=SMALL)  # noqa: E731
+    monkeypatch.setattr("resnexus.distillation.objectives.objective", small)
+    monkeypatch.setattr("timm.create_model", lambda name, num_classes, checkpoint_path: Tiny(2))
+    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", lambda num_classes: Tiny(2))
+    monkeypatch.setattr("resnexus.Preprocess", lambda: Preprocess(size=8, resize_short=8))
+    (code,) = (block for block in blocks(PAGE, "python") if "timm" in block)
+    exec(code, {})
+    first, second = (read_record(tmp_path / name / "last.safetensors") for name in ("student", "better"))
+    assert first.teacher == second.teacher == "module Tiny"
+    assert first.architecture is None
+    assert open_cache(tmp_path / "cache").record.teacher_sha256 == first.teacher_sha256
 
 
 @pytest.mark.parametrize(("mark", "table"), [("ssld", ssld.section), ("ssld hours", gpu_hours.distilled_table)])

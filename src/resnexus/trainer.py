@@ -21,10 +21,12 @@ from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
 from resnexus.data.labelled import LabelledImages, Splits
 from resnexus.data.preprocess import Preprocess
+from resnexus.errors import ResnexusError
 from resnexus.models import create_model
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
-from resnexus.teachers import Taught, open_teacher
+from resnexus.teachers import Taught, Teaching, module_name, open_teacher
+from resnexus.training.answers import count_answers
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
 from resnexus.training.starts import note_start
@@ -33,6 +35,7 @@ from resnexus.training.train import Outcome
 from resnexus.training.train import train as train_network
 from resnexus.training.zero_init import zero_init_residual
 from resnexus.weights.checkpoint_file import CheckpointRecord, sha256, write_checkpoint
+from resnexus.weights.state_digest import state_sha256
 
 if TYPE_CHECKING:
     from resnexus.training.module import Classifier
@@ -73,7 +76,7 @@ def train(
     out: str | os.PathLike[str],
     recipe: str | os.PathLike[str] | Recipe = "finetune-small",
     weights: str | os.PathLike[str] | None = None,
-    teacher: str | os.PathLike[str] | None = None,
+    teacher: Teaching | None = None,
     changes: Mapping[str, Any] | None = None,
     accelerator: str = "auto",
     devices: int = 1,
@@ -91,7 +94,7 @@ def train(
         recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
         weights: to start from: a tag of the published ones, or a file; None for random ones.
         teacher: for a recipe that learns from one (`_ssld`, `usi`): a published network, `NETWORK`, `NETWORK:TAG` or a
-            checkpoint's name, or a file of weights.
+            checkpoint's name, a file of weights, or a torch module of these classes.
         changes: settings of the recipe to change, such as `{"lr": 0.05}`.
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
         devices: how many of them; under torchrun as many as it started.
@@ -128,7 +131,7 @@ def train(
 
 
 def train_on(
-    row: Architecture,
+    row: Architecture | nn.Module,
     train_images: LabelledImages,
     val_images: LabelledImages | None,
     recipe: Recipe,
@@ -136,7 +139,7 @@ def train_on(
     preprocess: Preprocess,
     out: Path,
     weights: str | os.PathLike[str] | None = None,
-    teacher: str | os.PathLike[str] | Taught | None = None,
+    teacher: Teaching | Taught | None = None,
     collated: Callable[[Any], Any] = collate,
     module: type[Classifier] | None = None,
     conditions: Mapping[str, Any] | None = None,
@@ -146,14 +149,15 @@ def train_on(
     """Train a network on images that are opened already; what is not said here is as for `train`.
 
     Args:
-        row: of the network.
+        row: of the network; or a torch module, which is trained in place, all of it in training mode, and goes on only
+            from the state that it had.
         train_images: what to train on.
         val_images: what to evaluate on after every epoch; None to train alone, and keep `last.safetensors` alone.
         recipe: of the training.
         preprocess: of images that are evaluated; the record of the weights has it.
         out: folder of the training.
-        weights: to start from.
-        teacher: by name or file; or one that is open already, or whose answers the batches bring.
+        weights: to start from; None for a module, which brings its own.
+        teacher: by name, file or module; or one that is open already, or whose answers the batches bring.
         collated: makes a batch of items of `train_images`.
         module: what computes the loss of such a batch.
         conditions: what else must be the same for a training to go on.
@@ -175,7 +179,7 @@ def train_on(
 
     def keep(state: dict[str, Tensor], figures: dict[str, Any], name: str) -> None:
         record = CheckpointRecord(
-            architecture=row,
+            architecture=row if isinstance(row, Architecture) else None,
             classes=classes,
             preprocess=preprocess,
             recipe=recipe.flat(),
@@ -226,22 +230,42 @@ def open_data(
 
 
 def _network(
-    row: Architecture,
+    row: Architecture | nn.Module,
     classes: tuple[str, ...],
     preprocess: Preprocess,
     recipe: Recipe,
     weights: str | os.PathLike[str] | None,
 ) -> nn.Module:
     torch.manual_seed(recipe.seed)
-    network = create_model(
-        row,
-        pretrained=False if weights is None else weights,
-        num_classes=len(classes),
-        in_chans=preprocess.in_chans,
-    )
+    network: nn.Module
+    if isinstance(row, nn.Module):
+        network = _of_anybody(row, classes, preprocess, weights)
+    else:
+        network = create_model(
+            row,
+            pretrained=False if weights is None else weights,
+            num_classes=len(classes),
+            in_chans=preprocess.in_chans,
+        )
     if recipe.step.zero_init_residual and weights is None:
         zero_init_residual(network)
     return network
+
+
+def _of_anybody(
+    network: nn.Module, classes: tuple[str, ...], preprocess: Preprocess, weights: str | os.PathLike[str] | None
+) -> nn.Module:
+    """Return a torch module that is to be trained, asked whether it answers the question."""
+    name = module_name(network)
+    if weights is not None:
+        raise ResnexusError(f"weights={os.fspath(weights)!r} has no effect on {name}: load them into it")
+    count = count_answers(network, name, preprocess)
+    if count != len(classes):
+        raise ResnexusError(
+            f"{name} tells {count:,} classes apart, and the data have {len(classes):,}: give it a last layer of "
+            f"{len(classes):,}"
+        )
+    return network.train()
 
 
 @contextmanager
@@ -256,19 +280,19 @@ def _held(out: Path) -> Iterator[None]:
 
 
 def _conditions(
-    row: Architecture,
+    row: Architecture | nn.Module,
     train_images: LabelledImages,
     val_images: LabelledImages | None,
     weights: str | os.PathLike[str] | None,
     taught: Taught,
 ) -> dict[str, Any]:
     """Return what else must be the same for a training to go on."""
-    start = None
+    start = state_sha256(row) if isinstance(row, nn.Module) else None
     if weights is not None:
         path = Path(weights)
         start = sha256(path) if path.is_file() else os.fspath(weights)
     return {
-        "architecture": repr(row),
+        "architecture": module_name(row) if isinstance(row, nn.Module) else repr(row),
         "weights": start,
         "teacher": taught.sha256,
         "train_images": fingerprint(train_images),

@@ -1,5 +1,6 @@
 """Copies planted among pieces of photographs and digits, and what is found of them."""
 
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -131,6 +132,18 @@ def test_a_second_run_writes_the_same_part_after_part_too(deduplicated, planted,
     # Saved as PNG, a mirror image is the same to the last bit; what was saved as JPEG or resized is not.
     strict = dedupe(cache, [str(own)], tmp_path / "strict.jsonl", Thresholds(correlation=1.0, cosine=1.0))
     assert strict.removed < record.removed
+
+
+def test_decoding_in_workers_finds_the_same(deduplicated, planted, tmp_path):
+    """Hashes, features and pixels: everything is decoded anew, by other processes."""
+    pytest.importorskip("pebble")
+    cache, record, out = deduplicated
+    own, _ = planted
+    shutil.copytree(cache.folder, tmp_path / "cache", ignore=shutil.ignore_patterns("hashes*"))
+    asking = PredictionSettings(workers=1)
+    assert dedupe(open_cache(tmp_path / "cache"), [str(own)], tmp_path / "pairs.jsonl", asking=asking) == record
+    assert (tmp_path / "pairs.jsonl").read_bytes() == out.read_bytes()
+    assert list((tmp_path / "cache").glob("hashes*"))
 
 
 def test_without_any_candidate_the_list_is_empty(deduplicated, tmp_path):

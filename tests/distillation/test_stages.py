@@ -14,7 +14,8 @@ from resnexus.distillation.stages import architecture_of, finetune, train_studen
 from resnexus.training.saving import Saving
 from resnexus.training.stopping import Stopped
 from resnexus.weights.checkpoint_file import read_checkpoint, read_record, sha256
-from tests.distillation.pictured import CLASSES, HERE, ROW, SMALL, folders, teacher
+from resnexus.weights.state_digest import state_sha256
+from tests.distillation.pictured import CLASSES, HERE, ROW, SMALL, Anybodys, folders, teacher
 
 PLAIN = SMALL | {"crop_area": [1, 1], "crop_aspect": [1, 1], "flip": 0, "mixup_alpha": 0}
 
@@ -169,6 +170,59 @@ def test_the_second_stage_starts_where_the_first_ended(place, tmp_path):
     labels = objective("distil-finetune", "labels", None, SMALL)
     finetune(first / "last.safetensors", place / "labelled", out=tmp_path / "labels", recipe=labels, **HERE)
     assert read_record(tmp_path / "labels" / "last.safetensors").teacher is None
+
+
+def test_modules_are_taught_and_teach_as_networks_do(place, tmp_path):
+    """The same weights, once by name and file and once as modules: the same student to the bit."""
+    file, labelled = place / "teacher.safetensors", place / "labelled"
+    student(place, tmp_path / "named", teacher=file, labelled=labelled)
+    asked = Anybodys(resnexus.create_model(ROW, pretrained=file))
+    torch.manual_seed(0)
+    network = Anybodys(resnexus.create_model(ROW, num_classes=2))
+    start = state_sha256(network)
+    recipe = objective("distil", changes=SMALL)
+    train_student(
+        place / "pool", network, out=tmp_path / "own", recipe=recipe, teacher=asked, labelled=labelled, **HERE
+    )
+    named, own = weights(tmp_path / "named"), weights(tmp_path / "own")
+    assert all(torch.equal(own[f"inner.{name}"], named[name]) for name in named)
+    assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
+    record = read_record(tmp_path / "own" / "last.safetensors")
+    assert (record.architecture, record.classes) == (None, CLASSES)
+    assert (record.teacher, record.teacher_sha256) == ("module Anybodys", state_sha256(asked))
+    assert json.loads((tmp_path / "own" / "recipe.json").read_text())["weights"] == start
+    finetune(network, labelled, out=tmp_path / "second", recipe=objective("distil-finetune", changes=SMALL),
+             teacher=asked, **HERE)  # fmt: skip
+    # What was trained is in evaluation mode, and was set to training for the second stage.
+    before, after = (
+        own["inner.stem.0.norm.running_mean"],
+        weights(tmp_path / "second")["inner.stem.0.norm.running_mean"],
+    )
+    assert not torch.equal(before, after)
+    with pytest.raises(ResnexusError, match="holds a training with weights="):
+        train_student(place / "pool", network, out=tmp_path / "own", recipe=recipe, teacher=asked, labelled=labelled,
+                      **HERE)  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_a_module_of_other_classes_is_refused(place, tmp_path, who):
+    networks = {name: Anybodys(resnexus.create_model(ROW, num_classes=2)) for name in ("student", "teacher")}
+    networks[who] = Anybodys(resnexus.create_model(ROW, num_classes=5))
+    with pytest.raises(ResnexusError, match="module Anybodys tells 5 classes apart, and the data have 2: give"):
+        train_student(
+            place / "pool", networks["student"], out=tmp_path / "run", recipe=objective("distil", changes=SMALL),
+            teacher=networks["teacher"], labelled=place / "labelled", **HERE,
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_module_brings_its_own_weights(place, tmp_path):
+    network = Anybodys(resnexus.create_model(ROW, num_classes=2))
+    with pytest.raises(ResnexusError, match=r"weights=.*teacher.safetensors' has no effect on module Anybodys"):
+        train_student(
+            place / "pool", network, out=tmp_path / "run", recipe=objective("distil", changes=SMALL), teacher=network,
+            labelled=place / "labelled", weights=place / "teacher.safetensors", **HERE,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

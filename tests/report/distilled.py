@@ -16,9 +16,15 @@ MACHINE = Environment(
 )  # fmt: skip
 
 
-def stage(name, *top1, title=""):
+POOL = PoolCounts(
+    pictures=50, unreadable=1, duplicates=2, unsure=4, surplus=3, mined=40, min_confidence=0.5, most=30,
+    per_class={"cat": 30, "<dog>": 10},
+)  # fmt: skip
+
+
+def stage(name, *top1, title="", size=32):
     results = tuple(SeedResult(seed=seed, top1=value, images=200, seconds=3.0) for seed, value in enumerate(top1))
-    return Stage(name=name, title=title or name.capitalize(), what=f"what {name} is", results=results)
+    return Stage(name=name, title=title or name.capitalize(), what=f"what {name} is", size=size, results=results)
 
 
 def build(*stages, **changes):
@@ -28,7 +34,7 @@ def build(*stages, **changes):
         "classes": 2,
         "labelled": 20,
         "val": 200,
-        "pool": PoolCounts(pictures=50, unreadable=1, duplicates=2, mined=40, per_class={"cat": 30, "<dog>": 10}),
+        "pool": POOL,
         "teacher": TeacherResult(name="Big", learned="It saw the same labels.", top1=0.91, images=200),
         "student": "Small",
         "gflops": 0.5,

@@ -2,11 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 
-from resnexus import complexity
+from resnexus import Preprocess, complexity
 from resnexus.benchmark.environment import environment
-from resnexus.distillation.objectives import OBJECTIVES
+from resnexus.data.augment import Augment
+from resnexus.data.batches import Batch
+from resnexus.data.order import Draw
+from resnexus.distillation.objectives import OBJECTIVES, objective
+from resnexus.distillation.pictures import Picture
+from resnexus.distillation.unlabelled import JoinedImages, PoolImages
+from resnexus.training.losses import UNLABELLED, distance
+from resnexus.training.teacher import Teacher
 from studies import ssld, ssld_data
+from studies.ssld_views import OtherView, TwoViews
 from tests.distillation.pictured import SMALL, folders
 
 
@@ -20,9 +29,49 @@ def test_every_arm_can_be_asked_for():
     for arm in ssld.ARMS.values():
         assert arm.student in ssld.STUDENTS
         assert arm.loss in {*OBJECTIVES, "pseudo"}
-        assert arm.pictures in ("mined", "whole pool", "labelled")
+        assert arm.pictures in ("mined", ssld.WITH_COPIES, "whole pool", "labelled")
     for name in ssld_data.DATA:
         assert ssld.stage1(ssld_data.DATA[name], 3).seed == 3
+
+
+def test_what_a_cell_depends_on_names_the_other_view_in_its_own_arm_alone():
+    """A field more in all arms would make every finished cell another one."""
+    fields = {"what", "student", "pictures", "loss", "changes", "replayed", "second", "size"}
+    for name, arm in ssld.ARMS.items():
+        assert set(arm.settings) == (fields | {"other_view"} if name == "other-view" else fields)
+
+
+def test_dedupe_can_be_left_out_only_where_it_is_done():
+    assert not ssld_data.DATA["digits"].has("without-dedupe")
+    assert ssld_data.DATA["mnist5k"].has("without-dedupe")
+    assert not ssld_data.DATA["textures-copies"].has("pseudo")
+    assert set(ssld_data.DATA["textures-copies"].arms) <= set(ssld.ARMS)
+
+
+def test_the_student_sees_the_view_of_the_reference_and_the_teacher_another(tmp_path):
+    pictures = [Picture(id=0, uri=str(path)) for path in (folders(tmp_path) / "pool").iterdir()]
+    preprocess, augment = Preprocess(size=8, resize_short=8), Augment(crop_area=(0.3, 0.9))
+    pool = PoolImages(pictures, ("cat", "dog"), preprocess=preprocess, augment=augment, seed=3)
+    two, draw = TwoViews(pool), Draw(epoch=2, image=1)
+    seen, asked = two[draw][0].chunk(2)
+    assert torch.equal(seen, JoinedImages(pool)[draw][0])
+    assert not torch.equal(seen, asked)
+    assert torch.equal(asked, two[draw][0][3:])
+    assert torch.equal(asked, pool[draw._replace(repeat=1 << 20)][0])
+
+
+def test_the_other_view_is_what_the_teacher_is_asked_about():
+    recipe = objective("distil", changes={"mixup_alpha": 0.0, "channels_last": False})
+    student, teacher = (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2)) for _ in range(2))
+    module = OtherView(student, 2, recipe, None, teacher=Teacher(teacher, recipe))
+    torch.manual_seed(0)
+    both, labels = torch.randn(4, 6, 1, 1), torch.full((4,), UNLABELLED)
+    seen, asked = both.chunk(2, dim=1)
+    with torch.no_grad():
+        found = float(module.loss(Batch(images=both, labels=labels), np.random.default_rng(0)))
+        wanted, same = (float(distance(student(seen), teacher(view), recipe.distil)) for view in (asked, seen))
+    assert found == pytest.approx(wanted, rel=1e-6)
+    assert found != pytest.approx(same, rel=1e-3)
 
 
 def test_patches_do_not_overlap_and_what_is_left_over_is_in_none():
@@ -47,14 +96,32 @@ def test_the_table_pairs_every_arm_with_ssld():
     text = ssld.tables(study(teacher=(0.9, 0.9, 0.9), ssld=(0.88, 0.89, 0.9), labels=(0.8, 0.81, 0.85)))
     lines = text.splitlines()
     assert "3 seeds" in lines[0]
-    assert "| the teacher, from the same labels | 90.00 ± 0.00 | – | – |" in lines
-    (row,) = (line for line in lines if line.startswith("| labels alone |"))
-    assert "82.00 ± 2.65 | +7.00 (+2.70 to +11.30) | SSLD is better |" in row
+    assert "| the teacher, from the same labels | 90.00 ± 0.00 | – |" in lines
+    assert "| labels alone | 82.00 ± 2.65 | +7.00 (+2.70 to +11.30) |" in lines
+    assert "- SSLD is better than: labels alone." in lines
+    assert not any("Dedupe" in line for line in lines)
 
 
 def test_a_loss_is_told():
     text = ssld.tables(study(teacher=(0.9,) * 3, ssld=(0.7, 0.71, 0.72), labels=(0.8, 0.81, 0.83)))
-    assert "SSLD is worse |" in text
+    assert "- SSLD is worse than: labels alone." in text
+
+
+def test_what_dedupe_had_to_do_is_told():
+    cells = [
+        ssld.Cell(data=data, seed=seed, arm=arm, top1=0.5, images=9, pool=0, seconds=1.0, copies=copies)
+        for data, counts in (("digits", (None, None)), ("textures", (2, 5)), ("textures-copies", (7, 7)))
+        for seed, copies in enumerate(counts)
+        for arm in ("teacher", "ssld")
+    ]
+    arms = {name: ssld.ARMS[name].what for name in ("ssld", "without-dedupe")}
+    found = ssld.Study(environment=environment(), arms=arms, recipes={}, gflops={}, cells=tuple(cells))
+    told = [line for line in ssld.tables(found).splitlines() if line.startswith("- Dedupe")]
+    assert told == [
+        "- Dedupe: left out of this data set, so that SSLD without it is SSLD.",
+        "- Dedupe left out 2 to 5 pictures of a pool; none was planted there.",
+        "- Dedupe left out 7 pictures of a pool; a copy of every picture to evaluate on was planted there.",
+    ]
 
 
 @pytest.mark.slow
@@ -64,11 +131,20 @@ def test_a_piece_of_the_study_is_kept_and_every_kind_of_arm_runs(tmp_path, monke
         return str(seed)
 
     one, images = {"epochs": 1}, {name: value for name, value in SMALL.items() if name != "epochs"}
-    noise = ssld_data.Data(
-        what="noise", write=write, images=images, per_class=3, teacher=one, stage1=one, stage2=one, dedupe=False
-    )
+    noise = ssld_data.Data(what="noise", write=write, images=images, per_class=3, teacher=one, stage1=one, stage2=one)
     monkeypatch.setitem(ssld_data.DATA, "noise", noise)
-    arms = ["ssld", "labels", "plain", "pseudo", "kept-views", "one-view", "published", "fixres"]
+    arms = [
+        "ssld",
+        "labels",
+        "plain",
+        "pseudo",
+        "without-dedupe",
+        "other-view",
+        "kept-views",
+        "one-view",
+        "published",
+        "fixres",
+    ]
     (first,) = ssld.measure(["noise"], 1, arms[:2], tmp_path, recorded)
     (second,) = ssld.measure(["noise"], 1, arms, tmp_path, recorded)
     assert [cell.arm for cell in second.cells] == ["teacher", *arms]
@@ -76,6 +152,9 @@ def test_a_piece_of_the_study_is_kept_and_every_kind_of_arm_runs(tmp_path, monke
     assert "ssld: finished before, kept" in recorded.said
     by_arm = {cell.arm: cell for cell in second.cells}
     assert (by_arm["labels"].pool, by_arm["plain"].pool) == (0, 0)
-    assert by_arm["ssld"].pool == by_arm["pseudo"].pool > 0
+    assert by_arm["ssld"].pool == by_arm["pseudo"].pool == by_arm["other-view"].pool > 0
+    assert (by_arm["ssld"].copies, by_arm["without-dedupe"].copies) == (0, None)
+    # Where there is no copy, it is the same student.
+    assert by_arm["without-dedupe"].top1 == by_arm["ssld"].top1
     assert {cell.images for cell in second.cells} == {4}
     assert "| SSLD with kept answers, 1 view |" in ssld.tables(second)

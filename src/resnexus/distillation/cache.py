@@ -45,10 +45,10 @@ class CacheRecord:
     """What a cache is of, as `cache.json` says.
 
     Attributes:
-        teacher: as it was asked for; a file by its whole path.
+        teacher: as it was asked for; a file by its whole path, a torch module as `module` and its class.
         teacher_architecture: the network of a file, where its names and shapes cannot tell.
         teacher_weights: of a teacher that was named alone; None if its name says them.
-        teacher_sha256: of the file of its weights; `"random"` for drawn ones.
+        teacher_sha256: of the file of its weights, or of a module's state; `"random"` for drawn ones.
         num_classes: of the teacher.
         classes: what they are called; None if nobody says.
         features: channels of the pooled features.

@@ -21,6 +21,7 @@ from resnexus.distillation.sketches import Sketching, alike, windows
 from resnexus.prediction.decoders import fetch_limits, open_decoder
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress
+from resnexus.teachers import TeacherModule
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,7 +34,7 @@ def compared(
     others: Sequence[Picture],
     near: Iterable[Near],
     thresholds: Thresholds,
-    teacher: str | None,
+    teacher: str | TeacherModule | None,
     asking: PredictionSettings,
     folder: Path,
     progress: Progress,

@@ -29,6 +29,7 @@ from resnexus.prediction.job import run_path
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
 from resnexus.records import write_json
+from resnexus.teachers import TeacherModule
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,7 +43,7 @@ def dedupe(
     out: Path,
     thresholds: Thresholds | None = None,
     *,
-    teacher: str | None = None,
+    teacher: str | TeacherModule | None = None,
     asking: PredictionSettings | None = None,
     progress: Progress | None = None,
 ) -> Deduplication:
@@ -55,7 +56,7 @@ def dedupe(
         against: your validation and training pictures: folders, patterns, files.
         out: the list, JSON lines; the page lies beside it as `NAME.html`, the record as `NAME.run.json`.
         thresholds: when a picture is a copy.
-        teacher: where the teacher of the cache is now; where it was if None.
+        teacher: where the teacher of the cache is now, or the torch module that it is; where it was if None.
         asking: its device, and the decoding workers; the rest is the cache's.
         progress: where to report; nowhere if None.
 

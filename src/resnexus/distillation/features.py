@@ -24,6 +24,7 @@ from resnexus.prediction.inputs import Wanted
 from resnexus.prediction.runner import Runner
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress
+from resnexus.teachers import TeacherModule
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -58,12 +59,14 @@ class AskedFeatures:
         self,
         pictures: Sequence[Picture],
         record: CacheRecord,
-        teacher: str | None,
+        teacher: str | TeacherModule | None,
         asking: PredictionSettings,
         folder: Path,
     ) -> None:
         self.pictures, self.record = pictures, record
-        self._teacher, self._asking, self._folder = absolute(teacher or record.teacher), asking, folder
+        named = teacher or record.teacher
+        self._teacher = named if isinstance(named, TeacherModule) else absolute(named)
+        self._asking, self._folder = asking, folder
         self._known = np.zeros(len(pictures), bool)
         self._shape = (2, record.features)
         self._bytes = 4 * 2 * record.features

@@ -21,6 +21,7 @@ from resnexus.evaluation.variations import at_size
 from resnexus.models import create_model
 from resnexus.progress import Silent
 from resnexus.records import write_json
+from resnexus.teachers import Teaching
 from resnexus.trainer import Running, train_on
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
@@ -80,7 +81,7 @@ def fix_resolution(
     recipe: Recipe,
     sizes: Sequence[int] = (),
     size: int | None = None,
-    teacher: str | os.PathLike[str] | None = None,
+    teacher: Teaching | None = None,
     label: str = "training the classifier",
     **running: Unpack[Running],
 ) -> FixRes:

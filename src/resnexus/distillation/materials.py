@@ -21,7 +21,7 @@ from resnexus.distillation.unlabelled import JoinedImages, PoolImages
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.manifest import portable
 from resnexus.progress import Progress
-from resnexus.teachers import Taught, open_teacher
+from resnexus.teachers import Taught, Teaching, open_teacher
 from resnexus.trainer import Running
 from resnexus.training.hardware import hardware
 from resnexus.training.losses import UNLABELLED
@@ -57,7 +57,7 @@ class Material:
 
 def asked(
     pictures: Sequence[Picture],
-    teacher: str | os.PathLike[str],
+    teacher: Teaching,
     labelled: str | os.PathLike[str] | None,
     recipe: Recipe,
     progress: Progress,

@@ -12,16 +12,17 @@ from resnexus.data.labelled import ImageFiles
 from resnexus.distillation.cache import RECORD, Cache, open_cache
 from resnexus.distillation.configs import Config
 from resnexus.distillation.dedupe import dedupe
-from resnexus.distillation.duplicates import Pair
 from resnexus.distillation.lines import read_lines
 from resnexus.distillation.materials import device_of
-from resnexus.distillation.mining import Selected, mine
+from resnexus.distillation.mining import Mining, Selected, mine
 from resnexus.distillation.pictures import Listed
 from resnexus.distillation.score import ScoreSettings, score
 from resnexus.distillation.steps import Left, Steps
 from resnexus.errors import ResnexusError
+from resnexus.prediction.job import run_path
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Silent
+from resnexus.records import read_json
 from resnexus.report.distillation_record import PoolCounts
 from resnexus.trainer import Running
 from resnexus.training.preparation import preparation
@@ -37,16 +38,16 @@ class MinedPool:
     Attributes:
         cache: folder of the teacher's answers.
         selection: file of the mined pictures.
+        duplicates: list of near-duplicates; None if they were not looked for.
+        mining: what mining asked for and found.
         counts: what became of all.
-        selected: the mined pictures, in their order.
-        copies: the near-duplicates that were left out.
     """
 
     cache: Path
     selection: Path
+    duplicates: Path | None
+    mining: Mining
     counts: PoolCounts
-    selected: tuple[Selected, ...]
-    copies: tuple[Pair, ...]
 
 
 def mined_pool(
@@ -95,7 +96,7 @@ def mined_pool(
             per_class=config.mine.per_class,
             min_confidence=config.mine.min_confidence,
         )
-        return Left(files=(folder / SELECTION,))
+        return Left(files=(folder / SELECTION, run_path(folder / SELECTION)))
 
     depends = {"per_class": config.mine.per_class, "min_confidence": config.mine.min_confidence}
     steps.step("mine", depends, mined, *after)
@@ -103,27 +104,28 @@ def mined_pool(
 
 
 def _counted(config: Config, steps: Steps, cache: Cache) -> MinedPool:
-    """Read what the steps left."""
-    selection = steps.file("mine", SELECTION)
-    selected = tuple(read_lines(Selected, selection))
-    if not selected:
-        raise ResnexusError("nothing was mined: lower min_confidence, or give a larger pool")
-    pairs = tuple(read_lines(Pair, steps.file("dedupe", PAIRS))) if config.dedupe else ()
-    copies = tuple(pair for pair in pairs if pair.removed)
-    found, record = Counter(line.class_id for line in selected), cache.record
+    """Read what the steps left; of the pictures that were mined, none is kept in memory."""
+    selection, record = steps.file("mine", SELECTION), cache.record
+    mining = read_json(Mining, steps.file("mine", run_path(Path(SELECTION)).name))
+    found = Counter(line.class_id for line in read_lines(Selected, selection))
     names = Counter(map(record.class_name, range(record.num_classes)))
     counts = PoolCounts(
-        pictures=len(cache),
-        unreadable=int((~cache.readable()).sum()),
-        duplicates=len(copies) if config.dedupe else None,
-        mined=len({line.uri for line in selected}),
+        pictures=mining.pictures,
+        unreadable=mining.unreadable,
+        duplicates=mining.copies if config.dedupe else None,
+        unsure=mining.unsure,
+        surplus=mining.surplus,
+        mined=mining.selected,
+        min_confidence=mining.min_confidence,
+        most=mining.per_class,
         per_class={
             name if names[name] == 1 else f"{name} ({number})": found[number]
             for number in range(record.num_classes)
             for name in (record.class_name(number),)
         },
     )
-    return MinedPool(cache=cache.folder, selection=selection, counts=counts, selected=selected, copies=copies)
+    duplicates = steps.file("dedupe", PAIRS) if config.dedupe else None
+    return MinedPool(cache=cache.folder, selection=selection, duplicates=duplicates, mining=mining, counts=counts)
 
 
 def _compared_with(labelled: str) -> list[str]:

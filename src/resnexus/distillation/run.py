@@ -19,7 +19,7 @@ from resnexus.distillation.pictures import Listed, summary
 from resnexus.distillation.picturing import shown
 from resnexus.distillation.pooling import mined_pool
 from resnexus.distillation.steps import Left, Steps
-from resnexus.distillation.students import Student, students
+from resnexus.distillation.students import LARGER, Student, students
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.evaluate import evaluate
 from resnexus.files import check_writable, replacing
@@ -39,8 +39,8 @@ _TITLES = {
     BASELINE: ("Baseline", "labels alone, as many steps"),
     "stage1": ("Student, first stage", "the teacher's answers on the pool"),
     "stage2": ("Student, second stage", "the teacher's answers on the labelled pictures"),
-    "larger": ("Student, larger", "the same weights at another size"),
-    "fixres": ("Student, larger, its classifier trained", "the classifier alone, by labels, at that size"),
+    "larger": ("Student at {size} pixels", "the same weights"),
+    "fixres": ("Student at {size} pixels, classifier trained", "the classifier alone, by labels"),
 }
 """Stage -> its title and what was done."""
 
@@ -59,8 +59,9 @@ def run_all(
 
     Args:
         config: of the run.
-        out: folder of the run: `index.html`, `run.json`, `tables/`, `student.safetensors` (of the first seed), and a
-            folder for each step in `steps/`.
+        out: folder of the run: `index.html`, `run.json`, `tables/`, `student.safetensors` (of the first seed, at the
+            size of its training), `larger.safetensors` (at the size of `fixres`, where that is done), and a folder for
+            each step in `steps/`.
         accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
         progress: where to report; nowhere if None.
 
@@ -78,8 +79,10 @@ def run_all(
     with claimed(out, busy="another process runs in"), stoppable(out):
         run = _Run(config, out, accelerator, progress)
         record = run.record()
-        with replacing(out / "student.safetensors") as temporary:
-            temporary.write_bytes(run.weights[0].read_bytes())
+        for name, weights in (("student", run.weights), ("larger", run.larger)):
+            if weights:
+                with replacing(out / f"{name}.safetensors") as temporary:
+                    temporary.write_bytes(weights[0].read_bytes())
         write_distillation(record, out)
     return record
 
@@ -92,6 +95,7 @@ class _Run:
         self.running: Any = {"accelerator": accelerator, "progress": progress}
         self.steps = Steps(out, progress)
         self.weights: list[Path] = []
+        self.larger: list[Path] = []
         self.name = ""
         self.labelled, self.pool, self.all = self._data()
         self.splits = open_labelled(self.labelled, *preparation(config.stage1_recipe(0)), 0, Silent())
@@ -112,7 +116,7 @@ class _Run:
                 labelled_pictures=len(self.splits.train),
             )
         )
-        self.weights = found.weights
+        self.weights, self.larger = found.weights, found.larger
         row, size = config.row(config.student), self.splits.preprocess.size
         cost = complexity(row, size, num_classes=len(self.splits.classes), in_chans=self.splits.preprocess.in_chans)
         mined, dropped = shown(pool)
@@ -127,10 +131,10 @@ class _Run:
             student=row.name,
             gflops=cost.gflops,
             mparams=cost.mparams,
-            stages=tuple(_stage(name, results) for name, results in found.results.items()),
+            stages=tuple(self._stage(name, results) for name, results in found.results.items()),
             mined=mined,
             dropped=dropped,
-            weights={str(seed): str(path.relative_to(self.out)) for seed, path in enumerate(found.weights)},
+            weights=self._places(),
             settings=self._settings(),
             seconds={name: step.seconds for name, step in steps.done.items()},
             environment=environment(),
@@ -223,6 +227,18 @@ class _Run:
         found = evaluate(taught.network.to(here), splits.val, device=here, progress=self.progress)
         return {"top1": found.top1, "images": found.images, "sha256": taught.sha256}
 
+    def _stage(self, name: str, results: list[SeedResult]) -> Stage:
+        (title, what), fixres = _TITLES[name], self.config.fixres
+        size = fixres.size if fixres is not None and name in LARGER else self.splits.preprocess.size
+        return Stage(name=name, title=title.format(size=size), what=what, size=size, results=tuple(results))
+
+    def _places(self) -> dict[str, str]:
+        """Return where the weights of every seed lie in the run's folder."""
+        size = "" if self.config.fixres is None else f", {self.config.fixres.size} pixels"
+        found = {str(seed): path for seed, path in enumerate(self.weights)}
+        found |= {f"{seed}{size}": path for seed, path in enumerate(self.larger)}
+        return {name: str(path.relative_to(self.out)) for name, path in found.items()}
+
     def _settings(self) -> dict[str, str | int | float | bool | None]:
         config = self.config
         stage1 = config.stage1_recipe(0)
@@ -243,8 +259,3 @@ class _Run:
             "mixup": stage1.target.mixup_alpha,
             "seeds": config.seeds,
         }
-
-
-def _stage(name: str, results: list[SeedResult]) -> Stage:
-    title, what = _TITLES[name]
-    return Stage(name=name, title=title, what=what, results=tuple(results))

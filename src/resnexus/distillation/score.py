@@ -19,7 +19,7 @@ from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.cache import ONE_VIEW, RECORD, Cache, CacheRecord, open_cache, pictures_name, tensors_name
 from resnexus.distillation.pictures import Pool, Summary, in_shards, summary
-from resnexus.distillation.scoring import ScoreTask, release, score_shard, teacher_runner
+from resnexus.distillation.scoring import ScoreTask, keep, release, score_shard, teacher_runner
 from resnexus.distillation.views import check_redrawable
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable
@@ -29,6 +29,7 @@ from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
 from resnexus.report.printing import counted
+from resnexus.teachers import TeacherModule
 from resnexus.version import __version__
 
 TOPK = 10
@@ -86,7 +87,7 @@ class ScoreSettings:
 
 def score(
     pool: Pool,
-    teacher: str,
+    teacher: str | TeacherModule,
     out: Path,
     settings: ScoreSettings | None = None,
     *,
@@ -97,7 +98,8 @@ def score(
 
     Args:
         pool: what to look at.
-        teacher: a published network `NAME[:TAG]` or a file of weights.
+        teacher: a published network `NAME[:TAG]`, a file of weights, or a torch module, which is asked in this process
+            alone.
         out: folder of the cache.
         settings: what is asked, and how.
         executor: who does the shards; this process if None.
@@ -109,7 +111,10 @@ def score(
     settings, progress = settings or ScoreSettings(), progress or Silent()
     asking = settings.asking
     # Other processes may be in other folders.
-    teacher = absolute(teacher)
+    module = teacher if isinstance(teacher, TeacherModule) else None
+    if module is not None and executor is not None:
+        raise ResnexusError(f"executor: {module.name} is asked in this process: leave it out")
+    teacher = teacher if isinstance(teacher, TeacherModule) else absolute(teacher)
     asking = asking if asking.weights is None else replace(asking, weights=absolute(asking.weights))
     check_writable(out)
     with claimed(out, busy=_BUSY):
@@ -126,6 +131,8 @@ def score(
         tasks = _tasks(pool, record, asking, out, set(missing))
         with progress.stage("scoring", sum(len(record.rows(shard)) for shard in missing)) as advance:
             try:
+                if module is not None:
+                    keep(record, asking, module)
                 for count in (executor or Local(1))(score_shard, tasks):
                     advance(count)
             finally:
@@ -138,7 +145,7 @@ def errors(cache: Cache) -> dict[str, int]:
     return dict(sorted(Counter(picture.error for picture in cache.pictures if picture.error is not None).items()))
 
 
-def _described(teacher: str, settings: ScoreSettings, pool: Summary, progress: Progress) -> CacheRecord:
+def _described(teacher: str | TeacherModule, settings: ScoreSettings, pool: Summary, progress: Progress) -> CacheRecord:
     """Open the teacher once, so that what is wrong is told at once, and say what the cache will be of."""
     asking = settings.asking
     runner = teacher_runner(teacher, asking, progress)
@@ -151,7 +158,7 @@ def _described(teacher: str, settings: ScoreSettings, pool: Summary, progress: P
         raise ResnexusError(f"{card.name} gives no features: name another teacher")
     notes = [f"{card.name}: {note}" for note in card.notes]
     return CacheRecord(
-        teacher=teacher,
+        teacher=teacher.name if isinstance(teacher, TeacherModule) else teacher,
         teacher_architecture=asking.architecture,
         teacher_weights=asking.weights,
         teacher_sha256=card.weights,

@@ -16,6 +16,7 @@ from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.data.error_codes import ErrorCode
 from resnexus.distillation.cache import CacheRecord, pictures_name, tensors_name
 from resnexus.distillation.lines import write_lines
+from resnexus.distillation.module_runner import ModuleRunner
 from resnexus.distillation.pictures import Picture
 from resnexus.distillation.views import PLAIN, Viewed, Viewing, view_seed
 from resnexus.errors import ResnexusError, printable
@@ -27,6 +28,7 @@ from resnexus.prediction.opening import open_runner
 from resnexus.prediction.runner import Runner
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress
+from resnexus.teachers import MODULE, TeacherModule
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -78,17 +80,26 @@ def _scorer(record: CacheRecord, asking: PredictionSettings) -> Scorer:
     return _kept[0]
 
 
+def keep(record: CacheRecord, asking: PredictionSettings, teacher: TeacherModule) -> None:
+    """Keep a module in this process for `score_shard`, which cannot open it by its name."""
+    release()
+    _kept.append(Scorer(record, asking, teacher))
+
+
 def release() -> None:
     """Close what `score_shard` keeps in this process."""
     while _kept:
         _kept.pop().close()
 
 
-def teacher_runner(teacher: str, asking: PredictionSettings, progress: Progress | None = None) -> Runner:
+def teacher_runner(
+    teacher: str | TeacherModule, asking: PredictionSettings, progress: Progress | None = None
+) -> Runner:
     """Open a teacher, to be asked for logits and features.
 
     Args:
-        teacher: a published network or a file of weights, as `resnexus.prediction.opening.open_runner` takes them.
+        teacher: a published network or a file of weights, as `resnexus.prediction.opening.open_runner` takes them; or
+            a torch module.
         asking: how it is asked.
         progress: told of a download, and of planning an engine.
 
@@ -96,6 +107,13 @@ def teacher_runner(teacher: str, asking: PredictionSettings, progress: Progress 
         ResnexusError: no such network or file, an exported artefact, or a network whose classes are questions of their
             own.
     """
+    if isinstance(teacher, TeacherModule):
+        return ModuleRunner(teacher, asking)
+    if teacher.startswith(MODULE):
+        raise ResnexusError(
+            f"the teacher is the torch {printable(teacher)}, which no name opens: give it in Python, with "
+            "teacher=TeacherModule(...)"
+        )
     if is_artefact(Path(teacher)):
         raise ResnexusError(
             f"{printable(teacher)} is an exported artefact, which gives no features: name the network or the weights "
@@ -113,14 +131,15 @@ class Scorer:
     Args:
         record: of the cache.
         asking: how the teacher is asked.
+        teacher: a torch module; whom the record names if None.
 
     Raises:
         ResnexusError: as for `teacher_runner`, or the teacher is not the one that the record names.
     """
 
-    def __init__(self, record: CacheRecord, asking: PredictionSettings) -> None:
+    def __init__(self, record: CacheRecord, asking: PredictionSettings, teacher: TeacherModule | None = None) -> None:
         self.record, self.asking = record, asking
-        self._runner = teacher_runner(record.teacher, asking)
+        self._runner = teacher_runner(teacher or record.teacher, asking)
         if self._runner.card.weights != record.teacher_sha256:
             raise ResnexusError(f"{record.teacher} has other weights than those that scored the cache: give those")
         viewing = Viewing(preprocess=record.preprocess, augment=record.augment, fetching=fetch_limits(asking))

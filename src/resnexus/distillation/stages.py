@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Unpack
 
+from torch import nn
+
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.distillation.choosing import chosen, opened
 from resnexus.distillation.materials import asked, check_labels, open_labelled, replayed
 from resnexus.errors import ResnexusError
 from resnexus.progress import Silent
+from resnexus.teachers import Teaching
 from resnexus.trainer import Running, Trained, train_on
 from resnexus.training.losses import UNLABELLED
 from resnexus.training.preparation import preparation
@@ -23,11 +26,11 @@ from resnexus.weights.convert import load_state, ours
 
 def train_student(
     pool: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    model: str | Architecture,
+    model: str | Architecture | nn.Module,
     *,
     out: str | os.PathLike[str],
     recipe: Recipe,
-    teacher: str | os.PathLike[str] | None = None,
+    teacher: Teaching | None = None,
     labelled: str | os.PathLike[str] | None = None,
     selection: Path | None = None,
     weights: str | os.PathLike[str] | None = None,
@@ -43,7 +46,7 @@ def train_student(
 
     Args:
         pool: pictures, as `resnexus.distillation.choosing.opened` takes them, or the folder of a cache.
-        model: a name or a row.
+        model: a name or a row; or a torch module, (N, C, H, W) -> (N, classes) logits, which is trained in place.
         out: folder of the training.
         recipe: see `resnexus.distillation.objectives.objective`.
         teacher: as `resnexus.train` takes it.
@@ -78,7 +81,7 @@ def train_student(
     counted = f"which count {weight:g} times" if weight else "which do not count"
     progress.say(f"{len(images):,} pictures to learn from; {labels:,} have labels, {counted}")
     return train_on(
-        architecture(model),
+        model if isinstance(model, nn.Module) else architecture(model),
         images,
         material.val,
         recipe,
@@ -95,19 +98,19 @@ def train_student(
 
 
 def finetune(
-    weights: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | nn.Module,
     labelled: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str],
     recipe: Recipe,
-    teacher: str | os.PathLike[str] | None = None,
+    teacher: Teaching | None = None,
     label: str = "training the second stage",
     **running: Unpack[Running],
 ) -> Trained:
     """Train trained weights on labelled pictures: the second stage, by a teacher's answers or by labels.
 
     Args:
-        weights: a file of weights.
+        weights: a file of weights, or a torch module, which is trained in place.
         labelled: what `open_dataset` takes, in files.
         out: folder of the training.
         recipe: see `resnexus.distillation.objectives.objective`; one without distillation learns from labels.
@@ -123,13 +126,13 @@ def finetune(
     preprocess, augment = preparation(recipe)
     splits = open_labelled(labelled, preprocess, augment, recipe.seed, running.get("progress") or Silent())
     return train_on(
-        architecture_of(weights),
+        weights if isinstance(weights, nn.Module) else architecture_of(weights),
         splits.train,
         splits.val,
         recipe,
         preprocess=splits.preprocess,
         out=Path(out),
-        weights=Path(weights),
+        weights=None if isinstance(weights, nn.Module) else Path(weights),
         teacher=teacher,
         label=label,
         **running,

@@ -18,6 +18,8 @@ from resnexus.trainer import Trained, train_on
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
 
+LARGER = ("larger", "fixres")
+"""Stages at another size."""
 _WEIGHTS = "last.safetensors"
 
 
@@ -50,11 +52,13 @@ class Students:
 
     Attributes:
         results: stage -> what it came to, seed by seed; the baseline first.
-        weights: of the last stage, seed by seed.
+        weights: of the last stage at the student's own size, seed by seed.
+        larger: of the last stage at another size, seed by seed; empty if there is none.
     """
 
     results: dict[str, list[SeedResult]]
     weights: list[Path]
+    larger: list[Path]
 
 
 def batches(images: int, recipe: Recipe) -> int:
@@ -71,15 +75,19 @@ def as_many_steps(steps: int, images: int, recipe: Recipe) -> int:
 def students(given: Student) -> Students:
     """Train baseline and student of every seed, in all stages that the configuration has."""
     results: dict[str, list[SeedResult]] = {}
-    weights = []
+    weights: list[Path] = []
+    larger: list[Path] = []
     for seed in range(given.config.seeds):
-        for stage, done in _stages(given, seed):
+        stages = _stages(given, seed)
+        for stage, done in stages:
             result = SeedResult(
                 seed=seed, top1=done.figures["top1"], images=done.figures["images"], seconds=done.seconds
             )
             results.setdefault(stage, []).append(result)
-        weights.append(given.steps.out / next(iter(done.files)))
-    return Students(results=results, weights=weights)
+        files = {stage: given.steps.out / place for stage, done in stages for place in done.files}
+        weights.append([path for stage, path in files.items() if stage not in LARGER][-1])
+        larger += [path for stage, path in files.items() if stage in LARGER][-1:]
+    return Students(results=results, weights=weights, larger=larger)
 
 
 def _stages(given: Student, seed: int) -> list[tuple[str, Finished]]:

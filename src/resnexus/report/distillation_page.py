@@ -9,14 +9,20 @@ from resnexus.files import write_text
 from resnexus.records import write_json
 from resnexus.report.conditions import machine_facts, settings_facts, where_and_when
 from resnexus.report.distillation_record import DistillationRun, Stage
-from resnexus.report.findings import ENOUGH_SEEDS, NO_DIFFERENCE, UNKNOWN, Difference, paired
-from resnexus.report.printing import counted, number, percent, signed
+from resnexus.report.findings import BETTER, ENOUGH_SEEDS, NO_DIFFERENCE, UNKNOWN, Difference, paired
+from resnexus.report.printing import counted, listed, number, percent, signed
 from resnexus.report.table import Column, Entry, Table, missing, to_csv, to_markdown
 from resnexus.report.templates import shipped, template
 
 GENERATOR = "resnexus distill"
 """By which a page is known as a run's."""
 RECORD = "run.json"
+_RARE = 10
+"""Rare classes that are named."""
+_SMALL = 64
+"""Pixels on a side below which a larger size is not expected to help."""
+_AT_OTHER_SIZES = ("with the same weights", "with the classifier trained there")
+"""How the stages at another size differ from the last one before them."""
 
 
 def write_distillation(run: DistillationRun, out: Path) -> Path:
@@ -27,7 +33,7 @@ def write_distillation(run: DistillationRun, out: Path) -> Path:
     """
     text = render(run)
     write_json(run, out / RECORD)
-    for table in (stage_table(run), class_table(run)):
+    for table in (stage_table(run), pool_table(run), class_table(run)):
         write_text(to_markdown(table), out / "tables" / f"{table.name}.md")
         write_text(to_csv(table), out / "tables" / f"{table.name}.csv")
     write_text(text, out / "index.html")
@@ -45,6 +51,8 @@ def render(run: DistillationRun) -> str:
             findings=findings(run),
             caution=caution(run),
             stages=stage_table(run),
+            pool=pool_table(run),
+            rare=_rare_sentence(run),
             classes=class_table(run),
             facts={**_facts(run), **machine_facts(run.environment), "Settings": settings_facts(run.settings)},
         )
@@ -53,7 +61,7 @@ def render(run: DistillationRun) -> str:
 
 def findings(run: DistillationRun) -> list[str]:
     """Return what the run found, a sentence each, whatever it is."""
-    baseline, last = run.stages[0], run.stages[-1]
+    baseline, last = run.own_size[0], run.own_size[-1]
     teacher = run.teacher
     found = [
         f"{run.student} reaches {_mean(last)} % top-1, the mean of {counted(len(last.results), 'seed')}; from labels "
@@ -63,10 +71,31 @@ def findings(run: DistillationRun) -> list[str]:
     difference = paired(last.by_seed, baseline.by_seed)
     if last is not baseline and difference is not None:
         found.append(f"{_verdict(difference)} Points of top-1, student minus baseline: {_signed(difference)}.")
-    for before, stage in zip(run.stages[1:], run.stages[2:], strict=False):
+    for before, stage in zip(run.own_size[1:], run.own_size[2:], strict=False):
         step = paired(stage.by_seed, before.by_seed)
         if step is not None:
             found.append(f"{stage.title}: {_signed(step)} points on top of the stage before; {step.finding}.")
+    return [*found, *_at_other_sizes(run)]
+
+
+def _at_other_sizes(run: DistillationRun) -> list[str]:
+    """Return what larger pictures gave, and why they gave nothing where they are small."""
+    own, stages = run.own_size[-1], run.other_size
+    steps = [step for stage in stages if (step := paired(stage.by_seed, own.by_seed)) is not None]
+    if not steps:
+        return []
+    size, cost = stages[-1].size, number((stages[-1].size / own.size) ** 2, 2)
+    parts = [f"{_signed(step)} points {words}" for step, words in zip(steps, _AT_OTHER_SIZES, strict=False)]
+    found = [
+        f"At {size} pixels instead of {own.size}, for some {cost} times the FLOPs: {', '.join(parts)}; "
+        f"{steps[-1].finding}."
+    ]
+    if own.size < _SMALL and steps[-1].finding != BETTER:
+        found.append(
+            f"Pictures of {own.size} pixels are too small for this step, which was made for photographs of 224 and is "
+            "here to be seen: their last feature map is a few positions wide, and at another size others of them lie "
+            "at its border. The student is the one before."
+        )
     return found
 
 
@@ -99,7 +128,7 @@ def stage_table(run: DistillationRun) -> Table:
                 _spread(stage),
                 *_difference(None if stage is baseline else paired(stage.by_seed, baseline.by_seed)),
                 _difference(None if before is None else paired(stage.by_seed, before.by_seed))[0],
-                Entry(text=number(sum(result.seconds for result in stage.results) / len(stage.results), 1)),
+                _seconds(stage),
             )
         )
     return Table(
@@ -122,6 +151,36 @@ def stage_table(run: DistillationRun) -> Table:
     )
 
 
+def pool_table(run: DistillationRun) -> Table:
+    """Return what became of the pictures without labels, each counted once, and why."""
+    pool = run.pool
+    rows: tuple[tuple[str, int | None, str], ...] = (
+        ("Mined", pool.mined, "the student learns from them"),
+        ("Unreadable", pool.unreadable, "left out: the teacher could not see them"),
+        ("Copies", pool.duplicates, "left out: near-duplicates of labelled pictures"),
+        ("Unsure", pool.unsure, f"left out: no class is {100 * pool.min_confidence:g} % probable"),
+        ("Surplus", pool.surplus, f"left out: {pool.most:,} of their class are surer"),
+    )
+    return Table(
+        name="pool",
+        caption=f"What became of {counted(pool.pictures, 'picture')} without labels",
+        columns=(
+            Column(title="What became", text=True),
+            Column(title="Pictures", unit="number, share"),
+        ),
+        rows=tuple(
+            (Entry(text=title, detail="not looked for"), missing())
+            if count is None
+            else (
+                Entry(text=title, detail=why),
+                Entry(text=number(count, 0), detail=f"{percent(count / pool.pictures, 1)} %"),
+            )
+            for title, count, why in rows
+        ),
+        data=tuple({"what": title.lower(), "pictures": count} for title, count, _ in rows),
+    )
+
+
 def class_table(run: DistillationRun) -> Table:
     """Return how many pictures were mined of each class."""
     return Table(
@@ -135,10 +194,24 @@ def class_table(run: DistillationRun) -> Table:
 
 def _pool_sentence(run: DistillationRun) -> str:
     pool = run.pool
-    dropped = "" if pool.duplicates is None else f", {pool.duplicates:,} were near-duplicates of labelled ones"
+    dropped = "" if pool.duplicates is None else f"{pool.duplicates:,} were near-duplicates of labelled ones, "
     return (
         f"{counted(run.labelled, 'labelled picture')} and {pool.pictures:,} without labels: {pool.unreadable:,} could "
-        f"not be read{dropped}, and {pool.mined:,} were mined."
+        f"not be read, {dropped}of {pool.unsure:,} the teacher was not sure enough, {pool.surplus:,} were more of a "
+        f"class than were asked for, and {pool.mined:,} were mined."
+    )
+
+
+def _rare_sentence(run: DistillationRun) -> str:
+    """Return which classes the pool has too few of; empty if none."""
+    pool, rare = run.pool, run.pool.rare
+    if not rare:
+        return ""
+    names = [f"{name} ({count:,})" for name, count in list(rare.items())[:_RARE]]
+    more = [f"{len(rare) - _RARE:,} more"] if len(rare) > _RARE else []
+    return (
+        f"{len(rare):,} of {counted(len(pool.per_class), 'class', 'classes')} have fewer than the {pool.most:,} that "
+        f"were asked for: {listed([*names, *more])}."
     )
 
 
@@ -166,6 +239,12 @@ def _spread(stage: Stage) -> Entry:
     found = spread([result.top1 for result in stage.results])
     detail = f"{counted(found.count, 'seed')}" if found.std is None else f"± {percent(found.std)}"
     return Entry(text=percent(found.mean), detail=detail)
+
+
+def _seconds(stage: Stage) -> Entry:
+    """Return the mean over the seeds; nothing for a stage that trains nothing."""
+    mean = sum(result.seconds for result in stage.results) / len(stage.results)
+    return Entry(text=number(mean, 1)) if mean else missing()
 
 
 def _difference(found: Difference | None) -> tuple[Entry, Entry]:

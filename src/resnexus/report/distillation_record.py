@@ -8,7 +8,7 @@ from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.ranges import not_negative, positive, whole
 from resnexus.errors import ResnexusError
 
-SCHEMA = 1
+SCHEMA = 2
 BASELINE = "baseline"
 """Name of the stage that the others are compared with: the student from labels alone, for as many steps."""
 
@@ -43,15 +43,18 @@ class Stage:
         name: `BASELINE`, or the step's.
         title: in print.
         what: was done, in a sentence.
+        size: of the images, pixels on a side.
         results: one for each seed.
     """
 
     name: str
     title: str
     what: str
+    size: int
     results: tuple[SeedResult, ...]
 
     def __post_init__(self) -> None:
+        whole(size=self.size)
         if not self.results:
             raise ResnexusError(f"stage {self.name!r}: expected at least one seed")
 
@@ -90,19 +93,41 @@ class PoolCounts:
         pictures: in the pool.
         unreadable: that could not be read.
         duplicates: near-duplicates of labelled pictures, left out; None if they were not looked for.
+        unsure: left out because no class is as probable as `min_confidence`.
+        surplus: left out because their class has `most` of which the teacher is surer.
         mined: that the student learned from.
+        min_confidence: least probability of the most probable class.
+        most: pictures of a class at most.
         per_class: class as the teacher sees it -> pictures mined.
+
+    Raises:
+        ResnexusError: a number out of range, or pictures that are counted twice or not at all.
     """
 
     pictures: int
     unreadable: int
     duplicates: int | None
+    unsure: int
+    surplus: int
     mined: int
+    min_confidence: float
+    most: int
     per_class: dict[str, int]
 
     def __post_init__(self) -> None:
-        whole(pictures=self.pictures)
-        not_negative(unreadable=self.unreadable, mined=self.mined, duplicates=self.duplicates or 0)
+        whole(pictures=self.pictures, most=self.most)
+        _fraction("min_confidence", self.min_confidence)
+        counts = {"unreadable": self.unreadable, "duplicates": self.duplicates or 0, "unsure": self.unsure}
+        counts |= {"surplus": self.surplus, "mined": self.mined}
+        not_negative(**counts)
+        if sum(counts.values()) != self.pictures:
+            raise ResnexusError(f"{counts}: expected a sum of {self.pictures}, each picture counted once")
+
+    @property
+    def rare(self) -> dict[str, int]:
+        """Classes with fewer pictures than were asked for -> how many they have, those with the fewest first."""
+        found = {name: count for name, count in self.per_class.items() if count < self.most}
+        return dict(sorted(found.items(), key=lambda entry: entry[1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +163,7 @@ class DistillationRun:
         stages: the baseline first, then the student's, in their order.
         mined: some pictures that were kept.
         dropped: some that were left out.
-        weights: the student's files, by seed.
+        weights: the student's files, by seed; those of another size by seed and size, such as `"0, 320 pixels"`.
         settings: of the run, name -> value.
         seconds: step -> how long it took.
         environment: where it ran.
@@ -171,6 +196,16 @@ class DistillationRun:
             raise ResnexusError(f"stages={[stage.name for stage in self.stages]}: expected {BASELINE!r} first")
         if self.schema != SCHEMA:
             raise ResnexusError(f"schema={self.schema}: expected {SCHEMA}; run again with this version")
+
+    @property
+    def own_size(self) -> tuple[Stage, ...]:
+        """The stages at the size of the baseline, which it is compared with: another size costs other FLOPs."""
+        return tuple(stage for stage in self.stages if stage.size == self.stages[0].size)
+
+    @property
+    def other_size(self) -> tuple[Stage, ...]:
+        """The stages at another size."""
+        return tuple(stage for stage in self.stages if stage.size != self.stages[0].size)
 
 
 def _fraction(name: str, value: float) -> None:

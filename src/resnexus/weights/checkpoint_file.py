@@ -43,7 +43,7 @@ class CheckpointRecord:
         recipe: how the weights were trained; plain values of JSON.
         metrics: what was measured of them, by name, e.g. `"top1"`, a fraction.
         teacher: whose answers they learned, as it was named in training.
-        teacher_sha256: of its file, in hexadecimal.
+        teacher_sha256: of its file, or of the state of a torch module, in hexadecimal.
         source: address or name of the file they were converted from.
         source_sha256: of that file, in hexadecimal.
         checkpoint: published name, e.g. `"Res2Net50_vd_26w_4s_ssld"`.
