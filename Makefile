@@ -13,7 +13,7 @@ help:
 	@echo "make test-all   make test, then the thorough tests that it leaves out"
 	@echo "make check   install, then check the code only (format, lint, types)"
 	@echo "make format  format the code"
-	@echo "make gpu-bench   measure the engine for GPUs, in eight minutes and without installing -> results/gpu"
+	@echo "make gpu-bench   measure the engine for GPUs, in eight minutes and without installing -> results"
 	@echo "make gpu-wheels  print the wheels that gpu-bench needs besides those of a machine with PyTorch"
 
 $(BIN)/python:
@@ -56,7 +56,7 @@ format: $(VENV)/test
 
 # The machine with the GPU may have no network: nothing is installed there.
 gpu-bench:
-	PYTHONPATH=src:. $(PYTHON) -m studies.gpu_bench --out results/gpu
+	PYTHONPATH=src:. $(PYTHON) -m studies.gpu_bench --out results
 
 gpu-wheels: $(VENV)/test
 	@$(BIN)/python -m studies.gpu_wheels

@@ -20,8 +20,8 @@ Not part of what is installed. A script measures something once, on a quiet mach
     python -m studies.predict_throughput  pictures answered a second, against torchvision and timm
     resnexus bench                        latencies of networks in every engine
 
-`speed_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md, `gpu_hours`,
-`small_data`, `dense`, `duplicates`, `ssld` and `quantisation` into those of docs/training.md, docs/backbones.md,
-docs/pool.md, docs/ssld.md and docs/quantize.md; tests check that the pages say what the records say, and write them
-anew on demand. `shipped` reads the images of `small_data`.
+`speed_page`, `gpu_page` and `penalty` turn records into the tables and charts of docs/speed.md and docs/latencies.md,
+`gpu_hours`, `small_data`, `dense`, `duplicates`, `ssld` and `quantisation` into those of docs/training.md,
+docs/backbones.md, docs/pool.md, docs/ssld.md and docs/quantize.md; tests check that the pages say what the records say,
+and write them anew on demand. `shipped` reads the images of `small_data`.
 """

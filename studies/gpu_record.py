@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from resnexus.benchmark.bench import Bench, LeftOut
@@ -10,7 +9,6 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import OURS
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.peaks import Peak
-from resnexus.benchmark.ratios import best_peer, geometric_mean, ratio_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +46,38 @@ class Kernel:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Where the time of our engine goes."""
+    """Where the time of our engine goes.
+
+    Attributes:
+        model: name of the network.
+        precision: of it.
+        batch_size: images.
+        launches: kernels and copies of one call.
+        kernels: those that take most time.
+    """
 
     model: str
     precision: str
     batch_size: int
+    launches: float
     kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floor:
+    """What our engine has to move in one call of a network, each step in one pass with its epilogue.
+
+    Attributes:
+        model: name of the network.
+        precision: of it.
+        batch_size: images.
+        moved_bytes: read and written, weights among them.
+    """
+
+    model: str
+    precision: str
+    batch_size: int
+    moved_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +109,7 @@ class Outcome:
         left_out: what was not timed, and why.
         steps: what was compared.
         profiles: of our engine.
+        floors: what it has to move.
         peaks: of the device.
         chain_us: microseconds of a kernel in a chain of dependent ones, in a CUDA graph.
         training: steps.
@@ -96,6 +121,7 @@ class Outcome:
     left_out: tuple[LeftOut, ...] = ()
     steps: tuple[StepCheck, ...] = ()
     profiles: tuple[Profile, ...] = ()
+    floors: tuple[Floor, ...] = ()
     peaks: tuple[Peak, ...] = ()
     chain_us: float | None = None
     training: tuple[Training, ...] = ()
@@ -109,6 +135,7 @@ class Outcome:
             left_out=self.left_out + other.left_out,
             steps=self.steps + other.steps,
             profiles=self.profiles + other.profiles,
+            floors=self.floors + other.floors,
             peaks=self.peaks + other.peaks,
             chain_us=self.chain_us if other.chain_us is None else other.chain_us,
             training=self.training + other.training,
@@ -131,6 +158,7 @@ class Checks:
     aside: tuple[Cell, ...] = ()
     steps: tuple[StepCheck, ...] = ()
     profiles: tuple[Profile, ...] = ()
+    floors: tuple[Floor, ...] = ()
     chain_us: float | None = None
     training: tuple[Training, ...] = ()
     notes: tuple[str, ...] = ()
@@ -153,58 +181,9 @@ def records(found: Outcome, empty: Bench) -> tuple[Bench, Checks]:
         aside=found.aside,
         steps=found.steps,
         profiles=found.profiles,
+        floors=found.floors,
         chain_us=found.chain_us,
         training=found.training,
         notes=found.notes,
     )
     return bench, checks
-
-
-def table(bench: Bench, checks: Checks) -> str:
-    """Return what was found as text: a line for each network, then means, and what failed."""
-    lines = []
-    for cell in bench.cells:
-        if cell.engine != OURS:
-            continue
-        peer = best_peer(bench.cells, cell, cell.precision)
-        against = "no peer"
-        if peer is not None:
-            against = f"{ratio_of(cell, peer).median:5.2f} of {peer.engine} {peer.median_ms:.3f}"
-        lines.append(
-            f"{cell.model:24} {cell.precision:5} {cell.batch_size:4} {cell.median_ms:9.3f} ms  {against}  {cell.plan}"
-        )
-    lines += _means(bench.cells)
-    for cell in checks.aside:
-        lines.append(f"aside: {cell.model} {cell.precision} {cell.batch_size} {cell.engine} {cell.median_ms:.3f} ms")
-    for entry in checks.training:
-        lines.append(f"training {entry.model}: {entry.timm_ms / entry.ours_ms:.2f} x timm's {entry.timm}")
-    if checks.chain_us is not None:
-        lines.append(f"{checks.chain_us:.2f} us for each kernel of a chain")
-    wrong = [check for check in checks.steps if not check.holds]
-    lines.append(f"{len(checks.steps) - len(wrong)} of {len(checks.steps)} steps agree with float64")
-    lines += [f"  {check.way} for {check.step}: {check.note or f'off by {check.max_rel:.1e}'}" for check in wrong]
-    lines += [f"left out: {reason}" for reason in _reasons(bench.left_out)]
-    return "\n".join([*lines, *(f"failed: {note}" for note in checks.notes)])
-
-
-def _means(cells: Sequence[Cell]) -> Iterable[str]:
-    places = dict.fromkeys((cell.precision, cell.batch_size) for cell in cells)
-    for precision, size in places:
-        found = []
-        for cell in cells:
-            if (cell.engine, cell.precision, cell.batch_size) == (OURS, precision, size):
-                peer = best_peer(cells, cell, precision)
-                found += [ratio_of(cell, peer).median] if peer is not None else []
-        if found:
-            yield (
-                f"{precision}, batch {size}: {geometric_mean(found):.3f} of the best peer's time over {len(found)} "
-                f"networks, at most {max(found):.3f}"
-            )
-
-
-def _reasons(left_out: Iterable[LeftOut]) -> list[str]:
-    found: dict[str, int] = {}
-    for entry in left_out:
-        reason = f"{entry.engine} in {entry.precision}: {entry.reason}"
-        found[reason] = found.get(reason, 0) + 1
-    return [f"{reason} ({count})" for reason, count in found.items()]

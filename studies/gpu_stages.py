@@ -41,6 +41,9 @@ ALLOWED = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 1.6e-2}
 KINDS = ("ResNet50_vd", "ResNeXt50_32x4d", "SE_ResNeXt50_32x4d", "Res2Net50_26w_4s")
 """One network of each kind."""
 
+FIRST = (*KINDS, "Res2Net50_vd_26w_4s", "SE_ResNet18_vd")
+"""Networks that are compared and timed before all others: those, one of basic blocks, and one that pools its splits."""
+
 TIMM_TRAINED = {
     "ResNeXt50_32x4d": "resnext50_32x4d",
     "SE_ResNeXt50_32x4d": "seresnext50_32x4d",
@@ -196,8 +199,8 @@ def chain_us(length: int = 1000) -> float:
     return 1e3 * min(event_ms(graph.replay) for _ in range(5)) / length
 
 
-def profile(call: Callable[[], object], calls: int = 5, most: int = 20) -> tuple[Kernel, ...]:
-    """Return the kernels that take most time in a call, after it has run before."""
+def profile(call: Callable[[], object], calls: int = 5, most: int = 20) -> tuple[float, tuple[Kernel, ...]]:
+    """Return how many kernels a call launches, and those that take most time, after it has run before."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
@@ -205,9 +208,11 @@ def profile(call: Callable[[], object], calls: int = 5, most: int = 20) -> tuple
         for _ in range(calls):
             call()
         torch.cuda.synchronize()
-    rows = sorted(found.key_averages(), key=lambda row: -row.self_device_time_total)[:most]
-    return tuple(
-        Kernel(name=row.key[:120], count=row.count / calls, us=row.self_device_time_total / calls) for row in rows
+    rows = [row for row in found.key_averages() if row.self_device_time_total > 0]  # the others are the host's
+    rows.sort(key=lambda row: -row.self_device_time_total)
+    return sum(row.count for row in rows) / calls, tuple(
+        Kernel(name=row.key[:120], count=row.count / calls, us=row.self_device_time_total / calls)
+        for row in rows[:most]
     )
 
 

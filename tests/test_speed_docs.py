@@ -14,6 +14,7 @@ from resnexus.benchmark.bench import Bench
 from resnexus.records import read_json
 from studies.compile_kernels import CompiledKernels
 from studies.engine_memory import EngineMemory
+from studies.gpu_page import gpu_section, read_records
 from studies.kernels_page import compiled_section
 from studies.speed_page import charts, sections
 from studies.worth import Worths
@@ -59,6 +60,7 @@ def test_the_pages_are_written_from_the_records():
     found = sections(benches, engines, maps, memory, worths) | {"siblings": siblings()}
     (compiled,) = records(CompiledKernels, "gpu_kernels_compiled_*.json")
     found["kernels"] = compiled_section(compiled)
+    found["gpu"] = gpu_section(read_records(ROOT / "results"))
     assert benches
     marked = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
     names = []

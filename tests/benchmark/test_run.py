@@ -11,6 +11,7 @@ from resnexus.benchmark.bench import Bench, BenchSettings, groups, steps
 from resnexus.benchmark.peaks import Peak
 from resnexus.benchmark.ratios import ratio_of
 from resnexus.records import read_json, write_json
+from rounding import Rounding
 
 NAME = "ResNet50_vd"
 ROW = Architecture(
@@ -218,3 +219,13 @@ def test_maps_of_our_own_engine_say_what_was_chosen(quick_peaks, monkeypatch, tm
     *_, record = run.run({"mine": network}, settings, cache_dir=tmp_path)
     (cell,) = record.cells
     assert cell.plan == "torch(mode=plain) on the network as it is"
+
+
+def test_float32_keeps_its_bits_while_engines_open_and_are_timed(quick_peaks, monkeypatch):
+    rounding = Rounding()
+    row = replace(engines.ENGINES["eager"], open=rounding.opened)
+    monkeypatch.setattr(run, "exact_on", rounding.exact_on)
+    monkeypatch.setattr(run, "engine", lambda name: row)
+    list(run.run({"mine": tiny()}, replace(SETTINGS, engines=("eager",), batch_sizes=(1,)), with_peaks=False))
+    assert rounding.asked == ["cpu"]  # the device of the group
+    assert rounding.seen == {("open", True), ("run", True)}

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
+import signal
 import sys
-import threading
-import time
-from dataclasses import replace
+from functools import partial
 
 import pytest
+import torch
 
 from resnexus.acceleration.backends.contract import Job
 from resnexus.architectures.catalog import CATALOG
@@ -13,20 +14,13 @@ from resnexus.benchmark.bench import Bench, BenchSettings
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.engines import ENGINES, OURS
 from resnexus.benchmark.environment import environment
-from resnexus.records import read_json
 from studies import gpu_bench
-from studies.gpu_bench import Worker, planned, run
-from studies.gpu_record import Checks, Outcome, StepCheck, Training, records, table
+from studies.gpu_bench import planned
+from studies.gpu_page import gpu_section, read_records
+from studies.gpu_record import Outcome, StepCheck, Training, records
 from studies.gpu_stages import distinct_steps
-from studies.gpu_task import Setting, Task
+from studies.gpu_table import table
 from studies.gpu_wheels import needed
-from studies.gpu_work import OPENED
-
-NETWORK = Task(kind="network", model="ResNet50_vd", cells=(("fp16", 1),), engines=("channels_last",))
-
-
-def _setting(deadline):
-    return Setting(device="cpu", image_size=32, rounds=2, deadline=deadline)
 
 
 def _cell(engine, *rounds, model="ResNet50_vd"):
@@ -46,6 +40,10 @@ def _cell(engine, *rounds, model="ResNet50_vd"):
     )
 
 
+def _interrupted():
+    raise KeyboardInterrupt
+
+
 EMPTY = Bench(
     environment=environment(),
     settings=BenchSettings(devices=("cuda",), precisions=("fp16",), batch_sizes=(1,), engines=("channels_last", OURS)),
@@ -53,9 +51,9 @@ EMPTY = Bench(
 
 
 def test_a_rehearsal_measures_and_writes_what_a_run_would(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(sys, "argv", ["gpu_bench", "--rehearse", "--out", str(tmp_path)])
-    gpu_bench.main()
-    bench, checks = read_json(Bench, tmp_path / "bench.json"), read_json(Checks, tmp_path / "checks.json")
+    _main(monkeypatch, tmp_path, "--rehearse")
+    ((bench, checks),) = read_records(tmp_path)
+    assert re.fullmatch(r"bench_gpu_rehearsal_\d{4}-\d\d-\d\d", min(tmp_path.iterdir()).stem)
     assert checks.notes == ()
     assert bench.left_out == ()
     found = {(cell.model, cell.engine, cell.precision, cell.batch_size) for cell in bench.cells}
@@ -68,6 +66,13 @@ def test_a_rehearsal_measures_and_writes_what_a_run_would(monkeypatch, tmp_path,
     assert all(cell.agreement < 0.05 for cell in bench.cells)
     assert {cell.plan for cell in bench.cells if cell.engine == OURS} == {"cuda(library)"}
     assert {cell.engine for cell in checks.variants} == {"resnexus:library"}
+    assert {(floor.model, floor.precision, floor.batch_size) for floor in checks.floors} == {
+        (cell.model, cell.precision, cell.batch_size) for cell in bench.cells
+    }
+    section = gpu_section([(bench, checks)])
+    assert all(f"| {name.replace('_', chr(92) + '_')} |" in section for name in gpu_bench.REHEARSED)
+    assert f"{len(checks.steps)} of {len(checks.steps)} steps agree with float64." in section
+    assert "fp16, batch 128: ours over the best peer, geometric mean over the series" in section
     assert {check.step.split()[0] for check in checks.steps} >= {"normalise", "convolve"}
     assert all(check.holds for check in checks.steps)
     assert f"{len(checks.steps)} of {len(checks.steps)} steps agree with float64" in capsys.readouterr().out
@@ -78,66 +83,49 @@ def test_everything_that_was_asked_for_is_planned_and_the_important_comes_first(
     tasks = [task for wave in waves for task in wave]
     assert [task.kind for task in waves[0]].count("parity") == gpu_bench.PARITY_SHARES
     assert {task.share[0] for task in tasks if task.kind == "parity"} == set(range(gpu_bench.PARITY_SHARES))
-    assert all(len(wave) <= 9 for wave in waves)
+    assert all(len(wave) <= 8 for wave in waves[1:])
     half = [task for task in tasks if task.kind == "network" and not task.aside and task.cells[0][0] == "fp16"]
-    assert [task.model for task in half[:4]] == list(gpu_bench.KINDS)
+    assert [task.model for task in waves[0] if task.kind == "network"] == list(gpu_bench.FIRST)
+    assert len(gpu_bench.FIRST) == 6
     assert {task.model for task in half} == set(CATALOG)
-    assert all(task.cells == (("fp16", 1), ("fp16", 8), ("fp16", 128)) for task in half)
+    assert all({size for _, size in task.cells} == {1, 4, 8, 128} for task in half)
+    assert all(gpu_bench.COMPILER in task.engines for task in tasks if task.kind == "network")
+    assert [task.model for task in tasks if "measured" in task.variants] == list(gpu_bench.KINDS)
+    full = {precision for task in tasks if task.kind == "parity" for precision, _ in task.cells}
+    assert full == {"fp16", "bf16", "fp32"}
     assert {(task.model, *task.cells[0]) for task in tasks if task.kind == "training"} == {
         (model, "bf16", 128) for model in ("ResNeXt50_32x4d", "SE_ResNeXt50_32x4d", "Res2Net50_26w_4s")
     }
     assert {engine for task in tasks for engine in task.engines} <= set(ENGINES)
 
 
-class _Started:
-    """Starts tasks as threads that do what a test says of them."""
-
-    def __init__(self, behaviours):
-        self.behaviours, self.order = behaviours, []
-
-    def __call__(self, task, setting, connection):
-        thread = threading.Thread(target=self._do, args=(task, connection), daemon=True)
-        thread.start()
-        return thread
-
-    def _do(self, task, connection):
-        behaviour = self.behaviours[task.model]
-        if behaviour == "dies":
-            connection.close()
-            return
-        if behaviour == "hangs":
-            connection.poll(30)
-            return
-        connection.send(OPENED)
-        connection.recv()
-        self.order.append(task.model)
-        connection.send(Outcome(cells=(_cell("channels_last", 1.0, 1.0, model=task.model),)))
+def _main(monkeypatch, folder, *arguments):
+    monkeypatch.setattr(sys, "argv", ["gpu_bench", "--out", str(folder), *arguments])
+    gpu_bench.main()
 
 
-def test_one_that_fails_stops_no_other_and_is_said():
-    start = _Started({"a": "works", "b": "dies", "c": "works"})
-    wave = [replace(NETWORK, model=model) for model in "abc"]
-    found = sum(run([wave], _setting, start, time.monotonic() + 300.0), Outcome())
-    assert start.order == ["a", "c"]
-    assert [cell.model for cell in found.cells] == ["a", "c"]
-    assert found.notes == ("network b fp16: its process ended by itself",)
-    assert [(entry.model, entry.engine) for entry in found.left_out] == [
-        ("b", engine) for engine in ("channels_last", OURS)
-    ]
+@pytest.mark.parametrize("cut", [partial(signal.raise_signal, signal.SIGTERM), _interrupted])
+def test_what_is_cut_off_keeps_its_records_and_prints_its_table(cut, monkeypatch, tmp_path, capsys):
+    def run(*_):
+        yield Outcome(cells=(_cell("resnexus:library", 1.0, 2.0, 3.0),))
+        cut()
+
+    monkeypatch.setattr(gpu_bench, "run", run)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as end:
+        _main(monkeypatch, tmp_path, "--rehearse")
+    assert getattr(end.value, "code", 143) == 143  # 128 + SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    ((bench, _),) = read_records(tmp_path)
+    assert [cell.median_ms for cell in bench.cells] == [2.0]
+    assert "2.000 ms  no peer  cuda(library)" in capsys.readouterr().out
 
 
-def test_what_there_is_no_time_for_is_said():
-    found = list(run([[NETWORK], [NETWORK]], _setting, _Started({}), time.monotonic() - 1.0))
-    assert [outcome.notes for outcome in found] == [("network ResNet50_vd fp16: there was no time for it",)] * 2
-
-
-def test_a_worker_that_sends_nothing_in_time_is_not_waited_for():
-    worker = Worker.of(replace(NETWORK, model="a"), _setting(0.0), _Started({"a": "hangs"}))
-    answer = worker.answer(0.0)
-    worker.end()
-    assert isinstance(answer, Outcome)
-    assert answer.notes == ("network a fp16: it took too long and was ended",)
-    assert not worker.handle.is_alive()
+def test_without_a_gpu_it_says_so_in_a_sentence_and_writes_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match=r"^error: device 'cuda': PyTorch sees no GPU here; use device 'cpu'$"):
+        _main(monkeypatch, tmp_path / "gpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_our_engine_is_the_fastest_of_its_variants_in_the_same_turns():
@@ -161,7 +149,7 @@ def test_our_engine_is_the_fastest_of_its_variants_in_the_same_turns():
     assert [cell.engine for cell in checks.variants] == ["resnexus:library", "resnexus:ours"]
     text = table(bench, checks)
     assert "0.50 of compile_reduce_overhead 2.500" in text
-    assert "fp16, batch 1: 0.500 of the best peer's time over 1 networks, at most 0.500" in text
+    assert "target: fp16, batch 4: ours over the best peer, the largest, at most 0.7: not measured" in text
     assert "training ResNeXt50_32x4d: 1.20 x timm's resnext50_32x4d" in text
     assert "0 of 2 steps agree with float64\n  pools for pool 8->8: off by 5.0e-01\n" in text
     assert "failed: peaks: broken" in text
@@ -194,12 +182,3 @@ def test_wheels_are_those_that_others_do_not_bring():
     assert not {"torch", "numpy", "pillow", "resnexus", "lightning"} & found.keys()
     assert "attrs" in found  # that cattrs requires
     assert needed("resnexus", (*there, "cattrs", "platformdirs")).keys() < found.keys()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_processes_do_what_threads_do_in_a_rehearsal():
-    tasks = [replace(task, engines=("channels_last",)) for task in gpu_bench.rehearsed()[1]]
-    found = sum(run([tasks], _setting, gpu_bench.in_a_process, time.monotonic() + 300), Outcome())
-    assert found.notes == ()
-    assert {cell.engine for cell in found.cells} == {"channels_last", "resnexus:library"}

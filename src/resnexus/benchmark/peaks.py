@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from resnexus.acceleration.backends.contract import DTYPES, BackendError
 from resnexus.acceleration.backends.registry import backend
 from resnexus.acceleration.backends.torch import using_threads
+from resnexus.acceleration.cuda.device import exact_on
 from resnexus.acceleration.native import product
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.complexity import complexity
@@ -62,11 +62,11 @@ def peak(device: str, precision: str, threads: int) -> Peak:
     """Measure one: the best of several repeats, since nothing makes a machine faster than it is.
 
     Args:
-        device: `"cpu"` or `"cuda"`.
+        device: `"cpu"` or `"cuda"`; there float32 keeps all its bits, as in everything that is timed against it.
         precision: of the operands.
         threads: of the processor.
     """
-    with using_threads(threads):
+    with exact_on(device), using_threads(threads):
         return _peak(device, precision, threads)
 
 
@@ -96,20 +96,8 @@ def _tflops(device: str, precision: str, wait: Callable[[], object]) -> float | 
         left, right = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
         # One of the two layouts of the second matrix suits the library better.
         products = [lambda: torch.mm(left, right), lambda: F.linear(left, right)]
-    with torch.inference_mode(), _convolutions_rounding(device):
+    with torch.inference_mode():
         return 2 * side**3 / min(_fastest(product, wait) for product in products) / 1e12
-
-
-@contextmanager
-def _convolutions_rounding(device: str) -> Iterator[None]:
-    """On a GPU, let float32 products round their factors as PyTorch's convolutions do there by default (TF32)."""
-    before = torch.get_float32_matmul_precision()
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _own_tflops(device: str, precision: str, threads: int) -> float | None:

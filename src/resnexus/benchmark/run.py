@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import Job, Precision, Runner, mapped
-from resnexus.acceleration.cuda.device import event_ms
+from resnexus.acceleration.cuda.device import event_ms, exact_on
 from resnexus.acceleration.engine import AnyEngine
 from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.judge import Referee, probe_images
@@ -189,6 +189,11 @@ class _Timed:
     step: Advance
 
     def run(self) -> tuple[list[Cell], list[LeftOut]]:
+        """Open, compare and time; float32 keeps all its bits on a GPU, too, in every engine that is PyTorch's."""
+        with exact_on(self.group.device):
+            return self._run()
+
+    def _run(self) -> tuple[list[Cell], list[LeftOut]]:
         opened: list[_Opened] = []
         left_out: list[LeftOut] = []
         for model in self.group.models:

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.backends.torch import BACKEND, using_threads
@@ -126,6 +127,37 @@ def test_what_it_computes_in(monkeypatch):
     for there, found in ((True, ("fp32", "bf16", "fp16")), (False, ())):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert BACKEND.precisions("cuda") == found
+
+
+class _Rounding(TorchDispatchMode):
+    """Notes of every convolution whether products of float32 keep all their bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.exact = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        if function.overloadpacket in (torch.ops.aten.conv2d, torch.ops.aten.convolution):
+            exact = torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
+            self.exact.append(exact)
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize(
+    ("mode", "precision", "kept"), [("plain", "fp16", True), ("eager", "fp32", True), ("eager", "bf16", False)]
+)
+def test_float32_keeps_its_bits_on_a_gpu(mode, precision, kept, smallest, folder, monkeypatch):
+    monkeypatch.setattr("torch.export.passes.move_to_device_pass", lambda program, device: program)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # PyTorch's own default
+    for device, exact in (("cpu", False), ("cuda", kept)):
+        job = Job(batch_size=1, image_size=(16, 16), precision=precision, device=device, threads=1)
+        (folder / device).mkdir()
+        BACKEND.build(smallest, job, {"mode": mode}, folder / device, None)
+        runner = BACKEND.load(folder / device, job, {"mode": mode})
+        with _Rounding() as seen:
+            runner(torch.zeros(job.shape))
+        assert seen.exact
+        assert set(seen.exact) == {exact}
 
 
 def test_what_is_compiled_is_for_the_cpu(smallest, tmp_path):

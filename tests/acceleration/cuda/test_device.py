@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from resnexus.acceleration.cuda import device
-from resnexus.acceleration.cuda.device import check_gpu, driver, exact_float32
+from resnexus.acceleration.cuda.device import check_gpu, driver, exact_float32, exact_on
 from resnexus.errors import ResnexusError
 
 
@@ -41,5 +41,15 @@ def test_settings_of_the_process_are_restored():
                 assert torch.backends.cudnn.benchmark is benchmark
         assert torch.get_float32_matmul_precision() == "high"
         assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_only_a_gpu_is_kept_from_tf32():
+    torch.set_float32_matmul_precision("high")
+    try:
+        for name, found in (("cpu", "high"), ("cuda", "highest")):
+            with exact_on(name):
+                assert torch.get_float32_matmul_precision() == found
     finally:
         torch.set_float32_matmul_precision("highest")

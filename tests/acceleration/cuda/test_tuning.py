@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from resnexus.acceleration.cuda.pairs import pairs
 from resnexus.acceleration.cuda.program import Program
 from resnexus.acceleration.cuda.tuning import Table, Tuner, label_of, read_table, setting, write_table
 from resnexus.acceleration.cuda.ways import LIBRARY, Way
+from resnexus.claim import claimed
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import agreement
 
@@ -186,6 +188,32 @@ def test_tables_are_kept_and_joined(tmp_path, caplog):
     assert "measured again" in caplog.text
     with pytest.raises(ResnexusError, match=r"cudnn of a: -1.0 us: expected more than 0"):
         Table(microseconds={"a": {"cudnn": -1.0}})
+
+
+def test_a_table_is_read_joined_and_written_by_one_process_at_a_time(tmp_path, monkeypatch):
+    path, held = tmp_path / "gpu.json", []
+
+    def as_another_process_sees_it(own):
+        def call(*arguments):
+            with (
+                pytest.raises(ResnexusError, match="another process holds"),
+                claimed(tmp_path, busy="another process holds"),
+            ):
+                pass
+            held.append(own.__name__)
+            return own(*arguments)
+
+        return call
+
+    for name in ("read_table", "write_json"):
+        monkeypatch.setattr(tuning, name, as_another_process_sees_it(getattr(tuning, name)))
+    write_table(Table(microseconds={"a": {"cudnn": 1.0}}), path)
+    assert held == ["read_table", "write_json"]
+    thread = threading.Thread(target=write_table, args=(Table(microseconds={"b": {"cudnn": 2.0}}), path))
+    with claimed(tmp_path, busy="another process holds"):
+        thread.start()  # and waits
+    thread.join(60)
+    assert read_table(path).microseconds.keys() == {"a", "b"}
 
 
 def test_a_plan_that_names_no_way_is_refused(network):

@@ -49,11 +49,11 @@ def test_float16_is_measured_against_pytorchs_own(tiny):
         referee.judge(_off_by(tiny, 1.1 * referee.tolerance))
 
 
-def test_a_gpu_may_round_the_factors_of_float32(tiny):
-    job = replace(_job(), device="cuda")
-    Referee(tiny, job).judge(_off_by(tiny, 9e-3))
-    with pytest.raises(DisagreementError, match=r"the fp32 logits differ by 1.10e-02 of the largest, 1.00e-02 is"):
-        Referee(tiny, job).judge(_off_by(tiny, 1.1e-2))
+def test_a_gpu_may_not_round_the_factors_of_float32(tiny):
+    referee = Referee(tiny, replace(_job(), device="cuda"))
+    referee.judge(_off_by(tiny, 9e-5))
+    with pytest.raises(DisagreementError, match=r"the fp32 logits differ by 1.10e-04 of the largest, 1.00e-04 is"):
+        referee.judge(_off_by(tiny, 1.1e-4))
 
 
 def test_int8_must_not_come_apart(tiny, tiny_images):

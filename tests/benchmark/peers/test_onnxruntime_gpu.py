@@ -10,7 +10,7 @@ from resnexus.acceleration.backends.contract import BackendError, Job
 from resnexus.acceleration.planning.building import built_once
 from resnexus.acceleration.planning.judge import Referee
 from resnexus.benchmark.engines import ENGINES, engine
-from resnexus.benchmark.peers.onnxruntime_gpu import build_onnx, check_provider, load_onnx
+from resnexus.benchmark.peers.onnxruntime_gpu import _providers, build_onnx, check_provider, load_onnx
 from resnexus.benchmark.workload import Workload
 from resnexus.parity.agreement import agreement
 
@@ -112,12 +112,18 @@ def test_engines_of_a_gpu_say_what_is_missing(monkeypatch):
     assert engine("tensorrt").obstacle("tiny", "cpu", "fp32") == "does not run fp32 on cpu"
     assert engine("onnxruntime").obstacle("tiny", "cuda", "fp16") == ""
     assert engine("onnxruntime").obstacle("tiny", "cuda", "bf16") == "does not run bf16 on cuda"
+    assert engine("tensorrt").obstacle("tiny", "cuda", "fp32") == "does not run fp32 on cuda"  # but TF32
+
+
+def test_float32_on_a_gpu_is_not_cut_to_tf32():
+    ((_, options),) = _providers("CUDAExecutionProvider", _job("fp32", "cuda"))
+    assert options["use_tf32"] == "0"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["onnxruntime", "tensorrt"])
 def test_every_precision_of_a_gpu_agrees(name, network, tmp_path):
-    reason = engine(name).obstacle("tiny", "cuda", "fp32")
+    reason = engine(name).obstacle("tiny", "cuda", "fp16")
     if reason:
         pytest.skip(reason)
     workload = Workload(network, tmp_path)

@@ -26,6 +26,7 @@ from resnexus.acceleration.backends.contract import (
     mapped,
 )
 from resnexus.acceleration.backends.exporting import Prepared, exported
+from resnexus.acceleration.cuda.device import exact_on
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.rewrites.folding import cast
 
@@ -37,7 +38,8 @@ _PROGRAM, _PACKAGE = "program.pt2", "compiled.pt2"
 class TorchBackend(Backend):
     """Option `mode`: `"plain"` (contiguous, always float32), `"eager"` (channels last) or `"compiled"`.
 
-    Compiled means AOTInductor with frozen weights: they are prepacked for oneDNN, and the file loads in a moment.
+    Compiled means AOTInductor with frozen weights: they are prepacked for oneDNN, and the file loads in a moment. On a
+    GPU float32 keeps all its bits, as in our engine: no TF32.
     """
 
     name = "torch"
@@ -90,7 +92,7 @@ class TorchBackend(Backend):
         if mode == COMPILED:
             from torch._inductor import aoti_load_package
 
-            return _Runner(aoti_load_package(str(folder / _PACKAGE)), job.threads)
+            return _Runner(aoti_load_package(str(folder / _PACKAGE)), job.threads, "cpu")
         program = torch.export.load(folder / _PROGRAM)
         if job.device != "cpu":
             from torch.export.passes import move_to_device_pass
@@ -99,7 +101,8 @@ class TorchBackend(Backend):
         module = program.module()
         if mode == EAGER:
             module = module.to(memory_format=torch.channels_last)
-        return _Runner(module, job.threads)
+        # Half precision has no products to keep from TF32, and is spared what that costs in every call.
+        return _Runner(module, job.threads, job.device if mode == PLAIN or job.precision == "fp32" else "cpu")
 
 
 def _mode(options: Mapping[str, str]) -> str:
@@ -114,13 +117,13 @@ def _check_device(mode: str, job: Job) -> None:
 
 @final
 class _Runner:
-    def __init__(self, module: object, threads: int) -> None:
+    def __init__(self, module: object, threads: int, exact_on: str) -> None:
         if not callable(module):
             raise TypeError(f"expected something to call, found {type(module).__name__}")
-        self.module, self.threads = module, threads
+        self.module, self.threads, self.exact_on = module, threads, exact_on
 
     def __call__(self, images: Tensor) -> Output:
-        with torch.inference_mode(), using_threads(self.threads):
+        with torch.inference_mode(), exact_on(self.exact_on), using_threads(self.threads):
             output: Output = self.module(images)
         return mapped(torch.clone, output)  # tensors like any other, which those made in inference mode are not
 

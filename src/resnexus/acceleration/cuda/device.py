@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -81,6 +81,15 @@ def exact_float32(*, benchmark: bool = False) -> Iterator[None]:
                 yield
         finally:
             torch.set_float32_matmul_precision(before)
+
+
+def exact_on(device: str) -> AbstractContextManager[None]:
+    """Return `exact_float32` for a GPU, and for another device, which shortens no products, what changes nothing.
+
+    Args:
+        device: `"cpu"` or `"cuda"`.
+    """
+    return exact_float32() if device == "cuda" else nullcontext()
 
 
 def event_ms(call: Callable[[], object]) -> float:

@@ -22,8 +22,10 @@ from resnexus.acceleration.cuda.device import device_key, event_ms, exact_float3
 from resnexus.acceleration.cuda.pairs import pairs
 from resnexus.acceleration.cuda.steps import Place, ProgramRecord, Step
 from resnexus.acceleration.cuda.ways import Operands, Way, Weights, lies_in
+from resnexus.claim import claimed
 from resnexus.errors import ResnexusError
 from resnexus.home import home
+from resnexus.progress import Silent
 from resnexus.records import RecordError, read_json, write_json
 
 _log = logging.getLogger("resnexus")
@@ -91,10 +93,11 @@ def read_table(path: Path) -> Table:
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write a table, with what another process wrote meanwhile of other steps."""
+    """Write a table, with what other processes wrote meanwhile of other steps: one process at a time."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    there = read_table(path).microseconds
-    write_json(Table(microseconds=there | table.microseconds), path)
+    with claimed(path.parent, busy="another process writes what it measured to", wait=Silent()):
+        there = read_table(path).microseconds
+        write_json(Table(microseconds=there | table.microseconds), path)
 
 
 class Measure(Protocol):

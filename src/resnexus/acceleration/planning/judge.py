@@ -6,7 +6,6 @@ Feature maps are judged one by one, each by its own largest value: a form is ref
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from math import isnan
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from resnexus.acceleration.backends.contract import DTYPES, Job, Output, Precision, Runner, joined, mapped
-from resnexus.acceleration.cuda.device import exact_float32
+from resnexus.acceleration.cuda.device import exact_on
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import FLOAT32_TOLERANCE, Agreement, MapAgreement, agreement, map_agreement
@@ -28,8 +27,6 @@ GPU_SLACK = 1.5
 # The largest error of few logits says little; on a GPU more cost nothing.
 FEWEST_GPU_IMAGES = 8
 _HALF_PRECISIONS = ("bf16", "fp16")
-# The processors of a GPU that multiply matrices keep 10 bits of float32, as those of its half precision.
-TF32_TOLERANCE = 1e-2
 # Quantisation is judged on data by whoever calibrates; this only refuses what has come apart, on any image.
 INT8_COSINE = 0.9
 # With fewer calibration images than this in the network's own class, int8 is used with a warning.
@@ -67,7 +64,7 @@ class Referee:
             self._all = probe_images(replace(job, batch_size=FEWEST_GPU_IMAGES)).to(device)
         if calibration is not None and job.precision == "int8":
             self._all = calibration[:MOST_MAP_IMAGES] if self.maps else calibration
-        with torch.inference_mode(), exact_float32() if device.type == "cuda" else nullcontext():
+        with torch.inference_mode(), exact_on(device.type):
             self._expected = self._outputs(network, max(len(self._all), len(self.images)))
             self.tolerances = self._tolerances(network)
 
@@ -83,8 +80,7 @@ class Referee:
             own = self._agreement(self._outputs(lambda images: half(images.to(dtype)), len(self._all)), len(self._all))
             slack = HALF_PRECISION_SLACK if self.job.device == "cpu" else GPU_SLACK
             return tuple(slack * part.max_rel for part in own.maps or (own,))
-        tolerance = FLOAT32_TOLERANCE if self.job.device == "cpu" else TF32_TOLERANCE
-        return (tolerance,) * max(1, len(self.maps))
+        return (FLOAT32_TOLERANCE,) * max(1, len(self.maps))
 
     def count(self, precision: Precision) -> int:
         """Return how many images a runner in some precision is judged on."""

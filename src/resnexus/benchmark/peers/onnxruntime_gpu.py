@@ -27,7 +27,7 @@ Provider = Literal["CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExe
 PRECISIONS: Mapping[Provider, tuple[Precision, ...]] = MappingProxyType(
     {
         "CUDAExecutionProvider": ("fp32", "fp16"),  # it has no convolution in bfloat16
-        "TensorrtExecutionProvider": ("fp32", "bf16", "fp16"),
+        "TensorrtExecutionProvider": ("bf16", "fp16"),  # float32 becomes TF32, and no option keeps it from that
     }
 )
 """What each provider of a GPU computes in."""
@@ -108,6 +108,7 @@ def _providers(provider: Provider, job: Job) -> list[tuple[Provider, dict[str, s
     cuda = {
         "cudnn_conv_algo_search": "EXHAUSTIVE",
         "cudnn_conv_use_max_workspace": "1",
+        "use_tf32": "0",  # as everything that is timed beside it
         "prefer_nhwc": "0" if job.precision == "fp32" else "1",  # as the tensor cores read it
     }
     if provider == "CUDAExecutionProvider":

@@ -3,9 +3,11 @@
 from collections import Counter
 
 import pytest
+import torch
 from judging import apart, judge, wrong, wrong_rows
 from occurring import asked
 
+from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.cuda.kernels.settings import Product, Tile
 from resnexus.architectures.catalog import CATALOG
 from resnexus.architectures.spec import Architecture
@@ -93,6 +95,14 @@ def test_images_and_pixels_stay_apart(interpreted, case):
     found = interpreted(apart, name, **options)
     assert found.image_holds, found
     assert found.nowhere_else, found
+
+
+@pytest.mark.parametrize("kernel", [1, 5, 9])
+def test_a_stem_of_another_size_is_refused_by_name(kernel):
+    stem = pytest.importorskip("resnexus.acceleration.cuda.kernels.stem")
+    x, weight, out = (torch.zeros(shape) for shape in ((1, 3, 8, 8), (4, 3, kernel, kernel), (1, 4, 4, 4)))
+    with pytest.raises(BackendError, match=f"a stem's window of {kernel}x{kernel}: expected 3x3 or 7x7"):
+        stem.convolve(x, weight, None, out)
 
 
 # What any row of a table can be tried on in a moment.

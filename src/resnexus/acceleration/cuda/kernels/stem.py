@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from resnexus.acceleration.backends.contract import BackendError
 from resnexus.acceleration.cuda.kernels import launching
 from resnexus.acceleration.cuda.kernels.epilogue import ending, finish
 from resnexus.acceleration.cuda.kernels.settings import Product, filling, pieces, suiting, tiles
@@ -28,6 +29,9 @@ PRODUCTS = (
     Product(pixels=16, outputs=16, depth=32, warps=1),
 )
 """From few programs to many; `depth` counts the numbers of a patch."""
+
+KERNELS = (3, 7)
+"""Rows and columns of a window."""
 
 
 @triton.jit(do_not_specialize=["pixels", "image_pixels", "height", "width", "out_width"])
@@ -79,10 +83,12 @@ def convolve(
         settings: a row of `PRODUCTS`.
 
     Raises:
-        BackendError: shapes or strides that are not as they should be.
+        BackendError: a window of another size, or shapes or strides that are not as they should be.
     """
     images, channels, height, width = x.shape
-    outputs, kernel = weight.shape[0], 7 if weight.shape[-1] == 7 else 3
+    outputs, kernel = weight.shape[0], weight.shape[-1]
+    if kernel not in KERNELS:
+        raise BackendError(f"a stem's window of {kernel}x{kernel}: expected 3x3 or 7x7")
     launching.check_shape("out", out, (images, outputs, pieces(height, stride), pieces(width, stride)))
     launching.check_weight("weight", weight, x, (outputs, channels, kernel, kernel))
     row = settings or default(x, weight, out)
