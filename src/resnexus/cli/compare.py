@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from resnexus.cli.options import refuse_others
+
 _COMMA = "separated by commas"
 _WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
 
@@ -137,15 +139,11 @@ def _compare_dense(
 
     from resnexus.comparison.dense import compare as job
     from resnexus.comparison.dense.settings import defaults
-    from resnexus.errors import ResnexusError
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
     settings = replace(defaults(task, digits=options["data"] == "digits"), **chosen)  # type: ignore[arg-type]
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name not in _DENSE_OPTIONS and source is not None and source.name == "COMMANDLINE":
-            raise ResnexusError(f"{parameter.opts[0]} has no effect with --task {task}: leave it out")
+    refuse_others(context, _DENSE_OPTIONS, f"--task {task}")
     result = job.compare_dense(
         task,  # type: ignore[arg-type]  # which has settings
         settings=settings,
