@@ -137,6 +137,17 @@ def test_a_manifest_is_predicted_and_verified(here, command):
         (["photos", *OWN, "--on", "ray"], "error: --on and --processes have no effect without --manifest"),
         (["--manifest", "list", *OWN], "error: with --manifest, give --out FOLDER and no --heatmap"),
         (["--verify"], "error: --verify compares two folders"),
+        (["photos", "--verify"], "error: inputs has no effect with --verify: leave it out"),
+        (["--verify", *OWN], "error: --model has no effect with --verify: leave it out"),
+        (
+            ["photos", *OWN, "--out", "s3://bucket/a.jsonl"],
+            "error: s3://bucket/a.jsonl is an address: what is predicted",
+        ),
+        (["photos", *OWN, "--heatmap", "gs://bucket/heat"], "error: gs://bucket/heat is an address: what is predicted"),
+        (
+            ["--manifest", "s3://bucket/list", *OWN, "--out", "many"],
+            "s3://bucket/list is an address: a manifest is read",
+        ),
         (["photos", *OWN, "--topk", "0"], "error: topk=0: expected a whole number"),
         (["photos", "--model", "ResNeXt50_32x4", "--weights", "random"], "did you mean 'ResNeXt50_32x4d'?"),
         (["*.webp", *OWN], "error: *.webp: the pattern finds nothing"),
@@ -147,6 +158,18 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(here, command, arguments, mes
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_written_to_a_folder_that_is_called_as_a_bucket(here, command):
+    pytest.importorskip("pyarrow")
+    done = command("manifest", "photos", "--out", "s3://bucket/list")
+    assert done.returncode == 2
+    assert "s3://bucket/list is an address: a manifest is written to this machine" in done.stderr
+    assert command("manifest", "photos", "--out", "whole").returncode == 0
+    done = command("predict", "--manifest", "whole", "--out", "s3://bucket/answers", *OWN)
+    assert done.returncode == 2
+    assert "s3://bucket/answers is an address: what is predicted is written to this machine" in done.stderr
+    assert not Path("s3:").exists()
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "predict.md"

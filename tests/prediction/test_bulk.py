@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+import torch
 
 from resnexus import ResnexusError
 from resnexus.prediction import bulk
@@ -32,7 +33,7 @@ def ray_has_time(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def manifest(awkward, tmp_path_factory):
     folder = tmp_path_factory.mktemp("manifest")
-    write_manifest([awkward[0]], folder, shard_images=6)
+    write_manifest([awkward[0]], folder, shard_images=-(-len(awkward[1]) // 3))
     return folder
 
 
@@ -54,10 +55,11 @@ def done(weights, manifest, tmp_path_factory):
 def test_every_image_has_its_record(weights, awkward, done):
     out, tally = done
     codes = awkward[1]
-    assert (tally.images, tally.shards, tally.errors) == (16, 3, 6)
+    broken = sum(code is not None for code in codes.values())
+    assert (tally.images, tally.shards, tally.errors) == (len(codes), 3, broken)
     rows = [row for path in sorted(out.glob("*.parquet")) for row in parquet.read_table(path).to_pylist()]
     folder = predict(weights, awkward[0], topk=2)
-    assert [row["id"] for row in rows] == list(range(16))
+    assert [row["id"] for row in rows] == list(range(len(codes)))
     assert [row["filename"] for row in rows] == [one.filename for one in folder]
     assert sorted(row["error"] or "" for row in rows) == sorted(code or "" for code in codes.values())
     assert [row["class_ids"] for row in rows] == [list(one.class_ids) for one in folder]
@@ -108,6 +110,33 @@ def test_verify_finds_what_is_not_the_manifests(weights, manifest, done, tmp_pat
     (out / result_name(1)).unlink()
     with pytest.raises(ResnexusError, match=r"predictions-000001.parquet is missing"):
         verify(manifest, out)
+
+
+def test_verify_finds_a_file_of_no_shard(manifest, done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    shutil.copy(out / result_name(0), out / result_name(3))
+    with pytest.raises(ResnexusError, match=r"predictions-000003.parquet is of no shard of the manifest: remove it"):
+        verify(manifest, out)
+
+
+def test_an_engine_is_planned_for_one_thread_as_the_shards_ask_for_it(weights, manifest, tmp_path, monkeypatch):
+    real, threads = bulk.open_runner, []
+
+    def opened(*arguments):
+        threads.append(torch.get_num_threads())
+        return real(*arguments)
+
+    monkeypatch.setattr(bulk, "open_runner", opened)
+    monkeypatch.setattr("resnexus.prediction.predictor.open_runner", opened)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(weights, manifest, tmp_path / "out")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1, 1]
 
 
 def test_a_folder_of_something_else(weights, manifest, tmp_path):

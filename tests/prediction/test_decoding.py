@@ -18,7 +18,7 @@ DECODING = Decoding(preprocess=PREPROCESS, fetching=FetchLimits(private=True))
 
 
 def test_a_frame_is_what_the_network_sees(awkward):
-    path = awkward[0] / "exif.jpg"
+    path = awkward[0] / "turned 6.jpg"
     frame = DECODING(path)
     assert frame.dtype == np.uint8
     assert np.array_equal(PREPROCESS.normalise(frame).numpy(), PREPROCESS(path).numpy())

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from resnexus import ResnexusError
 from resnexus.prediction import executors
 from resnexus.prediction.executors import LIVES, executor_named
 
@@ -11,8 +12,8 @@ from resnexus.prediction.executors import LIVES, executor_named
 class StandIn:
     """What is used of Ray: the task that was given last is done first."""
 
-    def __init__(self, *, initialized=False):
-        self.initialized = initialized
+    def __init__(self, *, initialized=False, resources=()):
+        self.initialized, self.resources = initialized, dict(resources)
         self.options, self.most, self.under_way, self.ended = {}, 0, [], 0
 
     def is_initialized(self):
@@ -20,6 +21,9 @@ class StandIn:
 
     def init(self, **options):
         self.started = options
+
+    def cluster_resources(self):
+        return self.resources
 
     def shutdown(self):
         self.ended += 1
@@ -76,6 +80,27 @@ def test_a_cluster_is_joined_and_left(ray, name, address):
     assert list(executor_named(name, 1)(abs, [-2])) == [2]
     assert found.started["address"] == address
     assert found.ended == 1
+
+
+@pytest.mark.parametrize(("device", "most", "needs"), [("cpu", 5, {}), ("cuda", 2, {"num_gpus": 1})])
+def test_as_many_are_under_way_as_the_cluster_has_room_for(ray, device, most, needs):
+    found = ray(resources={"CPU": 5.0, "GPU": 2.0, "memory": 1e9})
+    assert sorted(executor_named("ray://head:10001", device=device)(abs, range(-9, 0))) == list(range(1, 10))
+    assert found.most == most
+    assert found.options == {"num_cpus": 1, "max_retries": LIVES - 1, **needs}
+
+
+def test_a_cluster_without_a_gpu(ray):
+    found = ray(resources={"CPU": 5.0})
+    with pytest.raises(ResnexusError, match="on='ray': the cluster has no GPU now; say processes=, or wait"):
+        list(executor_named("ray", device="cuda")(abs, [-2]))
+    assert found.ended == 1
+    assert list(executor_named("ray", 3, "cuda")(abs, [-2])) == [2]  # one may come when it is asked for
+
+
+def test_this_machine_does_as_many_as_it_has_cores(monkeypatch):
+    monkeypatch.setattr(executors, "usable_cores", lambda: 7)
+    assert executor_named("local")._processes == 7
 
 
 def test_a_ray_that_runs_already_is_used_and_left_running(ray):

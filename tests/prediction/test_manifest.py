@@ -59,6 +59,58 @@ def test_a_bucket(tmp_path):
     assert [one.name for one in listed(tmp_path / "m")] == ["memory:///bucket/a/1.jpg", "memory:///bucket/b/2.jpg"]
 
 
+@pytest.mark.parametrize("heeds", [True, False], ids=["heeds what it is told", "keeps whatever it is told"])
+def test_no_listing_of_a_bucket_is_kept(tmp_path, heeds):
+    fsspec = pytest.importorskip("fsspec")
+    held = []
+
+    class Store(fsspec.AbstractFileSystem):
+        """Folders of folders, listed as S3's are: what was listed is kept in `dircache`."""
+
+        protocol = "kept"
+        cachable = False
+
+        def __init__(self, **options):
+            super().__init__(**(options if heeds else {}))
+
+        def ls(self, path, detail=True, **_):
+            held.append(len(self.dircache))
+            deep = path.count("/") < 2
+            names = [f"{path}/{number}" if deep else f"{path}/{number}.jpg" for number in range(3)]
+            kind = "directory" if deep else "file"
+            found = [{"name": name, "size": 5, "type": kind} for name in names]
+            self.dircache[path] = found
+            return found
+
+        def invalidate_cache(self, path=None):
+            if not heeds:
+                self.dircache.clear()
+
+    fsspec.register_implementation("kept", Store, clobber=True)
+    found = write_manifest(["kept://bucket"], tmp_path / "m")
+    assert (found.images, found.bytes) == (27, 135)
+    assert held == [0] * 13
+    assert listed(tmp_path / "m")[0].name == "kept://bucket/0/0/0.jpg"
+
+
+def test_a_folder_of_a_bucket_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+    for name in ("/mixed/a/1.jpg", "/mixed/b/2.jpg"):
+        memory().pipe(name, b"12345")
+    listing = memory.ls
+
+    def failing(self, path, detail=True, **options):
+        if path.endswith("/b"):
+            raise OSError("503 Slow Down")
+        return listing(self, path, detail=detail, **options)
+
+    monkeypatch.setattr(memory, "ls", failing)
+    with pytest.raises(ResnexusError, match="cannot list memory://mixed: 503 Slow Down"):
+        write_manifest(["memory://mixed"], tmp_path / "m")
+    with pytest.raises(ResnexusError, match="cannot list memory://nowhere"):
+        write_manifest(["memory://nowhere"], tmp_path / "m")
+
+
 def test_what_was_interrupted_is_begun_again(tree, tmp_path):
     write_manifest([tree], tmp_path / "m", shard_images=1)
     (tmp_path / "m" / "manifest.json").unlink()
@@ -72,6 +124,7 @@ def test_what_was_interrupted_is_begun_again(tree, tmp_path):
         (["nowhere"], "nowhere: expected a folder, a .tar file, or an address"),
         (["photos/a/notes.txt"], "notes.txt: expected a folder"),
         (["nothing://bucket"], "cannot list nothing://bucket"),
+        (["zip://*::s3://bucket/a.zip"], "zip://.*a.zip holds several addresses: images in it have none of their own"),
     ],
 )
 def test_sources_that_cannot_be_listed(tree, tmp_path, monkeypatch, sources, message):

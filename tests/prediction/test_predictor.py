@@ -87,8 +87,10 @@ def test_what_is_missing_has_a_record_too(weights, tmp_path):
 def test_workers_give_the_same(weights, files):
     pytest.importorskip("pebble")
     paths, _ = files
-    pixels = np.asarray(Image.open(paths[0]))
-    inputs = [*paths, pixels, Image.fromarray(pixels), paths[0].read_bytes()]
+    path = paths[[one.name for one in paths].index("plain.png")]
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    inputs = [*paths, pixels, Image.fromarray(pixels), path.read_bytes()]
     assert predict(weights, inputs, workers=2, batch_size=3) == predict(weights, inputs, batch_size=3)
 
 

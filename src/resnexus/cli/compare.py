@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from resnexus.cli.options import refuse_others
 
 _COMMA = "separated by commas"
 _WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
@@ -125,7 +126,8 @@ def compare(
             given["output_stride"] = output_stride
         _compare_dense(context, task, given, json_output=json_output, **common)
         return
-    _refuse(context, _DENSE_ALONE, task)
+    others = {parameter.name or "" for parameter in context.command.params} - _DENSE_ALONE
+    refuse_others(context, others, f"--task {task}")
     from resnexus.comparison import compare as job
     from resnexus.comparison.settings import Settings
     from resnexus.comparison.stopwatch import Timing
@@ -163,7 +165,7 @@ def _compare_dense(
     from resnexus.records import to_json
 
     settings = replace(defaults(task, digits=options["data"] == "digits"), **chosen)
-    _refuse(context, {parameter.name for parameter in context.command.params} - _DENSE_OPTIONS, task)
+    refuse_others(context, _DENSE_OPTIONS, f"--task {task}")
     result = job.compare_dense(
         task,  # type: ignore[arg-type]  # which has settings
         settings=settings,
@@ -171,16 +173,6 @@ def _compare_dense(
         **options,
     )
     print(to_json(result) if json_output else f"wrote {options['out'] / 'index.html'}")
-
-
-def _refuse(context: typer.Context, options: Collection[str | None], task: str) -> None:
-    """Refuse options that were typed and have no effect on a task."""
-    from resnexus.errors import ResnexusError
-
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in options and source is not None and source.name == "COMMANDLINE":
-            raise ResnexusError(f"{parameter.opts[0]} has no effect with --task {task}: leave it out")
 
 
 def _factors(text: str) -> tuple[float, ...]:

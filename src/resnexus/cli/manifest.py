@@ -21,7 +21,7 @@ def manifest(
 ) -> None:
     """List images into Parquet files of number, place and size, which `resnexus predict --manifest` takes.
 
-    Images are known by their suffix; nothing is opened or unpacked, and no list is held in memory.
+    Images are known by their suffix; nothing is opened or unpacked, and held are the names of one folder at a time.
     """
     from resnexus.prediction.manifest import write_manifest
     from resnexus.progress import Shown, Silent

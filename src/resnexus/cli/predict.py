@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnexus.cli.options import refuse_others
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,20 +53,24 @@ Precision = Annotated[str, typer.Option(help="fp32, bf16 or, plain, fp16.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda, of the plain engine.")]
 MemoryLimit = Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")]
 PrivateAddresses = Annotated[
-    bool, typer.Option("--private-addresses", help="URLs may lead into private networks and to this machine.")
+    bool, typer.Option("--private-addresses", help="Addresses may lead into private networks and to this machine.")
 ]
 ManifestFolder = Annotated[
     Path | None, typer.Option(help="A manifest of `resnexus manifest` in place of inputs; OUT goes on.")
 ]
 Processes = Annotated[
-    int | None, typer.Option(help="Shards of a manifest at a time; as many as usable cores if left out.")
+    int | None, typer.Option(help="Shards of a manifest at a time; as many as usable cores, or as a cluster has.")
 ]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Predict nothing: prove that OUT has a record for all of the manifest.")
 ]
 
 
+_OF_VERIFY = {"verify", "manifest", "out", "json_output"}
+
+
 def predict(
+    context: typer.Context,
     inputs: Inputs = None,
     model: Model = None,
     out: Annotated[str | None, typer.Option(help=_OUT)] = None,
@@ -101,6 +107,7 @@ def predict(
     from resnexus.prediction.settings import PredictionSettings
 
     if verify:
+        refuse_others(context, _OF_VERIFY, "--verify")
         _verify(manifest, out, as_json=json_output)
         return
     chosen = _checked(inputs, model, out, manifest, heatmap, alone=on == "local" and processes is None)
@@ -201,12 +208,11 @@ def _predict_manifest(
     *,
     as_json: bool,
 ) -> None:
-    from resnexus.machine import usable_cores
     from resnexus.prediction.bulk import predict_manifest
     from resnexus.prediction.executors import executor_named
     from resnexus.progress import Shown, Silent
 
-    executor = executor_named(on, usable_cores() if processes is None else processes)
+    executor = executor_named(on, processes, settings.device)
     _tell(predict_manifest(model, manifest, out, settings, executor, Silent() if as_json else Shown()), as_json=as_json)
 
 

@@ -29,7 +29,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory", "decoding it takes more memory than it is given"
     TIMED_OUT = "timed_out", "fetching and decoding it takes longer than it is given"
     DECODER_DIED = "decoder_died", "the process that decoded it died, three times"
-    ADDRESS_REFUSED = "address_refused", "no http(s) address, one of a private network, or one that leads there"
+    ADDRESS_REFUSED = "address_refused", "no URL and no store, one of a private network, or one that leads there"
     FETCH_FAILED = "fetch_failed", "the server or the store does not give it"
     NOT_FINITE = "not_finite", "the network's answer is not finite"
 

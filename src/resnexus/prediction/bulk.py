@@ -20,12 +20,13 @@ from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable
 from resnexus.packages import required
 from resnexus.prediction.executors import Executor
+from resnexus.prediction.inputs import check_local
 from resnexus.prediction.manifest import Manifest, read_manifest, read_shard, shard_name
 from resnexus.prediction.opening import open_runner
 from resnexus.prediction.predictor import Predictor
 from resnexus.prediction.runner import Card
 from resnexus.prediction.settings import PredictionSettings
-from resnexus.prediction.writing import writing
+from resnexus.prediction.writing import WRITTEN_HERE, writing
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
 
@@ -139,15 +140,11 @@ def predict_manifest(
     # Other processes may be in other folders.
     model = absolute(model)
     settings = settings if settings.weights is None else replace(settings, weights=absolute(settings.weights))
+    check_local(out, WRITTEN_HERE)
     check_writable(out)
     with claimed(out, busy=_BUSY):
-        # Opened here first: what is wrong is told once, at once, and a download is done before all ask for it.
-        runner = open_runner(model, settings, progress)
-        for note in runner.card.notes:
-            progress.say(f"{runner.card.name}: {note}")
-        _claim(out, BulkRun(model=runner.card, settings=settings, manifest=found))
-        runner.close()
-        del runner
+        card = _looked_at(model, settings, progress)
+        _claim(out, BulkRun(model=card, settings=settings, manifest=found))
         missing = [shard for shard in range(found.shards) if not (out / result_name(shard)).is_file()]
         if len(missing) < found.shards:
             progress.say(f"{found.shards - len(missing):,} of {found.shards:,} shards are done already")
@@ -169,12 +166,26 @@ def predict_manifest(
     return verify(manifest, out)
 
 
+def _looked_at(model: str, settings: PredictionSettings, progress: Progress) -> Card:
+    """Open a network and close it, before the shards do; return what it is.
+
+    What is wrong is told once, at once, and a download is done before all ask for it. An engine is planned here, in one
+    thread as in the shards, so that they find its plan.
+    """
+    with one_thread():
+        runner = open_runner(model, settings, progress)
+        runner.close()
+    for note in runner.card.notes:
+        progress.say(f"{runner.card.name}: {note}")
+    return runner.card
+
+
 def verify(manifest: Path, out: Path, progress: Progress | None = None) -> Tally:
     """Prove that there is one record for every image of a manifest, and no other; count those without an answer.
 
     Raises:
-        ResnexusError: a file of records is missing or cannot be read, or ids, their order or their count differ; names
-            the first file.
+        ResnexusError: a file of records is missing, cannot be read or belongs to no shard, or ids, their order or their
+            count differ; names the first file.
     """
     found, images, errors = read_manifest(manifest), 0, 0
     for shard in range(found.shards):
@@ -187,6 +198,10 @@ def verify(manifest: Path, out: Path, progress: Progress | None = None) -> Tally
         images += records.num_rows
         errors += records.num_rows - records.column("error").null_count
         (progress or Silent()).say(f"{shard + 1:,} of {found.shards:,} files have the records that they should")
+    ours = {result_name(shard) for shard in range(found.shards)}
+    more = next((path for path in sorted(out.glob("predictions-*.parquet")) if path.name not in ours), None)
+    if more is not None:
+        raise ResnexusError(f"{printable(more)} is of no shard of the manifest: remove it")
     if images != found.images:
         raise ResnexusError(f"{printable(out)} holds {images:,} records for {found.images:,} images of the manifest")
     return Tally(images=images, errors=errors, shards=found.shards)

@@ -13,8 +13,10 @@ from resnexus.data.images import MAX_BYTES
 from resnexus.data.preprocess import AnyImage, Preprocess
 from resnexus.data.sources import ImageError
 from resnexus.errors import ResnexusError
+from resnexus.packages import MissingPackageError
 from resnexus.prediction.fetching import FetchError, FetchLimits, fetch_image
 from resnexus.prediction.inputs import Address, Member, Wanted
+from resnexus.prediction.stores import read_stored
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Frame: TypeAlias = Array | ErrorCode
@@ -28,7 +30,7 @@ class Decoding:
     Attributes:
         preprocess: how images are prepared.
         whole: leave pictures as large as they are.
-        fetching: limits of what is brought over HTTP.
+        fetching: limits of what is brought from elsewhere.
     """
 
     preprocess: Preprocess
@@ -36,7 +38,11 @@ class Decoding:
     fetching: FetchLimits = field(default_factory=FetchLimits)
 
     def __call__(self, source: Any) -> Frame:
-        """Return what is made of an input, or an error code; raises nothing that an input can cause."""
+        """Return what is made of an input, or an error code; raises nothing that an input can cause.
+
+        Raises:
+            MissingPackageError: its store needs a package that is not installed, as for all that lies there.
+        """
         try:
             return self.made(source)
         except ImageError as error:
@@ -49,6 +55,8 @@ class Decoding:
             if "allocate memory" not in str(error):
                 raise
             return ErrorCode.OUT_OF_MEMORY
+        except MissingPackageError:
+            raise
         except ResnexusError:  # an array of another shape or dtype
             return ErrorCode.UNSUPPORTED_PIXELS
 
@@ -68,7 +76,7 @@ class Decoding:
             return source
         if source.url.lower().startswith(("http://", "https://")):
             return fetch_image(source.url, self.fetching)
-        return _read_stored(source.url)
+        return read_stored(source.url, private=self.fetching.private)
 
 
 def _read_member(member: Member) -> bytes:
@@ -82,25 +90,6 @@ def _read_member(member: Member) -> bytes:
         raise FetchError(ErrorCode.NOT_READABLE) from error
     if len(content) < member.size:
         raise FetchError(ErrorCode.TOO_LARGE if len(content) > MAX_BYTES else ErrorCode.DAMAGED)
-    return content
-
-
-def _read_stored(url: str) -> bytes:
-    """Read what fsspec opens; its stores raise whatever their services answer."""
-    from resnexus.packages import required
-
-    fsspec = required("fsspec")
-    try:
-        with fsspec.open(url, "rb") as file:
-            content: bytes = file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise FetchError(ErrorCode.NOT_FOUND) from error
-    except PermissionError as error:
-        raise FetchError(ErrorCode.NOT_READABLE) from error
-    except Exception as error:
-        raise FetchError(ErrorCode.FETCH_FAILED) from error
-    if len(content) > MAX_BYTES:
-        raise FetchError(ErrorCode.TOO_LARGE)
     return content
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from resnexus.errors import ResnexusError
+from resnexus.machine import usable_cores
 from resnexus.packages import required
 from resnexus.prediction.pool import Lost, Pool
 
@@ -24,25 +25,27 @@ class Executor(Protocol):
         ...
 
 
-def executor_named(name: str, processes: int) -> Executor:
+def executor_named(name: str, processes: int | None = None, device: str = "cpu") -> Executor:
     """Return an executor.
 
     Args:
         name: `"local"`; `"ray"` for a Ray that is started here; or the address of a cluster, `"ray://HOST:PORT"`, or
             `"ray:HOST:PORT"` for one that this machine is part of.
-        processes: shards at a time.
+        processes: shards at a time; as many as this machine's usable cores if None, and on Ray as many as the cluster
+            has processors, or GPUs if they run there.
+        device: where a shard runs: Ray gives it a GPU of its own if that is `"cuda"`.
 
     Raises:
         ResnexusError: another name, or less than one process.
         MissingPackageError: ray is not installed, or pebble for several processes.
     """
-    if processes < 1:
+    if processes is not None and processes < 1:
         raise ResnexusError(f"processes={processes}: expected at least 1")
     if name == "local":
-        return Local(processes)
+        return Local(processes or usable_cores())
     if name == RAY or name.startswith("ray:"):
         required("ray")
-        return OnRay(name, processes)
+        return OnRay(name, processes, "GPU" if device.startswith("cuda") else "CPU")
     raise ResnexusError(f"on={name!r}: expected local, ray or ray://HOST:PORT")
 
 
@@ -79,22 +82,28 @@ class OnRay:
 
     Args:
         name: as for `executor_named`.
-        tasks: under way at a time.
+        tasks: under way at a time; as many as the cluster has of what they run on if None.
+        runs_on: what Ray calls that, `"CPU"` or `"GPU"`.
     """
 
-    def __init__(self, name: str, tasks: int) -> None:
-        self._name, self._tasks = name, tasks
+    def __init__(self, name: str, tasks: int | None, runs_on: str = "CPU") -> None:
+        self._name, self._tasks, self._runs_on = name, tasks, runs_on
 
     def __call__(self, function: Callable[[Any], int], tasks: Iterable[Any], /) -> Iterator[int]:
-        """Yield what the function returned, as it comes."""
+        """Yield what the function returned, as it comes.
+
+        Raises:
+            ResnexusError: the cluster has nothing yet that a task could run on, and nobody says how many there will be.
+        """
         ray = required("ray")
         started = not ray.is_initialized()
         if started:
             _connect(ray, self._name)
         try:
-            remote = ray.remote(num_cpus=1, max_retries=LIVES - 1)(function)
+            needs = {"num_cpus": 1} | ({"num_gpus": 1} if self._runs_on == "GPU" else {})
+            remote = ray.remote(**needs, max_retries=LIVES - 1)(function)
             waiting = iter(tasks)
-            under_way = [remote.remote(task) for task in islice(waiting, self._tasks)]
+            under_way = [remote.remote(task) for task in islice(waiting, self._tasks or self._places(ray))]
             while under_way:
                 done, under_way = ray.wait(under_way, num_returns=1)
                 yield from map(int, ray.get(done))
@@ -102,6 +111,13 @@ class OnRay:
         finally:
             if started:
                 ray.shutdown()
+
+    def _places(self, ray: Any) -> int:
+        """Return how many tasks the cluster has room for."""
+        found = int(ray.cluster_resources().get(self._runs_on, 0))
+        if not found:
+            raise ResnexusError(f"on={self._name!r}: the cluster has no {self._runs_on} now; say processes=, or wait")
+        return found
 
 
 def _connect(ray: Any, name: str) -> None:

@@ -43,7 +43,7 @@ class FetchLimits:
     """What an address may ask for.
 
     Attributes:
-        private: whether it may lead into private networks and to this machine.
+        private: whether it may lead into private networks and to this machine, and to stores that name a machine.
         max_bytes: largest file.
         max_redirects: how often it may lead elsewhere.
         seconds: for all of it; a server that is slow with its headers is bounded by `silence_s` alone.

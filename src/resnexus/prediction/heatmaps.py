@@ -14,8 +14,10 @@ from PIL import Image
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable, replacing, write_text
 from resnexus.packages import required
+from resnexus.prediction.inputs import check_local
 from resnexus.prediction.predictor import Seen
 from resnexus.prediction.runner import Card
+from resnexus.prediction.writing import WRITTEN_HERE
 from resnexus.report.document import is_report
 from resnexus.report.printing import percent
 from resnexus.report.templates import shipped, template
@@ -84,6 +86,7 @@ def check_heatmaps(folder: Path) -> None:
         ResnexusError: it cannot be written, it holds a page of something else, or jinja2 is not installed.
     """
     required("jinja2")
+    check_local(folder, WRITTEN_HERE)
     if (folder / PAGE).exists() and not is_report(folder / PAGE, GENERATOR):
         raise ResnexusError(
             f"{printable(folder / PAGE)} is no page of heat maps and is not overwritten: choose another folder, or "

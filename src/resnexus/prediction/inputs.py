@@ -22,6 +22,7 @@ from resnexus.data.sources import name_of
 from resnexus.errors import ResnexusError, printable
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_ADDRESS_AS_PATH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 _MEMBER = re.compile(r"(.*\.tar)#(\d+):(.*)", re.DOTALL)
 _FILE = "file://"
 _PATTERN = ("*", "?", "[")
@@ -29,7 +30,7 @@ _PATTERN = ("*", "?", "[")
 
 @dataclass(frozen=True)
 class Address:
-    """An image that lies elsewhere: an http(s) URL, or what fsspec opens."""
+    """An image that lies elsewhere: an http(s) URL, or in a store that fsspec opens."""
 
     url: str
 
@@ -163,6 +164,21 @@ def walked(folder: str) -> Iterator[str]:
 def is_address(text: str) -> bool:
     """Whether a text is an address, `SCHEME://...`, and no path."""
     return _ADDRESS.match(text) is not None
+
+
+def check_local(place: str | os.PathLike[str], use: str) -> None:
+    """See that what is to be a path is no address: nothing is written to stores, and no folder is read from them.
+
+    Args:
+        place: as it was given; a `Path` of an address has lost one of its slashes.
+        use: what is done there, and what to do instead, for the error.
+
+    Raises:
+        ResnexusError: it is an address.
+    """
+    text = os.fsdecode(os.fspath(place))
+    if _ADDRESS_AS_PATH.match(text):
+        raise ResnexusError(f"{printable(re.sub(':/+', '://', text, count=1))} is an address: {use}")
 
 
 class Lines:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,8 @@ from resnexus.data.shards.archive import ShardError, listed_members
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable, replacing
 from resnexus.packages import required
-from resnexus.prediction.inputs import Input, from_uri, member_uri, walked
+from resnexus.prediction.inputs import Input, check_local, from_uri, member_uri, walked
+from resnexus.prediction.stores import CHAIN
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
 
@@ -76,7 +77,7 @@ def write_manifest(
     shard_images: int = 10_000,
     progress: Progress | None = None,
 ) -> Manifest:
-    """List images into Parquet shards; no more than one shard and the names of one folder are held.
+    """List images into Parquet shards; no more is held than one shard, a folder and the folders that it lies in.
 
     Args:
         sources: folders (at any depth, in natural order), tar files (which are not unpacked), and folders of what
@@ -94,6 +95,7 @@ def write_manifest(
     names = tuple(os.fspath(source) for source in sources)
     if shard_images < 1:
         raise ResnexusError(f"shard_images={shard_images}: expected at least 1")
+    check_local(out, "a manifest is written to this machine; give a folder here, and copy it there afterwards")
     check_writable(out)
     with claimed(out, busy=_BUSY):
         _check_free(out)
@@ -119,6 +121,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         ResnexusError: there is none, it is not whole, or a shard is missing.
     """
+    check_local(folder, "a manifest is read from this machine, or where it is mounted; copy it here")
     if not (folder / RECORD).is_file():
         raise ResnexusError(f"{printable(folder)} holds no {RECORD}: write it with `resnexus manifest`")
     found = read_json(Manifest, folder / RECORD)
@@ -198,22 +201,38 @@ def shard_members(shard: Path) -> Iterator[tuple[str, int]]:
 
 
 def _stored(address: str) -> Iterator[tuple[str, int]]:
-    """List a folder of what fsspec opens, one level at a time; its stores raise whatever their services answer."""
+    """List a folder of what fsspec opens, one level at a time; its stores raise whatever their services answer.
+
+    No listing is kept: fsspec would hold those of all folders as long as the process lives.
+    """
+    if CHAIN in address:
+        raise ResnexusError(
+            f"{printable(address)} holds several addresses: images in it have none of their own; copy them to a folder"
+        )
     fsspec = required("fsspec")
     try:
-        system, root = fsspec.core.url_to_fs(address)
-        for _, folders, files in system.walk(root, detail=True):
-            in_order = sorted(folders.items())
-            folders.clear()  # fsspec goes on into what is in here
-            folders.update(in_order)
-            for name in sorted(files):
-                if name.lower().endswith(SUFFIXES):
-                    size = files[name].get("size")
-                    yield system.unstrip_protocol(files[name]["name"]), -1 if size is None else int(size)
+        system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
+        for entry in _files(system, root):
+            if entry["name"].lower().endswith(SUFFIXES):
+                size = entry.get("size")
+                yield system.unstrip_protocol(entry["name"]), -1 if size is None else int(size)
     except Exception as error:
         if isinstance(error, ResnexusError):
             raise
         raise ResnexusError(f"cannot list {printable(address)}: {printable(error)}") from error
+
+
+def _files(system: Any, folder: str) -> Iterator[Mapping[str, Any]]:
+    """Yield what fsspec says of the files in a folder at any depth: by name, and those of a folder before its folders.
+
+    Its own `walk` passes over folders that the store does not list, and so would lose what is in them without a word.
+    """
+    entries = sorted(system.ls(folder, detail=True), key=lambda entry: str(entry["name"]))
+    system.invalidate_cache()  # Hugging Face's store keeps them whatever it is told
+    inside = [entry for entry in entries if entry["name"].rstrip("/") != folder]  # some name the folder itself, too
+    yield from (entry for entry in inside if entry["type"] != "directory")
+    for name in [entry["name"].rstrip("/") for entry in inside if entry["type"] == "directory"]:
+        yield from _files(system, name)
 
 
 def _write_shard(path: Path, first: int, rows: list[tuple[str, int]]) -> None:

@@ -32,7 +32,8 @@ class PredictionSettings:
         workers: processes that fetch and decode; 0 decodes in this process, without a limit to time and memory.
         time_limit: seconds that a worker gets for one input.
         memory_limit: MiB that a worker may take besides what it starts with; where the system has /proc.
-        private_addresses: whether URLs may lead into private networks and to this machine.
+        private_addresses: whether addresses may lead into private networks and to this machine, name a machine in
+            another way than http(s) does, or hold a second address.
         trust_code: whether an artefact may be opened that can run code: see `resnexus.open_artefact`.
 
     Raises:

@@ -13,12 +13,14 @@ from typing import IO, Any, Protocol
 from resnexus.errors import ResnexusError, printable, unknown
 from resnexus.files import replacing
 from resnexus.packages import required
+from resnexus.prediction.inputs import check_local
 from resnexus.prediction.record import Prediction
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.report.table import csv_cell
 
 STANDARD_OUTPUT = "-"
 SUFFIXES = (".jsonl", ".csv", ".parquet")
+WRITTEN_HERE = "what is predicted is written to this machine; give a path here, and copy it there afterwards"
 _ROWS = 4096
 """Records of a row group of Parquet, which are held until it is written."""
 
@@ -35,10 +37,11 @@ def check_out(out: str, settings: PredictionSettings) -> None:
     """See that a kind of file is known, can hold what is asked, and that what writes it is installed.
 
     Raises:
-        ResnexusError: another suffix, embeddings for CSV, or pyarrow is missing.
+        ResnexusError: an address, another suffix, embeddings for CSV, or pyarrow is missing.
     """
     if out == STANDARD_OUTPUT:
         return
+    check_local(out, WRITTEN_HERE)
     suffix = Path(out).suffix
     if suffix not in SUFFIXES:
         raise unknown("kind of file", printable(Path(out).name), [f"*{known}" for known in SUFFIXES])

@@ -10,12 +10,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from resnexus import export
 from resnexus.artefacts.web import build_web
+from resnexus.artefacts.web.format import WebFormat
 from resnexus.artefacts.web.runtime import PROCESSOR, RuntimeFileError, runtime_files
+from resnexus.prediction.predictor import predict
 from resnexus.weights.download import DownloadError
-from tests.artefacts.web import awkward
+from tests import awkward
+from tests.assessment.conftest import network, weights  # noqa: F401  # fixtures
 
 pytestmark = pytest.mark.slow
+TOLERANCES = {awkward.EXACT: 1e-5, awkward.CLOSE: 0.02}
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
@@ -46,10 +51,8 @@ def folder(runtime, model, record, tmp_path_factory):
 def files(tmp_path_factory):
     """All awkward pictures as files, by name."""
     place = tmp_path_factory.mktemp("pictures")
-    contents = awkward.exact() | awkward.close() | {name: content for name, (content, _) in awkward.refused().items()}
-    for name, content in contents.items():
-        (place / name).write_bytes(content)
-    return {name: place / name for name in contents}
+    awkward.write(place)
+    return {name: place / name for name in awkward.pictures()}
 
 
 @contextmanager
@@ -96,15 +99,46 @@ def test_from_a_file_awkward_pictures_are_answered_as_by_python(chromium, single
     with opened(chromium, single.as_uri()) as page:
         found = answers(page, list(files.values()))
     assert list(found) == list(files)  # in the order in which they were chosen
-    for kind, tolerance in ((awkward.exact(), 1e-5), (awkward.close(), 0.02)):
-        for name, content in kind.items():
-            order, shares = expected(model, record, content)
+    assert [one["id"] for one in found.values()] == list(range(len(files)))
+    for page, tolerance in TOLERANCES.items():
+        for name in awkward.named(page):
+            order, shares = expected(model, record, awkward.pictures()[name].content)
             assert found[name]["error"] is None, name
             assert found[name]["class_ids"] == order, name
             np.testing.assert_allclose(found[name]["scores"], shares, atol=tolerance, err_msg=name)
             assert found[name]["label_names"] == [record.classes[index] for index in order]
-    for name, (_, code) in awkward.refused().items():
+    for name in awkward.refused_by_pages():
+        code = awkward.pictures()[name].page
         assert (found[name]["error"], found[name]["class_ids"]) == (code, []), name
+
+
+def test_a_network_of_ours_answers_as_predict_does(chromium, runtime, weights, files, tmp_path):  # noqa: F811
+    export(weights, tmp_path / "own.html", format=WebFormat(single_file=True))
+    with opened(chromium, (tmp_path / "own.html").as_uri()) as page:
+        found = answers(page, list(files.values()))
+    for one, record in zip(predict(weights, list(files.values())), found.values(), strict=True):
+        page = awkward.pictures()[record["filename"]].page
+        if page not in TOLERANCES:
+            assert (record["error"], record["class_ids"]) == (page, []), record
+            assert one.error in (None, page)
+            continue
+        assert (one.error, record["error"], record["id"]) == (None, None, one.id)
+        assert (tuple(record["class_ids"]), tuple(record["label_names"])) == (one.class_ids, one.label_names), record
+        np.testing.assert_allclose(record["scores"], one.scores, atol=TOLERANCES[page], err_msg=record["filename"])
+
+
+def test_an_answer_that_is_not_finite_is_none(chromium, runtime, make_model, record, files, tmp_path):
+    from onnx import numpy_helper
+
+    broken = make_model()
+    (bias,) = (tensor for tensor in broken.graph.initializer if tensor.name == "bias")
+    values = numpy_helper.to_array(bias).copy()
+    values[3] = np.nan
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    page = build_web(broken.SerializeToString(), record, tmp_path / "page.html", single_file=True)
+    with opened(chromium, page.as_uri()) as page:
+        found = answers(page, [files["plain.png"]])["plain.png"]
+    assert (found["error"], found["class_ids"]) == ("not_finite", [])
 
 
 @contextmanager
@@ -136,7 +170,7 @@ def test_from_a_server_the_folder_gives_the_same(chromium, folder, model, record
         isolated = page.evaluate("crossOriginIsolated && navigator.hardwareConcurrency > 1")
         assert (" threads" in page.locator("#state").inner_text()) == isolated
         found = answers(page, [files["plain.png"]])["plain.png"]
-        order, shares = expected(model, record, awkward.exact()["plain.png"])
+        order, shares = expected(model, record, awkward.pictures()["plain.png"].content)
         assert found["class_ids"] == order
         np.testing.assert_allclose(found["scores"], shares, atol=1e-5)
 
@@ -159,7 +193,7 @@ def test_the_graphics_processor_falls_back_and_says_so(chromium, runtime, model,
             assert page.get_by_role("alert").inner_text().endswith("The processor is used.")
             assert page.get_by_label("Compute on").input_value() == "wasm"
         found = answers(page, [files["plain.png"]])["plain.png"]
-        order, shares = expected(model, record, awkward.exact()["plain.png"])
+        order, shares = expected(model, record, awkward.pictures()["plain.png"].content)
         assert found["class_ids"] == order
         np.testing.assert_allclose(found["scores"], shares, atol=1e-3)
 

@@ -7,7 +7,7 @@ import pytest
 
 from resnexus import Preprocess
 from resnexus.artefacts.web.scripts import bundled
-from tests.artefacts.web import awkward
+from tests import awkward
 from tests.artefacts.web.conftest import from_base64
 
 PREPROCESS = Preprocess(size=48, resize_short=56)
@@ -48,21 +48,21 @@ def difference(prepare, name, content):
     return np.abs(from_base64(found["pixels"], np.uint8).astype(int) - expected)
 
 
-@pytest.mark.parametrize("name", awkward.exact())
+@pytest.mark.parametrize("name", awkward.named(awkward.EXACT))
 def test_a_lossless_picture_is_the_same_to_the_bit(prepare, name):
-    assert difference(prepare, name, awkward.exact()[name]).max() == 0
+    assert difference(prepare, name, awkward.pictures()[name].content).max() == 0
 
 
-@pytest.mark.parametrize("name", awkward.close())
+@pytest.mark.parametrize("name", awkward.named(awkward.CLOSE))
 def test_another_picture_is_the_same_to_a_shade(prepare, name):
-    found = difference(prepare, name, awkward.close()[name])
+    found = difference(prepare, name, awkward.pictures()[name].content)
     assert found.max() <= 3
     assert found.mean() < 0.5
 
 
-@pytest.mark.parametrize("name", awkward.refused())
+@pytest.mark.parametrize("name", awkward.refused_by_pages())
 def test_what_has_no_answer_is_refused_with_the_reason(prepare, name):
-    content, code = awkward.refused()[name]
-    found = prepare(name, content)
-    assert found.get("code") == code
+    picture = awkward.pictures()[name]
+    found = prepare(name, picture.content)
+    assert found.get("code") == picture.page
     assert found["message"].endswith((".", "can."))

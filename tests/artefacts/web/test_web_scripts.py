@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import torch
 from PIL import Image
 
 from resnexus.artefacts.web.scripts import bundled
+from resnexus.data.error_codes import ErrorCode
 from resnexus.data.images import FORMATS
+from tests import awkward
 from tests.artefacts.web.conftest import SCRIPTS, as_base64
 
 
@@ -42,12 +45,20 @@ def test_every_script_is_used():
 
 
 ANSWERS = """
-const { asJsonLines, duration, percent, sigmoid, softmax, top } = await import("./answers.js");
+const { asJsonLines, duration, percent, sharesOf, sigmoid, softmax, top } = await import("./answers.js");
 process.stdout.write(JSON.stringify({
   shares: Array.from(softmax(Float32Array.from(given.logits))),
   each: Array.from(sigmoid(Float32Array.from(given.logits))),
   top: top(Float64Array.from([0.1, 0.3, 0.3, 0.3]), 3),
   single: top(softmax([4.2]), 5),
+  codes: given.broken.map((multiLabel) => {
+    try {
+      return sharesOf(Float32Array.from([0, NaN, 1]), multiLabel);
+    } catch (error) {
+      return error.code;
+    }
+  }),
+  both: [false, true].map((multiLabel) => Array.from(sharesOf(Float32Array.from(given.logits), multiLabel))),
   percents: [0, 0.0004, 0.001, 0.12345, 0.9992, 1].map(percent),
   times: [0.4, 163.4, 999.4, 1250].map(duration),
   lines: asJsonLines([
@@ -60,17 +71,19 @@ process.stdout.write(JSON.stringify({
 
 def test_answers_are_those_of_the_logits(node):
     logits = [0.5, -2.0, 88.0, 87.5, 87.5]
-    found = node(ANSWERS, {"logits": logits})
+    found = node(ANSWERS, {"logits": logits, "broken": [False, True]})
     tensor = torch.tensor(logits, dtype=torch.float64)
     np.testing.assert_allclose(found["shares"], tensor.softmax(0), rtol=1e-12)
     np.testing.assert_allclose(found["each"], tensor.sigmoid(), rtol=1e-12)
+    assert found["both"] == [found["shares"], found["each"]]
+    assert found["codes"] == ["not_finite", "not_finite"]
     assert [entry["index"] for entry in found["top"]] == [1, 2, 3]
     assert found["single"] == [{"index": 0, "share": 1}]
     assert found["percents"] == ["0.0 %", "< 0.1 %", "0.1 %", "12.3 %", "> 99.9 %", "100.0 %"]
     assert found["times"] == ["0 ms", "163 ms", "999 ms", "1.3 s"]
     assert found["lines"] == (
-        '{"filename":"a.png","class_ids":[1,0],"scores":[0.75,0.25],"label_names":["dog","cat"],"error":null}\n'
-        '{"filename":"b.png","class_ids":[],"scores":[],"label_names":[],"error":"damaged"}\n'
+        '{"id":0,"filename":"a.png","class_ids":[1,0],"scores":[0.75,0.25],"label_names":["dog","cat"],"error":null}\n'
+        '{"id":1,"filename":"b.png","class_ids":[],"scores":[],"label_names":[],"error":"damaged"}\n'
     )
 
 
@@ -133,3 +146,43 @@ def test_a_file_that_was_cut_is_told_from_a_whole_one(node):
     for whole in kinds:
         files += [whole, whole + b"more", *(whole[: len(whole) * share // 100] for share in (30, 60, 90)), whole[:-1]]
     assert [is_whole for _, is_whole, _ in looked_at(node, files)] == [True, True, *[False] * 4] * len(kinds)
+
+
+SIZES = """
+const { formatOf, sizeOf } = await import("./container.js");
+process.stdout.write(JSON.stringify(given.map((text) => {
+  const bytes = Uint8Array.from(Buffer.from(text, "base64"));
+  const size = sizeOf(bytes, formatOf(bytes));
+  return size && [size.width, size.height];
+})));
+"""
+
+
+def sizes(node, files):
+    return node(SIZES, [as_base64(np.frombuffer(file, np.uint8)) for file in files])
+
+
+def test_a_size_is_told_before_anything_is_decoded(node):
+    files = [encoded(kind) for kind in FORMATS if kind not in ("AVIF", "TIFF")]
+    files += [encoded("WEBP", lossless=True), encoded("WEBP", exif=b"Exif\0\0II*\0"), encoded("JPEG", progressive=True)]
+    files += [encoded("JPEG", exif=b"Exif\0\0" + encoded("JPEG", quality=20))]
+    bmp = bytearray(encoded("BMP"))
+    bmp[22:26] = (-40).to_bytes(4, "little", signed=True)  # its rows begin at the top
+    assert sizes(node, [*files, bytes(bmp)]) == [[56, 40]] * (len(files) + 1)
+    large = awkward.pictures()
+    found = sizes(node, [large[name].content for name in ("huge.png", "huge.jpg", "bomb.png", "long.png")])
+    assert found == [[12_000, 9_000], [12_000, 9_000], [60_000, 60_000], [70_000, 1]]
+    assert sizes(node, [file[:12] for file in files] + [encoded("AVIF")]) == [None] * (len(files) + 1)
+
+
+def test_the_codes_are_those_of_predict_and_the_documentation_says_them():
+    text = (SCRIPTS / "refusal.js").read_text() + (SCRIPTS / "page.js").read_text()
+    reasons = text.partition("const REASONS = {")[2].partition("\n};")[0]
+    codes = set(re.findall(r'\[\s*"(\w+)",', reasons))
+    assert codes == {"empty", "too_large", "unknown_format", "damaged", "unsupported_pixels", "not_finite"}
+    assert codes <= {code.value for code in ErrorCode}
+    own = set(re.findall(r'error(?: =|:) "(\w+)"', text))
+    assert own == {"waiting", "failed"}
+    page = (Path(__file__).parents[3] / "docs" / "web.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) >= codes | own
+    assert {picture.page for picture in awkward.pictures().values()} <= codes | {awkward.EXACT, awkward.CLOSE}

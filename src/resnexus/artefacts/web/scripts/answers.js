@@ -1,5 +1,7 @@
 // From logits to what a person reads.
 
+import { Refusal } from "./refusal.js";
+
 /** Probabilities of logits. */
 export function softmax(logits) {
   const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -11,6 +13,12 @@ export function softmax(logits) {
 /** Each class for itself. */
 export function sigmoid(logits) {
   return Float64Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+}
+
+/** What the classes have of an answer; throws a Refusal where that is not finite. */
+export function sharesOf(logits, multiLabel) {
+  if (!logits.every(Number.isFinite)) throw new Refusal("not-finite");
+  return (multiLabel ? sigmoid : softmax)(logits);
 }
 
 /** The `count` most probable classes, [{index, share}], the most probable first; of equals, the one with less index. */
@@ -31,10 +39,11 @@ export function duration(milliseconds) {
   return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
-/** Answers as lines of JSON, in the record that PaddleClas prints, with `error` for a picture without an answer. */
+/** Answers as lines of JSON, the records of `resnexus predict`: `id` counts from 0, `error` says why there is none. */
 export function asJsonLines(entries, classes) {
-  const lines = entries.map(({ filename, answers, error }) =>
+  const lines = entries.map(({ filename, answers, error }, id) =>
     JSON.stringify({
+      id,
       filename,
       class_ids: answers.map(({ index }) => index),
       scores: answers.map(({ share }) => share),

@@ -1,4 +1,4 @@
-// What the bytes of a file say before they are decoded: of which format it is, and whether all of it is there.
+// What the bytes of a file say before they are decoded: of which format it is, how large, and whether all is there.
 
 const SIGNATURES = [
   ["JPEG", [0, "\xff\xd8\xff"]],
@@ -25,13 +25,20 @@ export function isWhole(bytes, format) {
   return true;
 }
 
+/** The sides of a picture, {width, height}, as the file states them; null for AVIF, and where it breaks off before. */
+export function sizeOf(bytes, format) {
+  if (format === "JPEG") return sizeOfJpeg(bytes);
+  if (format === "PNG") return bytes.length < 33 ? null : sides(bytes, 16, 4, false);
+  if (format === "GIF") return bytes.length < 13 ? null : sides(bytes, 6, 2, true);
+  if (format === "BMP") return bytes.length < 26 ? null : sizeOfBmp(bytes);
+  if (format === "WEBP") return bytes.length < 30 ? null : sizeOfWebp(bytes);
+  return null;
+}
+
 /** Whether a JPEG has four inks: browsers turn them into red, green and blue by rules of their own. */
 export function hasFourInks(bytes) {
-  for (const { marker, place } of segments(bytes)) {
-    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) return bytes[place + 9] === 4;
-  }
-  return false;
+  const place = frame(bytes);
+  return place !== null && bytes[place + 9] === 4;
 }
 
 /** Whether the EXIF data of a WebP ask for another orientation: browsers do not heed them, or not all of them. */
@@ -57,6 +64,47 @@ function orientation(exif) {
     if (read(place, 2) === 0x0112) return read(place + 8, 2);
   }
   return 1;
+}
+
+function sizeOfJpeg(bytes) {
+  const place = frame(bytes);
+  if (place === null) return null;
+  return { width: number(bytes, place + 7, 2, false), height: number(bytes, place + 5, 2, false) };
+}
+
+function sizeOfBmp(bytes) {
+  if (number(bytes, 14, 4, true) === 12) return sides(bytes, 18, 2, true);
+  const { width, height } = sides(bytes, 18, 4, true);
+  // A negative height says that the rows begin at the top.
+  return { width, height: Math.min(height, 2 ** 32 - height) };
+}
+
+function sizeOfWebp(bytes) {
+  if (holds(bytes, 12, "VP8X")) {
+    return { width: 1 + number(bytes, 24, 3, true), height: 1 + number(bytes, 27, 3, true) };
+  }
+  if (holds(bytes, 12, "VP8L")) {
+    const bits = number(bytes, 21, 4, true);
+    return { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff) };
+  }
+  const { width, height } = sides(bytes, 26, 2, true);
+  return { width: width & 0x3fff, height: height & 0x3fff };
+}
+
+/** Two numbers after each other. */
+function sides(bytes, place, length, littleEndian) {
+  const [width, height] = [place, place + length].map((start) => number(bytes, start, length, littleEndian));
+  return { width, height };
+}
+
+/** Where the frame of a JPEG begins, which holds its size; null if the file breaks off before its first scan. */
+function frame(bytes) {
+  let found = null;
+  for (const { marker, place } of segments(bytes)) {
+    if (marker === 0xda) return found;
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) found ??= place;
+  }
+  return null;
 }
 
 function isWholeJpeg(bytes) {

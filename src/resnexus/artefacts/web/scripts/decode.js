@@ -2,7 +2,7 @@
 //
 // The orientation in the file is applied, colour profiles are not, and transparency is dropped: the colours beneath stay.
 
-import { formatOf, hasFourInks, isTurnedWebp, isWhole } from "./container.js";
+import { formatOf, hasFourInks, isTurnedWebp, isWhole, sizeOf } from "./container.js";
 import { Refusal } from "./refusal.js";
 import { MAX_PIXELS, MAX_SIDE } from "./resize.js";
 
@@ -17,6 +17,10 @@ export async function decoded(file) {
   const format = formatOf(bytes);
   if (format === null) throw new Refusal("not-an-image");
   if (format === "TIFF") throw new Refusal("tiff");
+  // Before anything is decoded: a small file may say that it is a picture of gigabytes.
+  const size = sizeOf(bytes, format);
+  if (size === null && format !== "AVIF") throw new Refusal("not-an-image");
+  if (size !== null && isTooLarge(size)) throw new Refusal("too-large");
   if (!isWhole(bytes, format)) throw new Refusal("damaged");
   if (format === "JPEG" && hasFourInks(bytes)) throw new Refusal("four-inks");
   if (format === "WEBP" && isTurnedWebp(bytes)) throw new Refusal("turned");
@@ -25,11 +29,15 @@ export async function decoded(file) {
   const bitmap = await createImageBitmap(picture, { imageOrientation: "from-image", ...AS_STORED }).catch(() => {
     throw new Refusal("damaged");
   });
-  if (bitmap.width * bitmap.height > MAX_PIXELS || Math.max(bitmap.width, bitmap.height) > MAX_SIDE) {
+  if (isTooLarge(bitmap)) {
     bitmap.close();
     throw new Refusal("too-large");
   }
   return bitmap;
+}
+
+function isTooLarge({ width, height }) {
+  return width * height > MAX_PIXELS || Math.max(width, height) > MAX_SIDE;
 }
 
 /** The pixels of a region, {left, top, width, height}, as `resized` takes them; throws a Refusal. */

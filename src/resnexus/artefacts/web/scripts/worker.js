@@ -1,6 +1,6 @@
 // The worker: everything that takes time, away from the page, one picture after another.
 
-import { sigmoid, softmax, top } from "./answers.js";
+import { sharesOf, top } from "./answers.js";
 import { decoded, pixelsComeBack, pixelsOf } from "./decode.js";
 import { heatPixels } from "./heat.js";
 import { answered, openRuntime, use } from "./network.js";
@@ -63,7 +63,7 @@ async function prepared(bitmap) {
 }
 
 async function tell({ id, bitmap, plan, logits, maps, prepared: preparing, computed }) {
-  const answers = top((settings.multiLabel ? sigmoid : softmax)(logits), ANSWERS);
+  const answers = top(sharesOf(logits, settings.multiLabel), ANSWERS);
   const heats = maps && answers.map(({ index }) => heatOf(maps, index));
   const preview = await previewOf(bitmap);
   const size = { width: bitmap.width, height: bitmap.height };
