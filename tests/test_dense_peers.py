@@ -1,6 +1,6 @@
 """The libraries that take timm's names, with ours: maps equal bit for bit.
 
-Slow and optional: `pip install segmentation-models-pytorch transformers`, then
+Slow and optional: `pip install 'resnexus[dense-peers]'`, then
 `pytest -m slow tests/test_dense_peers.py`.
 """
 
@@ -21,7 +21,7 @@ DECODERS = ["Unet", "UnetPlusPlus", "FPN", "PSPNet", "UPerNet", "MAnet", "Linkne
 
 @pytest.fixture(autouse=True)
 def _registered():
-    pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[peers]'")
+    pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[timm]'")
     import resnexus.timm  # noqa: F401
 
 

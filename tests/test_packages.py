@@ -17,7 +17,9 @@ from resnexus.packages import PACKAGES, MissingPackageError, how_to_install, req
     ("package", "fix"),
     [
         ("lightning", r"pip install 'resnexus\[train\]'"),
-        ("timm", r"pip install 'resnexus\[peers\]'"),
+        ("timm", r"pip install 'resnexus\[timm\]'"),
+        ("paddle", r"pip install 'resnexus\[peers\]'"),
+        ("transformers", r"pip install 'resnexus\[dense-peers\]'"),
         ("tensorrt", "pip install 'tensorrt'"),
         ("no_such_package", "pip install 'no_such_package'"),
     ],
@@ -41,7 +43,7 @@ def test_an_import_that_fails_within_a_package_is_not_taken_for_its_absence(monk
 
 
 def test_several_packages_of_one_extra_are_installed_once():
-    assert how_to_install("onnx", "openvino", "timm") == "pip install 'resnexus[export]' 'resnexus[peers]'"
+    assert how_to_install("onnx", "openvino", "timm") == "pip install 'resnexus[export]' 'resnexus[timm]'"
 
 
 def test_every_extra_exists():
@@ -66,6 +68,18 @@ def test_a_package_counts_under_every_name_that_it_comes_under(monkeypatch):
     assert not packages.is_installed("openvino")
     with pytest.raises(MissingPackageError, match="openvino is not installed"):
         packages.installed_version("openvino")
+
+
+@pytest.mark.parametrize("package", ["timm", "segmentation-models-pytorch", "transformers"])
+def test_what_takes_timms_names_comes_without_paddle(package):
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extra = "timm" if package == "timm" else "dense-peers"
+    (wanted,) = (found for line in extras[extra] if (found := Requirement(line)).name == package)
+    pins = (root / "constraints.txt").read_text().splitlines()
+    (pinned,) = (line.partition("==")[2] for line in pins if line.startswith(f"{package}=="))
+    assert wanted.specifier.contains(pinned)
+    assert not any("paddle" in line or "peers" in line for line in extras[extra])
 
 
 @pytest.mark.parametrize(

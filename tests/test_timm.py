@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-timm = pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[peers]'")
+timm = pytest.importorskip("timm", reason="timm is optional: pip install 'resnexus[timm]'")
 
 from timm.layers import freeze_batch_norm_2d  # noqa: E402
 from timm.models import group_parameters  # noqa: E402
@@ -326,7 +326,7 @@ def test_without_timm_the_extra_is_named(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "resnexus.timm")
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ResnexusError, match=r"timm is not installed: pip install 'resnexus\[peers\]'"):
+    with pytest.raises(ResnexusError, match=r"timm is not installed: pip install 'resnexus\[timm\]'"):
         import resnexus.timm  # noqa: F401
 
 

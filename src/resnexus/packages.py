@@ -54,7 +54,9 @@ PACKAGES = MappingProxyType(
     | _extra("predict", "pebble")
     | _extra("scale", "ray", "pyarrow")
     | _extra("demo", sklearn="scikit-learn")
-    | _extra("peers", "timm", paddle="paddlepaddle")
+    | _extra("timm", "timm")
+    | _extra("peers", paddle="paddlepaddle")
+    | _extra("dense-peers", "transformers", segmentation_models_pytorch="segmentation-models-pytorch")
     | {
         name: Package(extra="export", distributions=(name,), reporter="openvino_telemetry")
         for name in ("openvino", "nncf")

@@ -93,33 +93,6 @@ def test_maps_at_an_output_stride(random_network, smallest, tmp_path, monkeypatc
     assert "map 0, the only map, differs by" in only.explain()
 
 
-@pytest.mark.parametrize(
-    ("precision", "backend"),
-    [("bf16", "torch"), pytest.param("int8", "openvino", marks=pytest.mark.slow)],  # which imports NNCF
-)
-@pytest.mark.filterwarnings("ignore")
-def test_maps_in_fewer_bits(random_network, smallest, tmp_path, precision, backend):
-    pytest.importorskip(backend)
-    images = torch.randn(16, 3, 9, 13)
-    options = {"image_size": (9, 13), "threads": 1, "cache_dir": tmp_path, "seconds": 0.0}
-    if precision == "int8":
-        pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
-        options["calibration"] = images
-    row = replace(smallest.architecture, depths=(1, 1))
-    maps = {"features_only": True, "out_indices": (2, 0), "output_stride": 1, "num_classes": None}
-    network = random_network(row, dtype=torch.float32, **maps)
-    engine = accelerate(network, precision=precision, backends=backend, **options)
-    found = engine(images[:1])
-    assert all(part.dtype == torch.float32 for part in found)
-    with torch.inference_mode():
-        here = map_agreement((2, 0), network(images[:1]), found)
-    for judged, again in zip(engine.plans[1].agreement.maps, here.maps, strict=True):
-        assert judged.index == again.index
-        assert judged.cosine > 0.99
-        assert again.cosine > 0.99
-        assert min(judged.max_rel, again.max_rel) > 1e-4  # it does compute in fewer bits
-
-
 def test_logits_at_an_output_stride(random_network, smallest, tmp_path, monkeypatch):
     monkeypatch.setattr("resnexus.acceleration.planning.search.first_round", lambda row, backends: [])
     network = random_network(replace(smallest.architecture, depths=(1, 1)), dtype=torch.float32, output_stride=1)
@@ -171,6 +144,29 @@ def test_int8_from_several_calibration_batches(smallest, tiny_images, tmp_path):
     if plan.candidate.backend == "openvino":
         assert plan.agreement.max_rel > 1e-4
         assert plan.agreement.cosine > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_maps_in_int8(random_network, smallest, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is optional: pip install 'resnexus[export]'")
+    pytest.importorskip("nncf", reason="nncf is optional: pip install 'resnexus[export]'")
+    row = replace(smallest.architecture, depths=(1, 1))
+    maps = {"features_only": True, "out_indices": (2, 0), "output_stride": 1, "num_classes": None}
+    network, images = random_network(row, dtype=torch.float32, **maps), torch.randn(16, 3, 9, 13)
+    options = {"image_size": (9, 13), "threads": 1, "cache_dir": tmp_path, "seconds": 0.05, "backends": "openvino"}
+    engine = accelerate(network, precision="int8", calibration=images, **options)
+    plan = engine.plans[1]
+    quantised = [trial for trial in plan.trials if trial.candidate.startswith("openvino")]
+    assert quantised
+    assert all(trial.ratio is not None for trial in quantised)  # no map came apart; which is faster depends on the day
+    assert [part.index for part in plan.agreement.maps] == [2, 0]
+    assert all(part.cosine > 0.95 for part in plan.agreement.maps)
+    with torch.inference_mode():
+        here = map_agreement((2, 0), network(images[:1]), engine(images[:1]))
+    assert all(part.cosine > 0.95 for part in here.maps)
+    if plan.candidate.backend == "openvino":
+        assert min(part.max_rel for part in (*plan.agreement.maps, *here.maps)) > 1e-4
 
 
 @pytest.mark.slow

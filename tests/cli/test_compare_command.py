@@ -149,9 +149,9 @@ def test_what_is_typed_for_a_task_arrives(command, dense):
         DEFAULTS["detection"], epochs=3, batch_size=4, learning_rate=0.5, stage_lr=(0.1, 0.2, 0.5, 1.0)
     )
     assert dense["seeds"] == 1
+    assert isinstance(dense["progress"], Silent)
     command("compare", "--task", "segmentation", "--output-stride", 8)
     assert dense["settings"] == replace(DEFAULTS["segmentation"], output_stride=8)
-    assert isinstance(dense["progress"], Silent)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_classification_keeps_its_defaults(command, handed):
     assert handed["settings"] == Settings()
 
 
-@pytest.mark.parametrize("task", ["segmentation", "detection"])
+@pytest.mark.parametrize("task", ["segmentation", pytest.param("detection", marks=pytest.mark.slow)])
 def test_the_documented_fine_tuning_runs(command, monkeypatch, tmp_path, task):
     """As the page says it, but on six pictures, for one epoch, from weights of a small network."""
     for package in ("lightning", "torchmetrics", "pycocotools"):
@@ -204,9 +204,17 @@ def test_the_documented_fine_tuning_runs(command, monkeypatch, tmp_path, task):
     folder = write_coco(tmp_path / "coco") if task == "detection" else write_voc(tmp_path / "voc")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dense_module, "write_dense_report", lambda *_: None)
-    line = next(line for line in (ROOT / "docs" / "backbones.md").read_text().splitlines() if f"{task} --data" in line and "--stage-lr" in line)
+    line = next(
+        line
+        for line in (ROOT / "docs" / "backbones.md").read_text().splitlines()
+        if f"{task} --data" in line and "--stage-lr" in line
+    )
     _, _, *typed = shlex.split(line)
-    for option, value in (("--data", f"{folder.name}:{folder.name}"), ("--models", row.name), ("--weights", "./own.safetensors")):
+    for option, value in (
+        ("--data", f"{folder.name}:{folder.name}"),
+        ("--models", row.name),
+        ("--weights", "./own.safetensors"),
+    ):
         typed[typed.index(option) + 1] = value
     small = ["--image-size", 64, "--epochs", 1, "--seeds", 1, "--train-batch", 2]
     done = command(*typed, *small, "--json")

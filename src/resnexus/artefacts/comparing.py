@@ -29,8 +29,9 @@ def compared(
 ) -> ArtefactRecord:
     """Return an artefact's record with the agreement between it and the network that it was made from.
 
-    The agreement of feature maps is that at the image size where it is worse. The network gets the pictures as `Preprocess` prepares them; the artefact gets of each what its interface asks
-    for. Probabilities are compared with those of the network's logits.
+    The network gets the pictures as `Preprocess` prepares them; the artefact gets of each what its interface asks
+    for. Probabilities are compared with those of the network's logits. The agreement of feature maps is that at the
+    image size where it is worse.
 
     Args:
         network: plain, in evaluation mode, float32.

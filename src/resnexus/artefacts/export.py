@@ -56,8 +56,9 @@ def export(
     """Write a network in a format that runs without it, and compare the two on photographs before that counts as done.
 
     Args:
-        model: a network of ours, with `features_only` for its feature maps; or a published one, `NETWORK`, `NETWORK:TAG` or a checkpoint's name; or a file of
-            weights, as a path object or a string with a folder or the suffix of such a file.
+        model: a network of ours, with `features_only` for its feature maps; or a published one, `NETWORK`,
+            `NETWORK:TAG` or a checkpoint's name; or a file of weights, as a path object or a string with a folder or
+            the suffix of such a file.
         out: the file, with the suffix of its format, or the folder; replaced if it exists. What other files a format
             consists of lies beside it.
         format: one of `artefacts.formats.registry.FORMATS`, or a format with options of its own, such as

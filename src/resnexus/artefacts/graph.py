@@ -9,6 +9,7 @@ from torch.export import Dim, ExportedProgram
 
 from resnexus.acceleration.backends.exporting import exported_for
 from resnexus.architectures.activation import class_activation
+from resnexus.architectures.features import feature_maps
 from resnexus.architectures.network import Network
 from resnexus.artefacts.record import MULTIPLE, Interface
 from resnexus.artefacts.resizing import Frame
@@ -52,7 +53,7 @@ class Deployed(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What `interface` says goes in -> the scores and, where they are wanted, the heat maps; or the feature maps."""
+        """What `interface` says goes in -> the scores and, if they are wanted, the heat maps; or the feature maps."""
         if self.frame is not None:
             images = self.frame(images)[None]
         if self.normalise is not None:
@@ -69,8 +70,8 @@ class Deployed(nn.Module):
 
 def feature_maps_of(network: Network, images: Tensor, interface: Interface) -> list[Tensor]:
     """(N, C, H, W) images -> the feature maps that an interface names, in its order."""
-    found = network.forward_intermediates(images, interface.maps, intermediates_only=True)
-    return list(found)
+    found = feature_maps(network.stem, network.stages, images, interface.maps)
+    return [found[number] for number in interface.maps]
 
 
 def scores(logits: Tensor, interface: Interface) -> Tensor:

@@ -10,7 +10,7 @@ import typer
 from resnexus.cli.options import refuse_others
 
 _COMMA = "separated by commas"
-_WEIGHTS = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
+_FROM = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
 
 _Task = Annotated[
     str,
@@ -25,6 +25,15 @@ _Data = Annotated[
         help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits. Other tasks: digits, "
         "coco:FOLDER or voc:FOLDER."
     ),
+]
+_Out = Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")]
+_Models = Annotated[
+    str | None,
+    typer.Option(help=f"Networks, {_COMMA}; by default one of each kind, small ones for embedded data."),
+]
+_Weights = Annotated[
+    str | None,
+    typer.Option(metavar="TAG|FILE", help=f"Weights to start from: {_FROM}; random if left out."),
 ]
 _ImageSize = Annotated[
     int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if left out, 320 of other tasks.")
@@ -50,13 +59,13 @@ _StageLr = Annotated[
     str | None,
     typer.Option(
         metavar="FACTORS",
-        help=f"Of detection and segmentation: factors of the learning rate, {_COMMA}, for the backbone's stem and first "
-        "stage, for each further stage, and for pyramid and head. With --weights, the first stage is trained, too.",
+        help=f"Of detection and segmentation: factors of the learning rate, {_COMMA}, for the backbone's stem and "
+        "first stage, each further stage, and pyramid and head. With --weights, the first stage is trained, too.",
     ),
 ]
 _OutputStride = Annotated[
     int | None,
-    typer.Option(help="Of segmentation: 8 or 16 for last maps as large as at that stride, by dilation of the backbone."),
+    typer.Option(help="Of segmentation: 8 or 16 for last maps as large as at that stride, by dilated backbones."),
 ]
 _AllowBadImages = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 _Precisions = Annotated[
@@ -66,22 +75,22 @@ _Precisions = Annotated[
     ),
 ]
 
+_Series = Annotated[
+    str,
+    typer.Option(
+        help="Time the series at 224x224: quick (a few networks), full (all) or none; or the bench.json of "
+        "`resnexus bench`, to take the latencies from."
+    ),
+]
+
 
 def compare(
     context: typer.Context,
     task: _Task = "classification",
     data: _Data = "digits",
-    out: Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")] = Path(
-        "report"
-    ),
-    models: Annotated[
-        str | None,
-        typer.Option(help=f"Networks, {_COMMA}; by default one of each kind, small ones for embedded data."),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="TAG|FILE", help=f"Weights to start from: {_WEIGHTS}; random if left out."),
-    ] = None,
+    out: _Out = Path("report"),
+    models: _Models = None,
+    weights: _Weights = None,
     epochs: _Epochs = None,
     seeds: Annotated[int, typer.Option(help="Trainings per network; their spread is reported.")] = 3,
     image_size: _ImageSize = None,
@@ -94,13 +103,7 @@ def compare(
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
     precisions: _Precisions = None,
     device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
-    series: Annotated[
-        str,
-        typer.Option(
-            help="Time the series at 224x224: quick (a few networks), full (all) or none; or the bench.json of "
-            "`resnexus bench`, to take the latencies from."
-        ),
-    ] = "quick",
+    series: _Series = "quick",
     json_output: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Train, evaluate, count and time networks on your data, and write the series' page anew.
@@ -108,7 +111,9 @@ def compare(
     A training that OUT already holds, under the same conditions, is not done again; those under other conditions stay
     beside it.
     """
+    _refuse(context, task)
     chosen: dict[str, Any] = {"epochs": epochs, "batch_size": train_batch, "learning_rate": learning_rate}
+    chosen |= {"stage_lr": _factors(stage_lr), "output_stride": output_stride}
     given = {name: value for name, value in chosen.items() if value is not None}
     networks = names(models) if models is not None else None
     common = {
@@ -120,14 +125,8 @@ def compare(
         "seeds": seeds,
     }
     if task != "classification":
-        if stage_lr is not None:
-            given["stage_lr"] = _factors(stage_lr)
-        if output_stride is not None:
-            given["output_stride"] = output_stride
-        _compare_dense(context, task, given, json_output=json_output, **common)
+        _compare_dense(task, given, json_output=json_output, **common)
         return
-    others = {parameter.name or "" for parameter in context.command.params} - _DENSE_ALONE
-    refuse_others(context, others, f"--task {task}")
     from resnexus.comparison import compare as job
     from resnexus.comparison.settings import Settings
     from resnexus.comparison.stopwatch import Timing
@@ -136,7 +135,7 @@ def compare(
 
     result = job.compare(
         **common,  # type: ignore[arg-type]
-        settings=Settings(**given, workers=workers, allow_bad_images=allow_bad_images),  # type: ignore[arg-type]
+        settings=Settings(**given, workers=workers, allow_bad_images=allow_bad_images),
         timing=Timing(
             precisions=tuple(names(precisions or "")), batch_sizes=tuple(numbers(batch_sizes)), device=device
         ),
@@ -154,9 +153,7 @@ _DENSE_OPTIONS = {
 }
 
 
-def _compare_dense(
-    context: typer.Context, task: str, chosen: dict[str, Any], *, json_output: bool, **options: Any
-) -> None:
+def _compare_dense(task: str, chosen: dict[str, Any], *, json_output: bool, **options: Any) -> None:
     from dataclasses import replace
 
     from resnexus.comparison.dense import compare as job
@@ -165,7 +162,6 @@ def _compare_dense(
     from resnexus.records import to_json
 
     settings = replace(defaults(task, digits=options["data"] == "digits"), **chosen)
-    refuse_others(context, _DENSE_OPTIONS, f"--task {task}")
     result = job.compare_dense(
         task,  # type: ignore[arg-type]  # which has settings
         settings=settings,
@@ -175,11 +171,17 @@ def _compare_dense(
     print(to_json(result) if json_output else f"wrote {options['out'] / 'index.html'}")
 
 
-def _factors(text: str) -> tuple[float, ...]:
+def _refuse(context: typer.Context, task: str) -> None:
+    """Refuse options that were typed and have no effect on a task."""
+    every = {parameter.name or "" for parameter in context.command.params}
+    refuse_others(context, every - _DENSE_ALONE if task == "classification" else _DENSE_OPTIONS, f"--task {task}")
+
+
+def _factors(text: str | None) -> tuple[float, ...] | None:
     from resnexus.errors import ResnexusError
 
     try:
-        return tuple(float(part) for part in names(text))
+        return None if text is None else tuple(float(part) for part in names(text))
     except ValueError:
         raise ResnexusError(f"{text!r}: expected numbers {_COMMA}, such as 0.05,0.05,0.1,0.15,1") from None
 

@@ -25,6 +25,11 @@ _Out = Annotated[
     Path,
     typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others; *.html with --single-file."),
 ]
+_Architecture = Annotated[
+    str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
+]
+_Heatmap = Annotated[bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")]
+_Opset = Annotated[int | None, typer.Option(help="Version of ONNX's operators; the exporter's own if left out.")]
 _MultiLabel = Annotated[
     bool | None,
     typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
@@ -50,21 +55,15 @@ def export(
     format: _Format,
     out: _Out,
     weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
-    architecture: Annotated[
-        str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
-    ] = None,
+    architecture: _Architecture = None,
     features: Features = None,
     output_stride: OutputStride = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
     sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
     preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
     multi_label: _MultiLabel = None,
-    heatmap: Annotated[
-        bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")
-    ] = False,
-    opset: Annotated[
-        int | None, typer.Option(help="Version of ONNX's operators; the exporter's own if left out.")
-    ] = None,
+    heatmap: _Heatmap = False,
+    opset: _Opset = None,
     instruction_set: Annotated[
         str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
     ] = None,

@@ -19,7 +19,7 @@ from resnexus.training.averaging import MovingAverage
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.losses import distilled_loss, loss_of, soft_targets
 from resnexus.training.mixing import mixed
-from resnexus.training.optimizers import PartOf, freeze, optimizer, part_of
+from resnexus.training.optimizers import classifier_part, freeze, optimizer
 from resnexus.training.recipe import Recipe
 from resnexus.training.schedules import rate_factor
 from resnexus.training.teacher import Teacher
@@ -43,13 +43,11 @@ class Classifier(lightning.LightningModule):
         out: folder in which a batch whose loss is not finite is kept; None to keep none.
 
     Attributes:
-        part_of: tells the parts of the network, for rates of their own.
         answered: whether the batches bring a teacher's answers along, so that no teacher is asked.
         batches: trained on so far.
         average: of the weights, if the recipe has one.
     """
 
-    part_of: ClassVar[PartOf] = staticmethod(part_of)
     answered: ClassVar[bool] = False
 
     def __init__(
@@ -115,6 +113,11 @@ class Classifier(lightning.LightningModule):
         super().optimizer_step(*arguments, **options)
         if self.average is not None:
             self.average.update(self.network)
+
+    @staticmethod
+    def part_of(name: str) -> int | None:
+        """Return the part of the network that a parameter belongs to, which may have a rate of its own."""
+        return classifier_part(name)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the recipe's optimiser, and its schedule over all steps."""

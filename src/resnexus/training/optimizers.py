@@ -18,7 +18,7 @@ PartOf: TypeAlias = Callable[[str], int | None]
 which has the last factor of `stage_lr`."""
 
 
-def part_of(name: str) -> int | None:
+def classifier_part(name: str) -> int | None:
     """Return the part of a classifier that a parameter belongs to, as `PartOf` says."""
     kind, _, rest = name.partition(".")
     if kind == "head":
@@ -26,7 +26,7 @@ def part_of(name: str) -> int | None:
     return 0 if kind == "stem" else int(rest.partition(".")[0])
 
 
-def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = part_of) -> torch.optim.Optimizer:
+def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = classifier_part) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over the parameters of a network that need gradients.
 
     Args:
@@ -48,7 +48,7 @@ def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = part_of) -> 
     return kind(groups, lr=recipe.scaled_lr, betas=(first, second), eps=optim.eps)
 
 
-def parameter_groups(network: nn.Module, optim: Optim, part_of: PartOf = part_of) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, optim: Optim, part_of: PartOf = classifier_part) -> list[dict[str, Any]]:
     """Return the parameters that need gradients, grouped by decay and by factor of the learning rate.
 
     Every group has `params`, `weight_decay` and `factor`; groups without parameters are left out.

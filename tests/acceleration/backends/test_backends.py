@@ -110,3 +110,27 @@ def test_maps_of_every_library(name, options, random_network, smallest, tmp_path
     if "parts" in options:
         whole = entry.load(tmp_path, job, {})(images)
         assert map_agreement((2, 0), kept, whole).within(1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("torch", "bf16"), pytest.param("openvino", "int8", marks=pytest.mark.slow)],  # which imports NNCF
+)
+@pytest.mark.filterwarnings("ignore")
+def test_maps_in_fewer_bits(name, precision, random_network, smallest, tmp_path):
+    for package in {"torch": (), "openvino": ("openvino", "nncf")}[name]:
+        pytest.importorskip(package, reason=f"{package} is optional: pip install 'resnexus[export]'")
+    row = replace(smallest.architecture, depths=(1, 1), shortcut="pool")
+    maps = {"features_only": True, "out_indices": (2, 0), "output_stride": 1, "num_classes": None}
+    network = fold_batch_norm(random_network(row, dtype=torch.float32, **maps))
+    job, images = Job(batch_size=2, image_size=(9, 13), precision=precision), torch.randn(16, 3, 9, 13)
+    entry, options = backend(name), {"mode": "eager"} if name == "torch" else {}
+    entry.build(network, job, options, tmp_path, images if precision == "int8" else None)
+    found = entry.load(tmp_path, job, options)(images[:2])
+    assert all(part.dtype == torch.float32 for part in found)
+    with torch.inference_mode():
+        judged = map_agreement((2, 0), network(images[:2]), found).maps
+    assert [part.index for part in judged] == [2, 0]
+    for part in judged:
+        assert part.max_rel > 1e-4  # it does compute in fewer bits
+        assert part.cosine > (0.9999 if precision == "bf16" else 0.97)

@@ -23,7 +23,6 @@ from resnexus.report.document import Drawing, is_report
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from tests.data.photographs.folders import write_coco, write_voc
 
-
 DONE = DenseRun(seed=0, scores={"miou": 0.5}, losses=(1.0,), seconds=1.0, found=(Scene(classes=("..",)),))
 
 

@@ -66,8 +66,8 @@ def compare_dense(
         models: names or rows. For digits small siblings, all if None; for photographs networks of `resnexus list`, one
             of each kind if None.
         weights: of the backbones for photographs, a tag of the published ones or a file that fits every network; then
-            normalisations are not trained, nor the stem, nor, without `stage_lr`, the first stage. None starts from random
-            weights.
+            normalisations are not trained, nor the stem, nor, without `stage_lr`, the first stage. None starts from
+            random weights.
         image_size: pixels on a side that photographs are brought to, a multiple of 32; 320 if None.
         seeds: trainings per network.
         settings: of the training; the task's defaults if None. Photographs are counted, whatever it says.
@@ -117,9 +117,7 @@ def compare_dense(
 
 def _trained(job: DenseTraining, runs: list[DenseRun]) -> DenseTrained:
     form = job.source.form
-    cost = complexity(
-        job.row, form.size, num_classes=0, in_chans=form.in_chans, output_stride=form.output_stride
-    )
+    cost = complexity(job.row, form.size, num_classes=0, in_chans=form.in_chans, output_stride=form.output_stride)
     return DenseTrained(
         name=job.row.name, family=job.row.family, gflops=cost.gflops, mparams=cost.mparams, runs=tuple(runs)
     )

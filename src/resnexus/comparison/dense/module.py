@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
 from resnexus.training.module import Classifier
-from resnexus.training.optimizers import PartOf
 
 _BACKBONE = "backbone.body."
-
-
-def part_of(name: str) -> int | None:
-    """Return the stage of the backbone that a parameter belongs to, as `PartOf` says; pyramid and heads are the rest."""
-    _, body, inner = name.partition(_BACKBONE)
-    if not body:
-        return None
-    child = inner.partition(".")[0]
-    return 0 if child == "stem" else int(child.removeprefix("stage"))
 
 
 class DenseLearner(Classifier):
     """Trains a `DenseNetwork` on canvases or photographs by a recipe; targets are neither smoothed nor mixed."""
 
-    part_of: ClassVar[PartOf] = staticmethod(part_of)
+    @staticmethod
+    def part_of(name: str) -> int | None:
+        """Return the stage of the backbone that a parameter belongs to; None for pyramid and heads."""
+        _, body, inner = name.partition(_BACKBONE)
+        if not body:
+            return None
+        child = inner.partition(".")[0]
+        return 0 if child == "stem" else int(child.removeprefix("stage"))
 
     def loss(self, batch: Any, draws: Any) -> Tensor:
         """Return the network's own loss of a `DenseBatch`."""
