@@ -98,8 +98,8 @@ def mined_pool(
         )
         return Left(files=(folder / SELECTION, run_path(folder / SELECTION)))
 
-    depends = {"per_class": config.mine.per_class, "min_confidence": config.mine.min_confidence}
-    steps.step("mine", depends, mined, *after)
+    depends = {"per_class": config.mine.per_class, "min_confidence": config.mine.min_confidence, "counted": True}
+    steps.step("mine", depends, mined, *after)  # with `counted`: it leaves the record of what it counted, too
     return _counted(config, steps, cache)
 
 

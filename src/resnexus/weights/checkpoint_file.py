@@ -107,7 +107,7 @@ def _plain(field: str, value: Mapping[str, Any] | None) -> dict[str, Any] | None
 
 
 def write_checkpoint(state: Mapping[str, Tensor], path: Path, record: CheckpointRecord) -> None:
-    """Write a state dict and its record to `path`, whole or not at all.
+    """Write a state dict and its record to `path`, whole or not at all; the same content gives the same bytes.
 
     Raises:
         CheckpointFileError: the file cannot be written.
@@ -124,6 +124,24 @@ def write_checkpoint(state: Mapping[str, Tensor], path: Path, record: Checkpoint
             save_file(_apart(state), temporary, metadata)
         except SafetensorError as error:
             raise CheckpointFileError(f"cannot write {printable(path)}: {error}") from error
+        _in_order(temporary)
+
+
+def _in_order(path: Path) -> None:
+    """Sort the metadata in the header of a safetensors file, in place.
+
+    safetensors writes them in an order that is drawn anew for every file. The header keeps its length: it is the same
+    text in another order, and spaces fill it up, as the format has it.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
+        if len(ordered) != size:
+            raise CheckpointFileError(f"cannot write {printable(path)}: a header of {len(ordered)} bytes, not {size}")
+        file.seek(8)
+        file.write(ordered)
 
 
 def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
