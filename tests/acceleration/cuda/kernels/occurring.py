@@ -9,11 +9,12 @@ import torch
 
 from resnexus.acceleration.cuda.kernels.settings import Product
 from resnexus.acceleration.lowering.lower import lower
-from resnexus.acceleration.lowering.operations import Conv, Gated, Lowered, Mean, Operation, Pool, View
+from resnexus.acceleration.lowering.operations import Conv, Gated, Lowered, Mean, Move, Operation, Pool, View
 from resnexus.architectures.network import Network
 from resnexus.architectures.spec import Architecture
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection, has_gated_projection
+from resnexus.rewrites.res2 import has_res2_without_groups, res2_aligned_widths
 
 Asked = tuple[str, dict[str, object]]
 
@@ -24,42 +25,65 @@ PACK = Product(pixels=32, outputs=32, depth=32)
 PATCH = Product(pixels=32, outputs=64, depth=32)
 
 
-def asked(rows: Iterable[Architecture], *, stages: int = 4) -> list[Asked]:
+ALIGNMENTS = (8, 16)
+"""Multiples that the widths of Res2 blocks are tried in."""
+
+
+def asked(
+    rows: Iterable[Architecture], *, stages: int = 4, image_size: int | None = None, output_stride: int | None = None
+) -> list[Asked]:
     """Return each launch once, by a function of `launches` and its options.
 
     Args:
         rows: the networks. Only two blocks of a stage are looked at: those after them ask for the same.
         stages: how many of them.
+        image_size: pixels on a side of the one image that is looked at; sizes that do not depend on it if None.
+        output_stride: of the networks; None for their own. What is dilated is no kernel's of ours.
     """
     found: dict[str, Asked] = {}
     for row in rows:
         short = replace(row, depths=tuple(min(depth, 2) for depth in row.depths[:stages]))
         with torch.device("meta"):
-            network = Network(short).eval()
+            network = Network(short, output_stride=output_stride).eval()
         programs = [lower(fold_batch_norm(network))]
+        if has_res2_without_groups(row):
+            programs += [lower(res2_aligned_widths(network, multiple)) for multiple in ALIGNMENTS]
         if has_gated_projection(row):
             programs.append(lower(gate_before_projection(network)))
         for program in programs:
-            for launch in _launches(program):
+            for launch in _launches(program, image_size):
                 found.setdefault(repr(launch), launch)
     return list(found.values())
 
 
-def _launches(program: Lowered) -> Iterator[Asked]:
+def _launches(program: Lowered, image_size: int | None) -> Iterator[Asked]:
     operations = list(program.operations())
+    copied = {move.x.value: _width(move.x) for move in operations if isinstance(move, Move)}
     for index, operation in enumerate(operations):
         after = operations[index + 1] if index + 1 < len(operations) else None
-        if isinstance(operation, Conv):
-            yield from _conv(operation, after, program)
-        elif isinstance(operation, Pool):
+        for name, options in _asked_by(operation, after, program, copied.get(operation.out.value, 0)):
+            reduction = operation.x.value.reduction
+            if image_size is None or reduction is None:
+                yield name, options
+            else:
+                side = -(-image_size // reduction)
+                yield name, options | {"size": (side, side), "images": 1}
+
+
+def _asked_by(operation: Operation, after: Operation | None, program: Lowered, copied: int) -> Iterator[Asked]:
+    if isinstance(operation, Conv):
+        if operation.dilation == 1:
+            yield from _conv(operation, after, program, copied)
+    elif isinstance(operation, Pool):
+        if operation.dilation == 1:
             yield _pool(operation)
-        elif isinstance(operation, Mean):
-            yield "mean", {"channels": _width(operation.x)}
-        elif isinstance(operation, Gated):
-            yield "apply", {"channels": _width(operation.x)}
+    elif isinstance(operation, Mean):
+        yield "mean", {"channels": _width(operation.x)}
+    elif isinstance(operation, Gated):
+        yield "apply", {"channels": _width(operation.x)}
 
 
-def _conv(operation: Conv, after: Operation | None, program: Lowered) -> Iterator[Asked]:
+def _conv(operation: Conv, after: Operation | None, program: Lowered, copied: int) -> Iterator[Asked]:
     outputs, per_group, kernel, _ = operation.weight.shape
     channels = _width(operation.x)
     if operation.x.value.reduction is None:
@@ -79,6 +103,7 @@ def _conv(operation: Conv, after: Operation | None, program: Lowered) -> Iterato
                 "relu": operation.activation == "relu",
                 "residual": operation.residual is not None,
                 "gated": operation.gate is not None,
+                "copied": copied,
                 "settings": WIDE,
             },
         )

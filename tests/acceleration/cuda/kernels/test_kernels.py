@@ -70,6 +70,16 @@ CASES = {
     "stem_conv": ("stem_conv", {}),
     "stem_conv, 7x7": ("stem_conv", {"kernel": 7, "outputs": 64}),
     "stem_conv, small": ("stem_conv", {"stride": 1, "outputs": 13, "size": (3, 2), "x_around": (0, 1)}),
+    **{
+        f"{name}, {side}x{side}": (name, options | {"size": (side, side), "images": 1})
+        for name, side, options in (
+            ("average_pool_2x2", 14, {"channels": 8}),
+            ("conv1x1", 14, {"channels": 64, "outputs": 32, "stride": 2}),
+            ("conv1x1", 7, {"channels": 32, "outputs": 128, "residual": True}),
+            ("grouped_conv3x3", 14, {"stride": 2}),
+            ("res2_conv3x3", 7, {"channels": 32, "addend": True, "x_around": (32, 64), "addend_around": (0, 96)}),
+        )
+    },
     "normalise": ("normalise", {}),
     "normalise, room for more": ("normalise", {"out_around": (0, 5), "settings": Tile(pixels=16, channels=1)}),
 }
@@ -137,6 +147,7 @@ def test_what_small_networks_ask_for(interpreted):
     ]
     launches = asked(rows)
     names = Counter(name for name, _ in launches)
+    assert {options["copied"] for name, options in launches if name == "conv1x1"} == {0, 6, 8, 16}
     assert names.keys() >= {"excite", "apply", "conv1x1", "res2_conv3x3", "grouped_conv3x3_conv1x1", "max_pool_3x3"}
     assert interpreted(wrong, launches) == []
 
@@ -146,5 +157,26 @@ def test_what_small_networks_ask_for(interpreted):
 def test_what_all_networks_ask_for(interpreted):
     launches = asked(CATALOG.values())
     assert len(launches) > 100
-    assert {options["channels"] for name, options in launches if name == "res2_conv3x3"} >= {14, 26, 208, 512}
+    assert {options["channels"] for name, options in launches if name == "res2_conv3x3"} >= {14, 16, 26, 32, 208, 512}
+    assert {options["copied"] for name, options in launches if name == "conv1x1"} >= {0, 14, 16, 26, 32, 208}
+    assert interpreted(wrong, launches) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("side", [7, 14, 28, 56])
+def test_what_all_networks_ask_for_at_224_pixels(interpreted, side):
+    launches = asked(CATALOG.values(), image_size=224)
+    sizes = Counter(options["size"] for _, options in launches if "size" in options)
+    assert sizes.keys() >= {(7, 7), (14, 14), (28, 28), (56, 56), (112, 112), (224, 224)}
+    assert interpreted(wrong, [launch for launch in launches if launch[1].get("size") == (side, side)]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_what_dilated_networks_ask_for_at_odd_sizes(interpreted, output_stride):
+    rows = [CATALOG[name] for name in ("ResNeXt50_32x4d", "Res2Net50_26w_4s", "SE_ResNeXt50_vd_32x4d")]
+    launches = asked(rows, image_size=97, output_stride=output_stride)
+    assert min(options["size"] for _, options in launches if "size" in options) == (-(-97 // output_stride),) * 2
     assert interpreted(wrong, launches) == []
