@@ -14,6 +14,7 @@ from resnexus.quantisation.quantize import GATE, LIBRARY, PUT_BACK
 from resnexus.quantisation.settings import QuantisationSettings
 from resnexus.records import read_json
 from resnexus.report.quantisation_record import QuantisationRecord
+from tests import awkward
 
 FILES = {"openvino": "digits.xml", "onnx": "digits.onnx", "pt2": "digits.pt2"}
 NEEDS = {"openvino": ("openvino", "nncf"), "onnx": ("onnxscript", "nncf"), "pt2": ("nncf", "torchao")}
@@ -71,6 +72,25 @@ def test_predict_runs_it(quantised, digits, tmp_path):
     right = [one.label_names[0] == digits.classes[digits.val.labels[place]] for place, one in enumerate(found)]
     assert sum(right) >= 6
     assert len(record.layers) == 6
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_awkward_pictures_are_answered_as_near_as_it_says_or_refused_as_by_the_network(quantised, network, tmp_path):
+    record, out = quantised
+    codes = awkward.write(tmp_path)
+    paths = [tmp_path / name for name in codes]
+    found = predict(out, paths, trust_code=out.suffix == ".pt2", topk=1)
+    assert [one.error for one in found] == list(codes.values())
+    artefact = open_artefact(out, trust_code=True)
+    answered = [path for path in paths if codes[path.name] is None]
+    prepared = torch.stack([network.record.preprocess(path) for path in answered])
+    with torch.inference_mode():
+        plain = network(prepared)
+    logits = torch.from_numpy(artefact(prepared.numpy()))
+    off = (logits - plain).abs().amax(1) / plain.abs().max()
+    assert float(off.max()) <= 2 * record.agreement.max_rel  # which is of other pictures
+    answers = [one.class_ids[0] for one in found if one.error is None]
+    assert answers == logits.argmax(1).tolist()
 
 
 @pytest.mark.thorough
