@@ -94,7 +94,7 @@ DEFAULTS = {
     "segmentation": DenseSettings(epochs=9, learning_rate=0.01),
     "detection": DenseSettings(epochs=6, learning_rate=0.004),
 }
-"""By task, for canvases: each comparison takes about ten minutes of two cores."""
+"""By task, for canvases: a training takes about a minute of one core."""
 
 PHOTOGRAPHS = {
     "segmentation": DenseSettings(epochs=12, learning_rate=0.0005),
