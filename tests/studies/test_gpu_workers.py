@@ -43,13 +43,12 @@ class _Started:
         if behaviour == "dies":
             connection.close()
             return
-        connection.poll(60)
-        if behaviour != "works":
-            connection.poll(60)
-            return
         try:
             connection.recv()
         except EOFError:  # it was ended before it was its turn
+            return
+        if behaviour == "stalls":
+            connection.poll(60)  # until it is ended
             return
         self.order.append(task.model)
         self.beside += [model for model, thread in self.threads.items() if model != task.model and thread.is_alive()]
