@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+from torchvision.transforms import v2
 
 from resnexus import ResnexusError
+from resnexus.data.policies import changed
 from resnexus.series.checkpoints import checkpoints
 from resnexus.series.recipes import find_recipe, parse_changes, parse_recipe, recipes
+from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
 from resnexus.training.sections import Distil
 
@@ -85,6 +89,31 @@ def test_the_rates_of_the_other_recipes():
     assert find_recipe("rsb-a2").scaled_lr == 0.005
     assert find_recipe("rsb-a3").images.image_size == 160
     assert find_recipe("torchvision-v2").scaled_lr == 0.5
+
+
+@pytest.mark.parametrize(("name", "published"), [("rsb-a2", 7), ("rsb-a3", 6), ("usi", 7)])
+def test_the_published_strength_is_of_timms_scale(monkeypatch, name, published):
+    """timm turns by 30 degrees x m / 10 and shears by 0.3 x m / 10."""
+    applied = {}
+
+    def note(self, image, operation, magnitude, **options):
+        applied.setdefault(operation, set()).add(round(abs(magnitude), 4))
+        return image
+
+    monkeypatch.setattr(v2.RandAugment, "_apply_image_or_video_transform", note)
+    augment, random = preparation(find_recipe(name))[1], np.random.default_rng(0)
+    for _ in range(100):
+        changed(
+            np.zeros((4, 4, 3), np.uint8), augment.policy, augment.policy_magnitude, augment.policy_operations, random
+        )
+    assert applied["Rotate"] == {30 * published / 10}
+    assert applied["ShearX"] == applied["ShearY"] == {0.03 * published}
+
+
+def test_the_average_of_torchvision_forgets_as_its_reference_does():
+    """references/classification/train.py of pytorch/vision adjusts --model-ema-decay 0.99998, every 32 steps."""
+    reference = 1 - (1 - 0.99998) * 8 * 128 * 32 / 600
+    assert find_recipe("torchvision-v2").step.ema_decay ** 32 == pytest.approx(reference, abs=2e-6)
 
 
 def test_a_recipe_of_your_own(tmp_path):

@@ -40,7 +40,7 @@ class Augment:
             such as digits, where a crop or a flip would change what is seen.
         size: side of the result in pixels; that of the evaluation transform if None.
         policy: what further happens to the pixels, of `POLICIES`.
-        policy_magnitude: of RandAugment, 0 to 30.
+        policy_magnitude: of RandAugment, 0 to 30 as in torchvision, where 30 turns by 30 degrees; 3 times timm's.
         policy_operations: of RandAugment, per image.
         erasing: probability of erasing a rectangle at the end.
 
