@@ -200,7 +200,8 @@ def _order(images: int, recipe: Recipe, processes: int) -> EpochOrder:
 
 def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: int) -> lightning.Trainer:
     import lightning
-    from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from resnexus.training.saving import SavingIO
 
