@@ -28,6 +28,7 @@ from resnexus.series.recipes import find_recipe
 from resnexus.teachers import Taught, Teaching, module_name, open_teacher
 from resnexus.training.answers import count_answers
 from resnexus.training.preparation import preparation
+from resnexus.training.processes import rank
 from resnexus.training.recipe import Recipe
 from resnexus.training.starts import note_start
 from resnexus.training.teacher import check_teacher
@@ -190,7 +191,7 @@ def train_on(
         )
         write_checkpoint(state, out / f"{name}.safetensors", record)
 
-    with _held(out):
+    with _held(out, rank(running.get("devices", 1))):
         outcome = train_network(
             network,
             train_images,
@@ -269,9 +270,9 @@ def _of_anybody(
 
 
 @contextmanager
-def _held(out: Path) -> Iterator[None]:
+def _held(out: Path, process: int) -> Iterator[None]:
     """Hold the folder of a training, and note that it starts; the first of all processes does so for all machines."""
-    if int(os.environ.get("RANK", "0")) > 0:
+    if process > 0:
         yield
         return
     with claimed(out, busy="another process trains in"):

@@ -1,11 +1,69 @@
 """Two processes that share every batch train as one process does."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
+
+from resnexus import ResnexusError
+from resnexus.training.processes import rank, spread
+
+TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "none"}
+LIGHTNING = {"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"}
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Let the environment say this of processes, and nothing else."""
+
+    def tell(names):
+        for name in (*TORCHRUN, "NODE_RANK", "SLURM_STEP_NUM_TASKS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+
+    return tell
+
+
+@pytest.mark.parametrize(
+    ("names", "devices", "expected"),
+    [
+        ({}, 1, (0, 1, 1)),
+        ({}, 2, (0, 2, 1)),
+        (TORCHRUN, 1, (5, 4, 2)),
+        (TORCHRUN | {"SLURM_STEP_NUM_TASKS": "2"}, 1, (5, 4, 2)),
+        (TORCHRUN | {"RANK": "4", "LOCAL_RANK": "0"}, 1, (4, 4, 2)),
+        (LIGHTNING, 2, (1, 2, 1)),
+        (LIGHTNING | {"LOCAL_RANK": "0"}, 2, (0, 2, 1)),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, 1, (0, 1, 1)),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, 2, (0, 2, 1)),
+    ],
+)
+def test_which_of_the_processes_this_one_is(told, names, devices, expected):
+    told(names)
+    assert (rank(devices), *spread(devices)) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "pod-0"},
+            "WORLD_SIZE=4 without LOCAL_RANK and LOCAL_WORLD_SIZE and TORCHELASTIC_RUN_ID: .*one torchrun on every",
+        ),
+        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "3"}, "SLURM_STEP_NUM_TASKS=8 without RANK"),
+        (LIGHTNING | {"WORLD_SIZE": "4"}, "WORLD_SIZE=4 without RANK"),
+    ],
+)
+def test_one_of_several_that_cannot_know_which_is_refused(told, names, message):
+    told(names)
+    for asked in (rank, spread):
+        with pytest.raises(ResnexusError, match=message):
+            asked(2)
+
 
 PROGRAM = """
 import os, sys, torch
@@ -66,3 +124,31 @@ def test_two_processes_equal_one_after_20_steps(tmp_path, taught):
         assert one["top1"] == pytest.approx(other["top1"], abs=1.5 / 31)
     other = torch.load(tmp_path / "two" / "result1.pt")
     assert all(torch.equal(value, shared["weights"][name]) for name, value in other["weights"].items())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_command_starts_two_processes_and_goes_on_with_two_alone(tmp_path):
+    command = [sys.executable, "-m", "resnexus", "train", "--model", "ResNet_small", "--device", "cpu"]
+    command += ["--out", str(tmp_path / "run"), "--set", "epochs=1", "--set", "warmup_epochs=0"]
+    command += ["--set", "global_batch_size=128"]
+
+    def done(devices):
+        clean = {name: value for name, value in os.environ.items() if name not in (*TORCHRUN, "NODE_RANK")}
+        return subprocess.run(
+            [*command, "--devices", devices],
+            env=clean | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    first, again, alone = done("2"), done("2"), done("1")
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert first.stdout.count("best: ") == 1  # one of the two speaks
+    (row,) = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]
+    assert row.split(",")[1] == "12"  # 1,438 images in batches of 128, the rest of 30 shared too
+    assert len(json.loads((tmp_path / "run" / "starts.json").read_text())) == 3
+    assert alone.returncode == 2
+    assert "holds a training with processes=2, not 1" in alone.stderr

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 
 import pytest
@@ -12,6 +13,7 @@ from resnexus import ResnexusError
 from resnexus.data.augment import Augment
 from resnexus.data.datasets import open_dataset
 from resnexus.data.labelled import ImageArrays
+from resnexus.training.checkpoints import saved_trainings
 from resnexus.training.module import Classifier
 from resnexus.training.recipe import Recipe
 from resnexus.training.saving import Saving, Stopped
@@ -192,6 +194,15 @@ def test_a_damaged_recipe_in_the_folder_is_refused(digits, tmp_path, text, messa
         train(network(), *digits, RECIPE, out)
 
 
+def test_another_number_of_processes_does_not_go_on(digits, tmp_path):
+    """The place in the training and the images of a batch follow from it."""
+    conditions = {**RECIPE.flat(), "processes": 2}
+    conditions.pop("workers")
+    (tmp_path / "recipe.json").write_text(json.dumps(conditions))
+    with pytest.raises(ResnexusError, match="holds a training with processes=2, not 1: give another folder"):
+        train(network(), *digits, RECIPE, tmp_path)
+
+
 def test_a_loss_that_is_not_finite_keeps_its_batch(digits, tmp_path):
     broken = network()
     with torch.no_grad():
@@ -223,3 +234,35 @@ def test_sigterm_is_heard_by_us_alone_and_given_back(digits, tmp_path, monkeypat
         train(network(), *digits, RECIPE, tmp_path)
     assert [handler.__func__ for handler in heard] == [Saving._ask]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_keeps_the_training_and_it_ends_the_same_to_the_bit(digits, uninterrupted, tmp_path, monkeypatch):
+    weights, outcome = uninterrupted
+    loss = Classifier.loss
+
+    def asked(self, batch, draws):
+        if self.batches == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(self, batch, draws)
+
+    monkeypatch.setattr(Classifier, "loss", asked)
+    with pytest.raises(Stopped):
+        train(network(), *digits, RECIPE, tmp_path)
+    monkeypatch.undo()
+    assert [saved.batch for saved in saved_trainings(tmp_path / "checkpoints")] == [3]
+    found = network()
+    assert train(found, *digits, RECIPE, tmp_path).rows == outcome.rows
+    assert [name for name, value in found.state_dict().items() if not torch.equal(weights[name], value)] == []
+
+
+def test_a_second_sigterm_ends_it_at_once(digits, tmp_path, monkeypatch):
+    def asked_twice(self, batch, draws):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(Classifier, "loss", asked_twice)
+    with pytest.raises(SystemExit) as ended:
+        train(network(), *digits, RECIPE, tmp_path)
+    assert ended.value.code == 143
+    assert saved_trainings(tmp_path / "checkpoints") == []

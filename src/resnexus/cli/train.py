@@ -63,7 +63,9 @@ def train(
 
     from resnexus.progress import Shown, Silent
     from resnexus.trainer import train as job
+    from resnexus.training.processes import rank
 
+    first = rank(devices) == 0
     done = job(
         model or _network_of(recipe),
         data,
@@ -75,9 +77,10 @@ def train(
         devices=devices,
         allow_bad_images=allow_bad_images,
         download=download,
-        progress=Silent() if json_output else Shown(),
+        progress=Shown() if first and not json_output else Silent(),
     )
-    _report(done, as_json=json_output)
+    if first:
+        _report(done, as_json=json_output)
 
 
 def _network_of(recipe: str) -> str:

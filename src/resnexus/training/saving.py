@@ -19,7 +19,7 @@ from resnexus.training.checkpoints import SavedTraining, newest_training, read_t
 from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
 ASK_EVERY = 8
-"""Steps between two questions to the other processes whether one of them was asked to stop."""
+"""Steps between two questions to the other processes: was one asked to stop, is it time to keep the training."""
 
 
 class SavingIO(CheckpointIO):
@@ -72,7 +72,7 @@ class Saving(lightning.Callback):
         """
         if batch_idx + 1 < trainer.num_training_batches and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             stop = self._stops(trainer, batch_idx)
-            if stop or (trainer.world_size == 1 and self.clock() - self._last >= self.every_s):
+            if stop or self._due(trainer, batch_idx):
                 self.save(trainer, pl_module)
             if stop:
                 raise Stopped(self.folder.parent)
@@ -95,13 +95,22 @@ class Saving(lightning.Callback):
 
     def _stops(self, trainer: lightning.Trainer, batch_idx: int) -> bool:
         """Whether any process was asked; all of them answer alike."""
-        if trainer.world_size == 1:
-            return self._asked
-        if (batch_idx + 1) % ASK_EVERY:
-            return False
-        asked = torch.tensor(float(self._asked), device=trainer.strategy.root_device)
-        dist.all_reduce(asked)
-        return bool(asked > 0)
+        return _any(trainer, batch_idx, self._asked)
+
+    def _due(self, trainer: lightning.Trainer, batch_idx: int) -> bool:
+        """Whether it is time by the clock of any process; all of them answer alike."""
+        return _any(trainer, batch_idx, self.clock() - self._last >= self.every_s)
+
+
+def _any(trainer: lightning.Trainer, batch_idx: int, own: bool) -> bool:
+    """Whether it is so in any process; of several, each asks the others in the same steps, and else says no."""
+    if trainer.world_size == 1:
+        return own
+    if (batch_idx + 1) % ASK_EVERY:
+        return False
+    found = torch.tensor(float(own), device=trainer.strategy.root_device)
+    dist.all_reduce(found)
+    return bool(found > 0)
 
 
 def resume_path(folder: Path) -> Path | None:

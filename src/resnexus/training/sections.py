@@ -158,8 +158,8 @@ class Images:
         crop_aspect: smallest and largest width / height of the crop.
         flip: probability of a left-right flip.
         policy: further augmentation through torchvision: `"rand_augment"`, `"trivial_augment"`, `"auto_augment"`.
-        policy_magnitude: of RandAugment, 0 to 30 as in torchvision, where 30 turns by 30 degrees. timm counts to 10: its
-            `m7` is 21 here.
+        policy_magnitude: of RandAugment, 0 to 30 as in torchvision, where 30 turns by 30 degrees. timm counts to 10:
+            its `m7` is 21 here.
         policy_operations: of RandAugment, per image.
         erasing: probability of erasing a rectangle.
         repeats: how often an image is drawn in one epoch, each time augmented anew; the epoch stays as long.

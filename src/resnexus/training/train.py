@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,10 @@ from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.records import RecordError, read_json, write_json
 from resnexus.training.loader import TrainingLoader
+from resnexus.training.processes import spread
 from resnexus.training.recipe import Recipe
 from resnexus.training.restarts import meet_again
+from resnexus.training.stopping import STOPPED_EXIT_CODE
 from resnexus.training.teacher import Teacher, check_teacher
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def train(
     check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
-    _check_conditions(recipe, conditions or {}, out)
+    _check_conditions(recipe, conditions or {}, out, prod(spread(devices)))
     folder = out / "checkpoints"
     resume = resume_path(folder)
     figures = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers, measure=measure)
@@ -198,10 +200,14 @@ def _order(images: int, recipe: Recipe, processes: int) -> EpochOrder:
 
 def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: int) -> lightning.Trainer:
     import lightning
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from resnexus.training.saving import SavingIO
 
-    here, nodes = _processes(devices)
+    # Said here, because Lightning takes whatever runs in a job of SLURM for a task of srun.
+    environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
+    here, nodes = spread(devices)
     return lightning.Trainer(
         accelerator=accelerator,
         devices=here,
@@ -210,7 +216,7 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
         precision=_LIGHTNING_PRECISIONS[recipe.step.precision],  # type: ignore[arg-type]
         accumulate_grad_batches=recipe.step.accumulate,
         gradient_clip_val=recipe.optim.clip_norm,
-        plugins=[SavingIO()],
+        plugins=[SavingIO(), environment],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -218,14 +224,6 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
         use_distributed_sampler=False,
         callbacks=callbacks,
     )
-
-
-def _processes(devices: int) -> tuple[int, int]:
-    """Return devices of a node, and nodes: what torchrun started, or what is asked for on one."""
-    here, everywhere = os.environ.get("LOCAL_WORLD_SIZE"), os.environ.get("WORLD_SIZE")
-    if here is None or everywhere is None:
-        return devices, 1
-    return int(here), int(everywhere) // int(here)
 
 
 def _advancing(advance: Any) -> lightning.Callback:
@@ -238,12 +236,13 @@ def _advancing(advance: Any) -> lightning.Callback:
     return Advancing()
 
 
-def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path) -> None:
+def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path, processes: int) -> None:
     from resnexus.training.saving import check_same
 
     path = out / "recipe.json"
     settings = {name: value for name, value in recipe.flat().items() if name != "workers"}
-    wanted = json.loads(json.dumps(settings | conditions))
+    # Where an epoch ends, and which images a batch has, follow from the number of processes.
+    wanted = json.loads(json.dumps(settings | conditions | {"processes": processes}))
     if path.is_file():
         try:
             recorded = read_json(dict[str, Any], path)
@@ -268,7 +267,7 @@ def _fit(trainer: lightning.Trainer, module: Any, loader: TrainingLoader, resume
     try:
         trainer.fit(module, loader, ckpt_path=resume)
     except SystemExit as stop:
-        if trainer.interrupted:
+        if trainer.interrupted and stop.code != STOPPED_EXIT_CODE:  # that of a second SIGTERM is meant
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from stop
         raise
