@@ -1,4 +1,8 @@
 import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,13 +22,16 @@ SETTINGS = PredictionSettings(topk=2, batch_size=4)
 NO_RAY = "Ray is not installed: pip install 'resnexus[scale]'"
 
 
-@pytest.fixture
-def ray_has_time(monkeypatch, tmp_path):
-    """Ray ends if its processes are not there after seconds, which a busy machine does not give them.
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Ray keeps a token at home, which a process that has made one asks for whenever it starts Ray again."""
+    return tmp_path_factory.mktemp("home")
 
-    It keeps a token at home.
-    """
-    monkeypatch.setenv("HOME", str(tmp_path))
+
+@pytest.fixture
+def ray_has_time(monkeypatch, home):
+    """Ray ends if its processes are not there after seconds, which a busy machine does not give them."""
+    monkeypatch.setenv("HOME", str(home))
     pytest.importorskip("ray", reason=NO_RAY)
     monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "600")
     monkeypatch.setenv("RAY_agent_register_timeout_ms", "600000")
@@ -162,9 +169,52 @@ def test_executors_that_there_are_not(name, processes, message):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")
-def test_ray_writes_the_same_bytes(ray_has_time, weights, manifest, done, tmp_path):
-    assert run(weights, manifest, tmp_path / "out", executor=executor_named("ray", 2)) == done[1]
+@pytest.mark.parametrize("workers", [0, 1], ids=["decoded in the task", "decoded by a worker of the task"])
+def test_ray_writes_the_same_bytes(ray_has_time, weights, manifest, done, tmp_path, workers):
+    settings = replace(SETTINGS, workers=workers, time_limit=600)
+    assert run(weights, manifest, tmp_path / "out", settings, executor_named("ray", 2)) == done[1]
     assert contents(tmp_path / "out") == contents(done[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_is_driven_from_outside(ray_has_time, weights, manifest, done, tmp_path):
+    """By Ray's client, in a process of its own: this one has been a driver itself."""
+    pytest.importorskip("grpc", reason=NO_RAY)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 * 2**20})
+    port = free_port()
+    server = [
+        sys.executable,
+        "-m",
+        "ray.util.client.server",
+        "--mode",
+        "specific-server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    command = [sys.executable, "-m", "resnexus", "predict", "--manifest", str(manifest), "--out", str(tmp_path / "out")]
+    command += ["--model", str(weights), "--topk", "2", "--batch-size", "4", "--workers", "0"]
+    try:
+        with subprocess.Popen([*server, "--address", cluster.address]) as listening:
+            try:
+                done_there = subprocess.run([*command, "--on", f"ray://127.0.0.1:{port}"], check=False)
+            finally:
+                listening.terminate()
+    finally:
+        cluster.shutdown()
+    assert done_there.returncode == 3, "some pictures have no answer"
+    assert contents(tmp_path / "out") == contents(done[0])
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 @pytest.mark.slow
