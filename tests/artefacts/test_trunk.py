@@ -52,6 +52,7 @@ def test_a_trunk_has_the_weights_of_its_network_and_no_more(pair):
     assert (found.output_stride, trunk(pair, (2,), 4).output_stride) == (8, 4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
 @torch.inference_mode()
 def test_maps_are_outputs_by_name(pair, tmp_path, format):

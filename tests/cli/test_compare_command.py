@@ -193,6 +193,7 @@ def test_classification_keeps_its_defaults(command, handed):
     assert handed["settings"] == Settings()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("task", ["segmentation", pytest.param("detection", marks=pytest.mark.slow)])
 def test_the_documented_fine_tuning_runs(command, monkeypatch, tmp_path, task):
     """As the page says it, but on six pictures, for one epoch, from weights of a small network."""

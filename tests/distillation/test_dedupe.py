@@ -134,6 +134,7 @@ def test_a_second_run_writes_the_same_part_after_part_too(deduplicated, planted,
     assert strict.removed < record.removed
 
 
+@pytest.mark.thorough
 def test_decoding_in_workers_finds_the_same(deduplicated, planted, tmp_path):
     """Hashes, features and pixels: everything is decoded anew, by other processes."""
     pytest.importorskip("pebble")

@@ -50,6 +50,7 @@ EMPTY = Bench(
 )
 
 
+@pytest.mark.thorough
 def test_a_rehearsal_measures_and_writes_what_a_run_would(monkeypatch, tmp_path, capsys):
     _main(monkeypatch, tmp_path, "--rehearse")
     ((bench, checks),) = read_records(tmp_path)

@@ -112,6 +112,7 @@ def test_maps_of_every_library(name, options, random_network, smallest, tmp_path
         assert map_agreement((2, 0), kept, whole).within(1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "precision"),
     [("torch", "bf16"), pytest.param("openvino", "int8", marks=pytest.mark.slow)],  # which imports NNCF
