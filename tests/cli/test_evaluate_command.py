@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from PIL import Image
 
@@ -53,11 +54,13 @@ def test_a_network_is_evaluated_and_compared(here, command):
     assert "evaluating: 24 of 24" in done.stderr
 
     done = command(
-        *("evaluate", "other.safetensors", "--data", "./digits", "--out", "second", "--against", "first", "--json")
+        *("evaluate", "other.safetensors", "--data", "./digits", "--out", "second", "--against", "first", "--json"),
+        *("--device", "auto"),
     )
     assert done.stderr == ""
     other = json.loads(done.stdout)
     assert other == json.loads((here / "second" / "evaluation.json").read_text())
+    assert (record["device"], other["device"]) == ("cpu", "cuda" if torch.cuda.is_available() else "cpu")
     assert other["images"]["sha256"] == record["images"]["sha256"]
     paired = other["against"]["paired"]
     assert paired["difference"] == pytest.approx(other["top1"]["value"] - record["top1"]["value"])
@@ -88,7 +91,7 @@ def test_corruptions_and_preparations(here, command):
             ["own.safetensors", "--data", "./digits", "--against", "nowhere"],
             "error: no evaluation of ours: cannot read",
         ),
-        (["own.safetensors", "--data", "./digits", "--device", "tpu5"], "error: device='tpu5': expected 'cpu', 'cuda'"),
+        (["own.safetensors", "--data", "./digits", "--device", "tpu5"], "error: device='tpu5': expected 'auto', 'cpu'"),
         (["own.safetensors"], "Missing option '--data'"),
     ],
 )

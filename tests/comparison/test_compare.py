@@ -304,7 +304,7 @@ def test_each_thing_is_said_once(run, unwritten, folder, recorded):
     run(progress=recorded)
     assert "split, seed 1: finished before, kept" in recorded.said
     titles = [title for title, *_ in recorded.stages]
-    assert titles[:2] == ["training plain, seed 0 (1 of 4)", "evaluating plain, seed 0 (1 of 4)"]
+    assert titles[:2] == ["training plain, seed 0 (1 of 4), images", "evaluating plain, seed 0 (1 of 4)"]
     assert titles[-1] == "writing the report"
 
 

@@ -45,6 +45,21 @@ def test_a_batch_of_one_is_left_out_and_a_smaller_one_is_not():
     assert EpochOrder(images=3, batch_size=8).batches == 1
 
 
+@given(images=st.integers(5, 60), processes=st.integers(1, 4), share=st.integers(2, 6), number=st.integers(0, 60))
+def test_the_images_before_a_batch_are_those_that_the_processes_have_shown(images, processes, share, number):
+    order = EpochOrder(images=images, batch_size=processes * share, processes=processes)
+    assert order.images_before(0) == 0
+    shown = order.images_before(number + 1) - order.images_before(number)
+    together = sum(len(order.batch(number, process)) for process in range(processes))
+    assert shown <= together < shown + processes  # what fills a batch up was shown before
+
+
+def test_an_epoch_shows_every_image_but_a_rest_that_is_left_out():
+    assert EpochOrder(images=10, batch_size=4).images_before(6) == 20
+    assert EpochOrder(images=9, batch_size=4).images_before(4) == 16
+    assert EpochOrder(images=3, batch_size=8).images_before(5) == 15
+
+
 def test_repeats_show_a_part_of_the_images_several_times_each_with_its_own_draw():
     draws = EpochOrder(images=12, batch_size=4, repeats=3).epoch(0)
     assert len(draws) == 12

@@ -82,7 +82,9 @@ def test_a_cluster_is_joined_and_left(ray, name, address):
     assert found.ended == 1
 
 
-@pytest.mark.parametrize(("device", "most", "needs"), [("cpu", 5, {}), ("cuda", 2, {"num_gpus": 1})])
+@pytest.mark.parametrize(
+    ("device", "most", "needs"), [("cpu", 5, {}), ("cuda", 2, {"num_gpus": 1}), ("gpu", 2, {"num_gpus": 1})]
+)
 def test_as_many_are_under_way_as_the_cluster_has_room_for(ray, device, most, needs):
     found = ray(resources={"CPU": 5.0, "GPU": 2.0, "memory": 1e9})
     assert sorted(executor_named("ray://head:10001", device=device)(abs, range(-9, 0))) == list(range(1, 10))

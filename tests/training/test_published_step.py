@@ -146,7 +146,7 @@ def test_every_epoch_draws_anew_and_steps_are_counted(tmp_path, recorded):
     network = create_model(ROW, num_classes=CLASSES).double()
     outcome = train(network, data, None, recipe(3, epochs=3), tmp_path, progress=recorded, label="training mine")
     assert [draw.epoch for draw in data.draws] == [0] * 6 + [1] * 6 + [2] * 6
-    assert recorded.stages == [("training mine", 6, [1] * 6)]
+    assert recorded.stages == [("training mine, images", 18, [3] * 6)]
     assert not network.training
     assert [row["epoch"] for row in outcome.rows] == [1, 2, 3]
     assert "top1" not in outcome.rows[0]

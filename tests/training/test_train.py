@@ -132,6 +132,19 @@ def test_accumulated_batches_are_one_step(digits, tmp_path):
     assert torch.allclose(*found, rtol=1e-9, atol=0)
 
 
+def test_what_is_left_is_told_in_images_and_filled(digits, tmp_path, monkeypatch, recorded):
+    """After a stop in the middle of the second of two epochs of 50 images."""
+    run(digits, tmp_path, [6], monkeypatch, progress=recorded, label="t")
+    whole = [16, 16, 16, 2]
+    assert recorded.stages == [("t, images", 100, [*whole, *whole[:2]]), ("t, images", 18, whole[2:])]
+
+
+def test_a_training_that_is_done_has_nothing_left(digits, tmp_path, monkeypatch, recorded):
+    run(digits, tmp_path, [], monkeypatch)
+    run(digits, tmp_path, [], monkeypatch, progress=recorded, label="t")
+    assert recorded.stages == [("t, images", 0, [])]
+
+
 def test_the_figures_of_every_epoch_are_kept(digits, uninterrupted, tmp_path):
     kept = []
     outcome = train(

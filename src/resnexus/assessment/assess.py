@@ -115,7 +115,7 @@ def _assessed(
         images=images_part(questions, predictions, skipped),
         preprocess=questions.preprocess,
         precision=settings.precision,
-        device=settings.device,
+        device=str(device),
         command=printable(command),
         environment=environment(),
         seconds=seconds,

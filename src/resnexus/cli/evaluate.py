@@ -47,7 +47,7 @@ def evaluate(
     ] = None,
     architecture: Annotated[str | None, typer.Option(help=_ARCHITECTURE)] = None,
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "cpu",
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
     json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,

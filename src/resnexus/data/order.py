@@ -77,6 +77,15 @@ class EpochOrder:
         whole, rest = divmod(self.images, self.batch_size)
         return max(1, whole + (rest >= 2 * self.processes))
 
+    def images_before(self, number: int) -> int:
+        """Return how many images the training has shown before a batch, those that fill a batch up not counted.
+
+        Args:
+            number: of the batch since the beginning of the training, counted from 0.
+        """
+        epoch, place = divmod(number, self.batches)
+        return epoch * min(self.images, self.batches * self.batch_size) + place * self.batch_size
+
     def epoch(self, epoch: int) -> list[Draw]:
         """Return the whole order of one epoch."""
         repeats, order = self.repeats, _permutation(self.seed, epoch, self.images)

@@ -33,7 +33,7 @@ def executor_named(name: str, processes: int | None = None, device: str = "cpu")
             `"ray:HOST:PORT"` for one that this machine is part of.
         processes: shards at a time; as many as this machine's usable cores if None, and on Ray as many as the cluster
             has processors, or GPUs if they run there.
-        device: where a shard runs: Ray gives it a GPU of its own if that is `"cuda"`.
+        device: where a shard runs: Ray gives it a GPU of its own if that is `"cuda"` or `"gpu"`.
 
     Raises:
         ResnexusError: another name, or less than one process.
@@ -45,7 +45,7 @@ def executor_named(name: str, processes: int | None = None, device: str = "cpu")
         return Local(processes or usable_cores())
     if name == RAY or name.startswith("ray:"):
         required("ray")
-        return OnRay(name, processes, "GPU" if device.startswith("cuda") else "CPU")
+        return OnRay(name, processes, "GPU" if device.startswith(("cuda", "gpu")) else "CPU")
     raise ResnexusError(f"on={name!r}: expected local, ray or ray://HOST:PORT")
 
 

@@ -81,12 +81,18 @@ class Classifier(lightning.LightningModule):
         freeze(self.network, self.recipe.optim.freeze_stages)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor | None:
-        """Return the loss of one batch; None, which skips it, if fewer than two of its images can be read."""
+        """Return the loss of one batch; None, which skips it, if fewer than two of its images can be read.
+
+        Raises:
+            ResnexusError: an image cannot be read and that is not allowed, a batch is to be skipped in one of several
+                processes, or the loss is not finite.
+        """
         number, recipe = self.batches, self.recipe
         self.batches += 1
         if batch.bad and not self.allow_bad_images:
             raise ResnexusError(f"training image {batch.bad[0]}. Repair or remove it, or allow bad images to skip them")
         if len(batch.images) < 2:
+            self._check_skipping(batch, number)
             return None
         draws = np.random.default_rng((recipe.seed, number, self.global_rank, _MIXING))
         torch.manual_seed(_seed(recipe.seed, number, self.global_rank))
@@ -139,6 +145,18 @@ class Classifier(lightning.LightningModule):
         self.batches = self.loader.delivered = checkpoint["batches"]
         if self.average is not None:
             self.average.load_state_dict(checkpoint["average"])
+
+    def _check_skipping(self, batch: Batch, number: int) -> None:
+        """Refuse to skip a batch in one of several processes: the others would wait for its gradients for ever."""
+        processes = self.loader.order.processes
+        if processes > 1:
+            epoch, place = divmod(number, len(self.loader))
+            bad = f": {batch.bad[0]}" if batch.bad else ""
+            raise ResnexusError(
+                f"process {self.global_rank + 1} of {processes} has fewer than two images in epoch {epoch + 1}, batch "
+                f"{place + 1}, and cannot skip a batch that the others train on{bad}. Remove the images that cannot be "
+                "read, or train with a larger global_batch_size, or in one process"
+            )
 
     def _check(self, loss: Tensor, batch: Batch, number: int) -> None:
         if torch.isfinite(loss):

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from lightning.fabric.plugins import CheckpointIO
 
 from resnexus.errors import ResnexusError, printable
-from resnexus.training.checkpoints import SavedTraining, newest_training, read_training, save_training
+from resnexus.training.checkpoints import SavedTraining, read_training, save_training
 from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
 
 ASK_EVERY = 8
@@ -111,12 +111,6 @@ def _any(trainer: lightning.Trainer, batch_idx: int, own: bool) -> bool:
     found = torch.tensor(float(own), device=trainer.strategy.root_device)
     dist.all_reduce(found)
     return bool(found > 0)
-
-
-def resume_path(folder: Path) -> Path | None:
-    """Return the file to go on from, or None where there is none."""
-    saved = newest_training(folder)
-    return None if saved is None else saved.path
 
 
 def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:

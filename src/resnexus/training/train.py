@@ -111,7 +111,7 @@ def train(
         allow_bad_images: train past images that cannot be read.
         tensorboard: write the figures for TensorBoard too, to `tensorboard` in `out`.
         progress: where to report; nowhere if None.
-        label: what the stage is called there.
+        label: what the stage is called there; it counts the images that are left to train on.
         collated: makes a batch of items of `train_images`.
         module: what computes the loss of such a batch, `Classifier` if None; then the network is what it takes, and if
             it is `answered`, the batches stand for the teacher.
@@ -125,8 +125,9 @@ def train(
     """
     required("lightning")
     from resnexus.training.board import Board
+    from resnexus.training.checkpoints import newest_training
     from resnexus.training.module import Classifier
-    from resnexus.training.saving import Saving, resume_path
+    from resnexus.training.saving import Saving
     from resnexus.training.validation import Validation
 
     check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
@@ -134,7 +135,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out, prod(spread(devices)))
     folder = out / "checkpoints"
-    resume = resume_path(folder)
+    saved = newest_training(folder)
     figures = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers, measure=measure)
     _prepare(network, recipe)
     with _quiet():
@@ -162,9 +163,8 @@ def train(
             out=out,
         )
         shown = progress if progress is not None and trainer.is_global_zero else Silent()
-        with shown.stage(label, recipe.epochs * order.batches) as advance:
-            trainer.callbacks.append(_advancing(advance))  # type: ignore[attr-defined]
-            _fit(trainer, learner, loader, resume)
+        with _told(shown, label, trainer, order, (saved.batch if saved else 0, recipe.epochs * order.batches)):
+            _fit(trainer, learner, loader, saved.path if saved else None)
     network.cpu().eval()
     return Outcome(rows=tuple(figures.rows), waiting=figures.waiting.share)
 
@@ -226,14 +226,26 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
     )
 
 
-def _advancing(advance: Any) -> lightning.Callback:
+@contextmanager
+def _told(
+    progress: Progress, label: str, trainer: lightning.Trainer, order: EpochOrder, span: tuple[int, int]
+) -> Iterator[None]:
+    """Report the images of every batch that is done, over all processes; `span` is where it goes on, and the end.
+
+    Those of an earlier start are not counted: they took no time now, and would make what is left look short.
+    """
     import lightning
 
-    class Advancing(lightning.Callback):
-        def on_train_batch_end(self, *arguments: Any) -> None:
-            advance()
+    first, end = map(order.images_before, span)
+    with progress.stage(f"{label}, images", end - first) as advance:
 
-    return Advancing()
+        class Advancing(lightning.Callback):
+            def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *arguments: Any) -> None:
+                done = pl_module.batches
+                advance(order.images_before(done) - order.images_before(done - 1))
+
+        trainer.callbacks.insert(0, Advancing())  # type: ignore[attr-defined]
+        yield
 
 
 def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path, processes: int) -> None:
