@@ -45,6 +45,7 @@ PACKAGES = MappingProxyType(
     | _extra("export", "onnx", "onnxscript", "torchao")
     | _extra("sign", model_signing="model-signing")
     | _extra("sbom", cyclonedx_py="cyclonedx-bom")
+    | _extra("executorch", "executorch")
     | _extra("hub", "huggingface_hub")
     | _extra("datasets", "datasets")
     | _extra("distill", imagehash="ImageHash")

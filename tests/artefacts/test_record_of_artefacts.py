@@ -63,6 +63,8 @@ def test_what_other_programs_read(record):
         (Interface(), "(N, 3, 224, 224) float32", ("logits",)),
         (Interface(included="normalise", heatmap=True), "(N, 224, 224, 3) uint8", ("probabilities", "heatmap")),
         (Interface(included="full"), "(H, W, 3) uint8", ("probabilities",)),
+        (Interface(batch="one", image_size=32), "(1, 3, 32, 32) float32", ("logits",)),
+        (Interface(included="normalise", batch="one", in_chans=1), "(1, 224, 224, 1) uint8", ("probabilities",)),
         (
             Interface(sizes="multiples-of-32"),
             "(N, 3, multiple of 32, multiple of 32) float32",

@@ -107,7 +107,7 @@ def test_every_map_is_judged_by_its_own_largest_value(pair, tmp_path):
 
 @pytest.mark.parametrize("format", sorted(set(FORMATS) - {"onnx", "openvino", "pt2"}))
 def test_formats_without_maps_say_so(pair, tmp_path, format):
-    out = tmp_path / ("a.pt2" if format == "aoti" else "a")
+    out = tmp_path / {"aoti": "a.pt2", "executorch": "a.pte"}.get(format, "a")
     with pytest.raises(ResnexusError) as error:
         export(features_of(pair, (1,)), out, format=format)
     assert str(error.value) == f"the format {format} gives no feature maps: expected onnx, openvino or pt2"

@@ -86,8 +86,8 @@ def test_code_is_to_be_trusted(artefacts, awkward):
         predict(artefacts / "own.pt2", awkward[0])
 
 
-OTHERS = {"triton": {}, "ovms": {}, "aoti": {"instruction_set": "avx2"}}
-PLACES = {"aoti": "own.aoti.pt2"}
+OTHERS = {"triton": {}, "ovms": {}, "aoti": {"instruction_set": "avx2"}, "executorch": {}}
+PLACES = {"aoti": "own.aoti.pt2", "executorch": "own.pte"}
 
 
 @pytest.mark.slow

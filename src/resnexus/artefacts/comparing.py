@@ -80,12 +80,9 @@ def _cases(artefact: Artefact, pictures: Sequence[AnyImage]) -> Iterator[tuple[T
     record = artefact.record
     images = torch.stack([record.preprocess(picture) for picture in pictures])
     given = [artefact.prepare(picture) for picture in pictures]
-    if record.interface.included == "full":
-        yield images, given
-        return
-    yield images, [given[0], *([np.concatenate(given[1:])] if len(given) > 1 else [])]
+    single = record.interface.included == "full" or record.interface.batch == "one"
+    yield images, given if single or len(given) == 1 else [given[0], np.concatenate(given[1:])]
     if record.interface.sizes != "fixed":  # and one that is not square
         across = 3 if record.interface.included == "none" else 2
-        whole = np.concatenate(given)
-        margin = whole.take(range(MULTIPLE), axis=across)
-        yield torch.cat([images, images[..., :MULTIPLE]], dim=3), [np.concatenate([whole, margin], axis=across)]
+        wide = [np.concatenate([one, one.take(range(MULTIPLE), axis=across)], axis=across) for one in given]
+        yield torch.cat([images, images[..., :MULTIPLE]], dim=3), wide if single else [np.concatenate(wide)]

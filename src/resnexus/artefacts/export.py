@@ -108,6 +108,7 @@ def export(
         sizes=sizes,
         multi_label=not maps and bool(known.multi_label if multi_label is None else multi_label),
         heatmap=heatmap,
+        batch=entry.batch,
         maps=maps,
     )
     rewrites = free(record.row) if entry.rewrites else ()

@@ -84,7 +84,8 @@ def scores(logits: Tensor, interface: Interface) -> Tensor:
 def example(interface: Interface) -> Tensor:
     """Return something that the graph takes, of zeros."""
     side, channels = interface.image_size, interface.in_chans
-    # No length is 1, which would be taken for a constant, and none is another's.
+    # No length that is free is 1, which would be taken for a constant, and none is another's.
+    count = 2 if interface.batch == "any" else 1
     if interface.included == "full":
         return torch.zeros(side + 5, side + 11, channels, dtype=torch.uint8)
     if interface.sizes == "fixed":
@@ -92,17 +93,17 @@ def example(interface: Interface) -> Tensor:
     else:
         sides = (max(side, 2 * MULTIPLE), max(side, 2 * MULTIPLE) + MULTIPLE)
     if interface.included == "normalise":
-        return torch.zeros(2, *sides, channels, dtype=torch.uint8)
-    return torch.zeros(2, channels, *sides)
+        return torch.zeros(count, *sides, channels, dtype=torch.uint8)
+    return torch.zeros(count, channels, *sides)
 
 
 def program(deployed: Deployed) -> ExportedProgram:
-    """Export what is to be deployed, for any number of images, or one of any size, as its interface says."""
+    """Export what is to be deployed, for the images that its interface says."""
     interface = deployed.interface
     if interface.included == "full":
         free = {0: Dim("height", min=1), 1: Dim("width", min=1)}
     else:
-        free = {0: Dim("batch", min=1)}
+        free = {0: Dim("batch", min=1)} if interface.batch == "any" else {}
         if interface.sizes != "fixed":
             height = 1 if interface.included == "normalise" else 2
             free[height] = MULTIPLE * Dim("rows", min=1)

@@ -17,6 +17,7 @@ from resnexus.weights.checkpoint_file import CheckpointRecord
 
 Included = Literal["none", "normalise", "full"]
 Sizes = Literal["fixed", "multiples-of-32"]
+Batch = Literal["any", "one"]
 
 MULTIPLE = 32
 """What the sides of images are divisible by where a graph takes images of several sizes."""
@@ -43,6 +44,7 @@ class Interface:
         sizes: `"fixed"` to `image_size`, or `"multiples-of-32"`: any height and any width that 32 divides.
         multi_label: probabilities are sigmoids, each class for itself, and not a softmax over all.
         heatmap: the class activation map of the top class comes out besides, (N, h, w) float32.
+        batch: how many images go in at once: `"any"` number, or `"one"`.
         maps: numbers of the feature maps that come out in place of scores, each (N, C, h, w) float32; scores if empty.
 
     Raises:
@@ -55,6 +57,7 @@ class Interface:
     sizes: Sizes = "fixed"
     multi_label: bool = False
     heatmap: bool = False
+    batch: Batch = "any"
     maps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class Interface:
             )
         if self.sizes != "fixed" and self.image_size % MULTIPLE:
             raise ResnexusError(f"image_size={self.image_size}: sizes={self.sizes!r} needs a multiple of {MULTIPLE}")
+        if self.batch not in get_args(Batch):
+            raise unknown("batch", self.batch, get_args(Batch))
         for option in ("heatmap", "multi_label"):
             if self.maps and getattr(self, option):
                 raise ResnexusError(f"{option}=True has no effect with feature maps: no scores come out beside them")
@@ -82,9 +87,10 @@ class Interface:
     def axes(self) -> tuple[int | str, ...]:
         """Lengths of what goes in: numbers, and names for what is free."""
         side: int | str = self.image_size if self.sizes == "fixed" else f"multiple of {MULTIPLE}"
+        count: int | str = "N" if self.batch == "any" else 1
         if self.included == "none":
-            return ("N", self.in_chans, side, side)
-        return ("N", side, side, self.in_chans) if self.included == "normalise" else ("H", "W", self.in_chans)
+            return (count, self.in_chans, side, side)
+        return (count, side, side, self.in_chans) if self.included == "normalise" else ("H", "W", self.in_chans)
 
     @property
     def dtype(self) -> str:

@@ -20,10 +20,10 @@ _PREPROCESS = (
     "What of the preprocessing is in the graph. none: prepared images in, logits out. normalise: 8-bit images at the "
     "network's size in, probabilities out. full: one 8-bit picture of any size in, resized and cropped in the graph."
 )
-_Format = Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, triton, ovms or web.")]
+_Format = Annotated[str, typer.Option(help="onnx, openvino, pt2, safetensors, aoti, executorch, triton, ovms or web.")]
 _Out = Annotated[
     Path,
-    typer.Option(help="The file (*.onnx, *.xml, *.pt2), or a folder for the others; *.html with --single-file."),
+    typer.Option(help="The file (*.onnx, *.xml, *.pt2, *.pte), or a folder for the others; *.html with --single-file."),
 ]
 _Architecture = Annotated[
     str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")

@@ -38,7 +38,7 @@ def open_exported(model: str | os.PathLike[str], settings: PredictionSettings) -
         classes=record.classes,
         preprocess=record.preprocess,
         multi_label=multi_label,
-        batch_size=1 if whole else settings.batch_size,
+        batch_size=1 if whole or record.interface.batch == "one" else settings.batch_size,
         whole=whole,
         notes=record.notes,
     )
@@ -50,7 +50,7 @@ class ArtefactRunner:
 
     Args:
         card: what it is.
-        artefact: open; it takes any number of images.
+        artefact: open; it takes as many images as the card says.
     """
 
     def __init__(self, card: Card, artefact: Artefact) -> None:
@@ -91,10 +91,10 @@ def _check(settings: PredictionSettings, record: ArtefactRecord, name: str) -> N
     interface = record.interface
     if interface.maps:
         raise ResnexusError(f"{name} gives feature maps and no scores: `resnexus.open_artefact` runs it")
-    if interface.included == "full" and settings.batch_size not in (1, PredictionSettings.batch_size):
-        raise ResnexusError(
-            f"batch_size={settings.batch_size} has no effect on {name}: it prepares pictures itself, one at a time"
-        )
+    single = interface.included == "full" or interface.batch == "one"
+    if single and settings.batch_size not in (1, PredictionSettings.batch_size):
+        what = "prepares pictures itself," if interface.included == "full" else "takes images"
+        raise ResnexusError(f"batch_size={settings.batch_size} has no effect on {name}: it {what} one at a time")
     if settings.heatmaps and not interface.heatmap:
         raise ResnexusError(
             f"{name} gives no heat map: export it with heatmap=True, or --heatmap, which the formats safetensors and "

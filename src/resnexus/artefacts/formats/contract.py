@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from resnexus.artefacts.graph import Deployed
-from resnexus.artefacts.record import RECORD_KEY, ArtefactRecord
+from resnexus.artefacts.record import RECORD_KEY, ArtefactRecord, Batch
 from resnexus.data.preprocess import AnyImage
 from resnexus.packages import installed_version
 from resnexus.parity.agreement import FLOAT32_TOLERANCE
@@ -45,6 +45,7 @@ class Format(ABC):
         rewrites: whether the network is rewritten first.
         weights_only: whether it holds no graph, so that nothing can be added to the network.
         maps: whether it can give feature maps in place of scores.
+        batch: whether it takes any number of images in a call, or one.
         runs_code: whether opening it may run code from it.
         tolerance: what the largest difference from the plain network may be, over the largest score.
         pictures: what an artefact is compared with its network on; the photographs that come with the package if empty.
@@ -56,6 +57,7 @@ class Format(ABC):
     rewrites: bool = True
     weights_only: bool = False
     maps: bool = False
+    batch: Batch = "any"
     runs_code: bool = False
     tolerance: float = FLOAT32_TOLERANCE
     pictures: Sequence[AnyImage] = ()

@@ -17,12 +17,13 @@ _HOMES = {
     "pt2": ("formats.program", "FORMAT"),
     "safetensors": ("formats.checkpoint", "FORMAT"),
     "aoti": ("formats.compiled", "FORMAT"),
+    "executorch": ("formats.executorch", "FORMAT"),
     "triton": ("formats.repository", "TRITON"),
     "ovms": ("formats.repository", "OVMS"),
     "web": ("web.format", "FORMAT"),
 }
 FORMATS = tuple(_HOMES)
-_SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2", ".html": "web"}
+_SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2", ".pte": "executorch", ".html": "web"}
 
 
 def find_format(name: str) -> Format:
