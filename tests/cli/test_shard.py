@@ -33,7 +33,14 @@ def pictures(tmp_path_factory):
 
 def test_two_epochs_end_the_same_from_folders_and_from_shards(pictures, tmp_path, command):
     assert command("shard", pictures, tmp_path / "shards", "--images-per-shard", 5).returncode == 0
-    changes = {"epochs": 2, "global_batch_size": 4, "image_size": 16, "eval_size": 16, "resize_short": 18}
+    changes = {
+        "stage_lr": [],
+        "epochs": 2,
+        "global_batch_size": 4,
+        "image_size": 16,
+        "eval_size": 16,
+        "resize_short": 18,
+    }
     found = []
     for data, workers in ((pictures, 0), (tmp_path / "shards", 1)):
         out = tmp_path / f"run{len(found)}"
@@ -53,6 +60,7 @@ def test_bad_images_of_a_shard_stop_a_training_or_are_counted_and_named(pictures
     settings = [
         "epochs=1",
         "warmup_epochs=0",
+        "stage_lr=[]",
         "global_batch_size=4",
         "image_size=16",
         "eval_size=16",

@@ -96,7 +96,15 @@ def test_killed_20_times_it_ends_the_same_to_the_bit(data, tmp_path, kind, proce
 def launched(data, out):
     """Start `resnexus train` under torchrun, in two processes."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
-    settings = ["epochs=30", "global_batch_size=8", "lr=2.0", "image_size=16", "eval_size=16", "resize_short=16"]
+    settings = [
+        "stage_lr=[]",
+        "epochs=30",
+        "global_batch_size=8",
+        "lr=2.0",
+        "image_size=16",
+        "eval_size=16",
+        "resize_short=16",
+    ]
     command = ["-m", "resnexus", "train", "--model", "ResNet_small", "--data", data, "--out", out, "--device", "cpu"]
     command += [word for setting in settings for word in ("--set", setting)]
     log = out.with_suffix(".log").open("w")

@@ -190,6 +190,13 @@ def test_another_recipe_in_the_same_folder_is_refused(digits, tmp_path, monkeypa
     train(network(), *digits, RECIPE.changed({"workers": 1}), tmp_path, conditions={"data": "a"})
 
 
+def test_factors_without_a_stage_are_refused_before_the_folder_is_taken(digits, tmp_path):
+    recipe = RECIPE.changed({"stage_lr": [0.1, 0.2, 1.0]})
+    with pytest.raises(ResnexusError, match="number of factors 3, stages of the network 1: expected 2"):
+        train(network(), *digits, recipe, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

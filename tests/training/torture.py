@@ -40,6 +40,7 @@ CHANGES = {
     "epochs": 10,
     "global_batch_size": 8,
     "lr": 2.0,
+    "stage_lr": [],
     "image_size": 16,
     "eval_size": 16,
     "resize_short": 16,

@@ -19,11 +19,18 @@ which has the last factor of `stage_lr`."""
 
 
 def classifier_part(name: str) -> int | None:
-    """Return the part of a classifier that a parameter belongs to, as `PartOf` says."""
+    """Return the part of a classifier that a parameter belongs to, as `PartOf` says.
+
+    Raises:
+        ResnexusError: it is in no stage that has a number, as in networks of other libraries.
+    """
     kind, _, rest = name.partition(".")
     if kind == "head":
         return None
-    return 0 if kind == "stem" else int(rest.partition(".")[0])
+    number = "0" if kind == "stem" else rest.partition(".")[0]
+    if kind not in ("stem", "stages") or not number.isdecimal():
+        raise ResnexusError(f"stage_lr: parameter {name!r} is in no stage of the network: set stage_lr=[] for one rate")
+    return int(number)
 
 
 def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = classifier_part) -> torch.optim.Optimizer:
@@ -35,9 +42,10 @@ def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = classifier_p
         part_of: tells the parts of the network, which `stage_lr` has factors for.
 
     Raises:
-        ResnexusError: `stage_lr` does not have a factor for every part of the network.
+        ResnexusError: `stage_lr` does not have one factor for every part of the network.
     """
     optim = recipe.optim
+    check_factors(network, optim.stage_lr, part_of)
     groups = parameter_groups(network, optim, part_of)
     for group in groups:
         group["lr"] = recipe.scaled_lr * group.pop("factor")
@@ -81,13 +89,27 @@ def freeze(network: nn.Module, parts: int) -> None:
         module.requires_grad_(False)
 
 
+def check_factors(network: nn.Module, factors: tuple[float, ...], part_of: PartOf = classifier_part) -> None:
+    """See that `stage_lr` has as many factors as there are parts, if any: one without a part would have no effect.
+
+    Raises:
+        ResnexusError: it has not; names both numbers.
+    """
+    if not factors:
+        return
+    parts = [part for name, _ in network.named_parameters() if (part := part_of(name)) is not None]
+    stages = 1 + max(parts, default=-1)
+    if len(factors) != stages + 1:
+        raise ResnexusError(
+            f"stage_lr={factors}: number of factors {len(factors)}, stages of the network {stages}: expected "
+            f"{stages + 1}, one for stem and stage 0, one for each further stage and one for the head; or stage_lr=[] "
+            "for one rate"
+        )
+
+
 def _factor(name: str, factors: tuple[float, ...], part_of: PartOf) -> float:
     """Return the factor of a parameter: stem and stage 0, stage 1, .., the rest."""
     if not factors:
         return 1.0
     part = part_of(name)
-    if part is None:
-        return factors[-1]
-    if part >= len(factors) - 1:
-        raise ResnexusError(f"stage_lr={factors}: expected a factor for each stage and one for the head")
-    return factors[part]
+    return factors[-1] if part is None else factors[part]

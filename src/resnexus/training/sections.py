@@ -35,7 +35,7 @@ class Optim:
         without_decay: `"vectors"` leaves out normalisations and biases; `"none"` decays everything, as published.
         clip_norm: largest norm of the gradient of all weights together; None for any.
         stage_lr: factors of the learning rate for the stem with stage 0, the further stages, and the head; empty for
-            one rate everywhere.
+            one rate everywhere. As many as the network has stages, and one.
         freeze_stages: how many parts stay as they are: 1 the stem, 2 the stem and stage 0, and so on.
     """
 

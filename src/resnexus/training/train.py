@@ -127,10 +127,12 @@ def train(
     from resnexus.training.board import Board
     from resnexus.training.checkpoints import newest_training
     from resnexus.training.module import Classifier
+    from resnexus.training.optimizers import check_factors
     from resnexus.training.saving import Saving
     from resnexus.training.validation import Validation
 
     check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
+    check_factors(network, recipe.optim.stage_lr, (module or Classifier).part_of)  # before the folder holds the recipe
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out, prod(spread(devices)))
@@ -139,9 +141,8 @@ def train(
     figures = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers, measure=measure)
     _prepare(network, recipe)
     with _quiet():
-        callbacks: list[Any] = [figures, Saving(folder, every_s=save_every_s)]
-        if tensorboard:
-            callbacks.insert(1, Board(out / "tensorboard", figures))
+        board = [Board(out / "tensorboard", figures)] if tensorboard else []
+        callbacks: list[Any] = [figures, *board, Saving(folder, every_s=save_every_s)]
         trainer = _trainer(recipe, callbacks, accelerator, devices)
         meet_again(trainer.strategy.root_device)
         order = _order(len(train_images), recipe, trainer.world_size)
@@ -162,8 +163,7 @@ def train(
             allow_bad_images=allow_bad_images,
             out=out,
         )
-        shown = progress if progress is not None and trainer.is_global_zero else Silent()
-        with _told(shown, label, trainer, order, (saved.batch if saved else 0, recipe.epochs * order.batches)):
+        with _told(progress, label, trainer, order, (saved.batch if saved else 0, recipe.epochs * order.batches)):
             _fit(trainer, learner, loader, saved.path if saved else None)
     network.cpu().eval()
     return Outcome(rows=tuple(figures.rows), waiting=figures.waiting.share)
@@ -228,7 +228,7 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
 
 @contextmanager
 def _told(
-    progress: Progress, label: str, trainer: lightning.Trainer, order: EpochOrder, span: tuple[int, int]
+    progress: Progress | None, label: str, trainer: lightning.Trainer, order: EpochOrder, span: tuple[int, int]
 ) -> Iterator[None]:
     """Report the images of every batch that is done, over all processes; `span` is where it goes on, and the end.
 
@@ -237,7 +237,8 @@ def _told(
     import lightning
 
     first, end = map(order.images_before, span)
-    with progress.stage(f"{label}, images", end - first) as advance:
+    shown = progress if progress is not None and trainer.is_global_zero else Silent()
+    with shown.stage(f"{label}, images", end - first) as advance:
 
         class Advancing(lightning.Callback):
             def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *arguments: Any) -> None:
