@@ -18,7 +18,7 @@ def test_what_is_measured_is_what_is_kept(jobs, tmp_path, recorded):
     assert finished(job, tmp_path) == run
     assert evaluate(trained_network(job, tmp_path), job.data.splits.val).top1 == run.top1
     assert (run.images, run.epochs, run.skipped, run.skipped_in_training) == (8, 2, (), ())
-    assert recorded.stages == [("training mine, images", 16, [6, 2] * 2), ("evaluating mine", 8, [8])]
+    assert recorded.stages == [("training mine, images", 24, [6] * 4), ("evaluating mine", 8, [8])]
 
 
 def test_images_that_cannot_be_read_are_named(jobs, folder, tmp_path, recorded):

@@ -93,12 +93,14 @@ def test_killed_20_times_it_ends_the_same_to_the_bit(data, tmp_path, kind, proce
         assert differences(whole, content(tmp_path / folder)) == []
 
 
-def launched(data, out):
-    """Start `resnexus train` under torchrun, in two processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3")
+
+
+def launched(data, out, launcher=TORCHRUN, epochs=30, options=()):
+    """Start `resnexus train` in a process of its own, under torchrun in two."""
     settings = [
         "stage_lr=[]",
-        "epochs=30",
+        f"epochs={epochs}",
         "global_batch_size=8",
         "lr=2.0",
         "image_size=16",
@@ -106,7 +108,7 @@ def launched(data, out):
         "resize_short=16",
     ]
     command = ["-m", "resnexus", "train", "--model", "ResNet_small", "--data", data, "--out", out, "--device", "cpu"]
-    command += [word for setting in settings for word in ("--set", setting)]
+    command += [*options, *(word for setting in settings for word in ("--set", setting))]
     log = out.with_suffix(".log").open("w")
     with log:
         return subprocess.Popen(
@@ -156,3 +158,23 @@ def test_what_torchrun_starts_again_ends_the_same_to_the_bit(data, tmp_path, vic
     assert log.read_text().count("exitcode: -9") == len(victims)
     assert starts(out) == 1 + len(victims)
     assert differences(content(tmp_path / "whole"), content(out)) == []
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "devices", [pytest.param("1", marks=pytest.mark.thorough), pytest.param("2", marks=pytest.mark.slow)]
+)
+def test_sigterm_keeps_the_training_and_ends_the_command_with_143(data, tmp_path, devices):
+    out, log = tmp_path / "asked", tmp_path / "asked.log"
+    asked = launched(data / "folders", out, launcher=(), epochs=1000, options=("--devices", devices))
+    until(lambda: newest(out) >= 5, asked, log)  # the first epoch's end
+    others = workers(asked.pid)
+    before = newest(out)
+    asked.send_signal(signal.SIGTERM)
+    assert asked.wait() == 143, log.read_text()[-3000:]
+    assert f"stopped and kept; the same command goes on from here: {out}" in log.read_text()
+    assert before <= newest(out) < 5000
+    assert len(others) == int(devices) - 1
+    for other in others:
+        while Path(f"/proc/{other}").exists():
+            time.sleep(0.02)
