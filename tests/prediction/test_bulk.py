@@ -1,11 +1,15 @@
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from resnexus import ResnexusError
 from resnexus.prediction import bulk
@@ -240,6 +244,43 @@ def test_a_ray_node_that_is_lost_costs_nothing(ray_has_time, weights, awkward, t
     finally:
         cluster.shutdown()
     assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("default")
+def test_a_driver_of_ray_that_is_killed_costs_nothing(ray_has_time, weights, tmp_path):
+    """Three times, each after so many more shards; the cluster stays, and ends the tasks of a driver that is gone."""
+    from ray.cluster_utils import Cluster
+
+    files, shards = 400, 40
+    pictures, noise = tmp_path / "pictures", np.random.default_rng(8)
+    pictures.mkdir()
+    for number in range(files):
+        Image.fromarray(noise.integers(0, 256, (20, 26, 3), dtype=np.uint8)).save(pictures / f"{number}.png")
+        if number % 100 == 7:
+            (pictures / f"{number}.png").write_bytes(b"no picture")
+    assert write_manifest([pictures], tmp_path / "list", shard_images=files // shards).shards == shards
+    tally = run(weights, tmp_path / "list", tmp_path / "undisturbed")
+    assert (tally.images, tally.errors) == (files, 4)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "resnexus", "predict", "--manifest", str(tmp_path / "list"), "--out", str(out)]
+    command += ["--model", str(weights), "--topk", "2", "--batch-size", "4", "--workers", "0"]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 * 2**20})
+    try:
+        command += ["--on", f"ray:{cluster.address}", "--processes", "2"]
+        for moment in (3, 10, 21):
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as driver:
+                while driver.poll() is None and len(contents(out)) < moment:
+                    time.sleep(0.01)
+                driver.kill()
+            assert driver.returncode == -signal.SIGKILL, "it ended by itself"
+            assert moment <= len(contents(out)) < shards
+        assert subprocess.run(command, check=False).returncode == 3, "some pictures have no answer"
+    finally:
+        cluster.shutdown()
+    assert verify(tmp_path / "list", out) == tally
+    assert contents(out) == contents(tmp_path / "undisturbed")
 
 
 def test_a_folder_of_an_artefact_is_found_from_another_folder(tmp_path, monkeypatch):

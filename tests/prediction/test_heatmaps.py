@@ -34,6 +34,19 @@ def test_the_class_activation_map_is_grad_cam_up_to_scale(network, weights, engi
     )
 
 
+@pytest.mark.slow
+def test_the_class_activation_map_is_captums_grad_cam_up_to_scale(network, weights):
+    """Captum is in no extra for tests."""
+    attr = pytest.importorskip("captum.attr", reason="captum is not installed")
+    images = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+    found = open_runner(weights, PredictionSettings(heatmaps=True, batch_size=3))(images)
+    oracle = attr.LayerGradCam(network, network.stages[-1])
+    heat = oracle.attribute(images, target=found.logits.argmax(1))[:, 0].detach()
+    assert heat.shape == found.heat.shape
+    assert torch.allclose(found.heat, heat * heat[0].numel(), rtol=1e-3, atol=1e-4)
+    assert heat.abs().max() > 1e-3
+
+
 def test_the_hottest_place_is_coloured_most():
     frame = np.full((8, 8, 3), 100, np.uint8)
     heat = np.array([[0.0, 4.0], [-9.0, 0.0]], np.float32)
