@@ -6,12 +6,12 @@ from typer.testing import CliRunner
 from resnexus.acceleration import accelerate as module
 from resnexus.acceleration.native import compiler
 from resnexus.acceleration.planning.cache import EngineCache
-from resnexus.acceleration.planning.digests import weights_digest
 from resnexus.cli.application import app
 from resnexus.errors import ResnexusError
 from resnexus.parity import golden
 from resnexus.progress import Shown
 from resnexus.trust import TrustError
+from resnexus.weights.state_digest import state_sha256
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_every_run_plans_the_same_weights(home, monkeypatch):
             return "as fast as it gets"
 
     def accelerate(network, **options):
-        given.append((weights_digest(network), options))
+        given.append((state_sha256(network), options))
         return Explained()
 
     monkeypatch.setattr(module, "accelerate", accelerate)

@@ -18,12 +18,13 @@ from resnexus.acceleration.backends.contract import Candidate, Job, Runner
 from resnexus.acceleration.backends.memory import memory_errors
 from resnexus.acceleration.backends.registry import backend, versions
 from resnexus.acceleration.planning.cache import EngineCache
-from resnexus.acceleration.planning.digests import computes_on, digest, images_digest, weights_digest
+from resnexus.acceleration.planning.digests import computes_on, digest, images_digest
 from resnexus.acceleration.planning.space import space_errors
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.progress import Progress
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import rewritten
+from resnexus.weights.state_digest import state_sha256
 
 
 @final
@@ -70,7 +71,7 @@ class Builder:
     def identity(self) -> dict[str, Any]:
         """What tells this network, its weights, and the images it is calibrated with, from others."""
         images = None if self.calibration is None else images_digest(self.calibration)
-        return {**self.function, "weights": weights_digest(self._original), "calibration": images}
+        return {**self.function, "weights": state_sha256(self._original), "calibration": images}
 
     def key(self, candidate: Candidate, job: Job) -> dict[str, Any]:
         """Return everything that a built network depends on."""

@@ -1,4 +1,4 @@
-"""What tells networks, images, processors and keys apart; SHA-256 of all that matters about them."""
+"""What tells images, processors and keys apart; SHA-256 of all that matters about them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnexus.acceleration.cuda.device import check_gpu, identity
 from resnexus.machine import processor
+from resnexus.weights.state_digest import tensor_bytes
 
 
 def digest(key: Mapping[str, Any]) -> str:
@@ -31,19 +31,6 @@ def computes_on(device: str) -> dict[str, Any]:
     return dict(identity())
 
 
-def weights_digest(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's parameters and buffers, with their names, types and shapes."""
-    found = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(_bytes(tensor))
-    return found.hexdigest()
-
-
 def images_digest(images: Tensor) -> str:
     """Return the SHA-256 of a tensor of images."""
-    return hashlib.sha256(f"{tuple(images.shape)}\n".encode() + _bytes(images)).hexdigest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(f"{tuple(images.shape)}\n".encode() + tensor_bytes(images)).hexdigest()
