@@ -65,7 +65,13 @@ class ImageSet:
     def changes(self) -> dict[str, Any]:
         """The settings in which the training differs from the recipe: nothing is trained yet, and images are small."""
         sizes = dict.fromkeys(("image_size", "eval_size", "resize_short"), self.size)
-        optimiser = {"optimizer": "adamw", "lr": 0.008, "stage_lr": [], "warmup_epochs": 0.5, "global_batch_size": 32}
+        optimiser = {
+            "optimizer": "adamw",
+            "lr": 0.008,
+            "stage_lr_decay": 1.0,
+            "warmup_epochs": 0.5,
+            "global_batch_size": 32,
+        }
         uncropped = {"crop_area": [1.0, 1.0], "crop_aspect": [1.0, 1.0], "flip": 0.0}
         return {"epochs": self.epochs, **optimiser, **({"crop_area": [0.5, 1.0]} if self.crops else uncropped), **sizes}
 

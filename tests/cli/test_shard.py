@@ -34,7 +34,7 @@ def pictures(tmp_path_factory):
 def test_two_epochs_end_the_same_from_folders_and_from_shards(pictures, tmp_path, command):
     assert command("shard", pictures, tmp_path / "shards", "--images-per-shard", 5).returncode == 0
     changes = {
-        "stage_lr": [],
+        "stage_lr_decay": 1.0,
         "epochs": 2,
         "global_batch_size": 4,
         "image_size": 16,
@@ -60,7 +60,7 @@ def test_bad_images_of_a_shard_stop_a_training_or_are_counted_and_named(pictures
     settings = [
         "epochs=1",
         "warmup_epochs=0",
-        "stage_lr=[]",
+        "stage_lr_decay=1",
         "global_batch_size=4",
         "image_size=16",
         "eval_size=16",

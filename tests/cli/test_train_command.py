@@ -57,7 +57,7 @@ def test_a_mistake_is_one_sentence(command, monkeypatch, tmp_path, options, mess
 def test_a_training_and_the_same_command_again(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     options = ["--model", "ResNet_small", "--data", "digits", "--device", "cpu", "--out", "run"]
-    options += ["--set", "global_batch_size=128", "--set", "warmup_epochs=0", "--set", "stage_lr=[]"]
+    options += ["--set", "global_batch_size=128", "--set", "warmup_epochs=0", "--set", "stage_lr_decay=1"]
     done = command("train", *options, "--set", "epochs=1")
     assert done.returncode == 0, done.stderr
     best, wrote = done.stdout.splitlines()[-2:]

@@ -99,7 +99,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 def launched(data, out, launcher=TORCHRUN, epochs=30, options=()):
     """Start `resnexus train` in a process of its own, under torchrun in two."""
     settings = [
-        "stage_lr=[]",
+        "stage_lr_decay=1",
         f"epochs={epochs}",
         "global_batch_size=8",
         "lr=2.0",

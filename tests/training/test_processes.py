@@ -131,7 +131,7 @@ def test_two_processes_equal_one_after_20_steps(tmp_path, taught):
 def test_the_command_starts_two_processes_and_goes_on_with_two_alone(tmp_path):
     command = [sys.executable, "-m", "resnexus", "train", "--model", "ResNet_small", "--device", "cpu"]
     command += ["--out", str(tmp_path / "run"), "--set", "epochs=1", "--set", "warmup_epochs=0"]
-    command += ["--set", "global_batch_size=128", "--set", "stage_lr=[]"]
+    command += ["--set", "global_batch_size=128", "--set", "stage_lr_decay=1"]
 
     def done(devices):
         clean = {name: value for name, value in os.environ.items() if name not in (*TORCHRUN, "NODE_RANK")}

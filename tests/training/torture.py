@@ -40,7 +40,7 @@ CHANGES = {
     "epochs": 10,
     "global_batch_size": 8,
     "lr": 2.0,
-    "stage_lr": [],
+    "stage_lr_decay": 1.0,
     "image_size": 16,
     "eval_size": 16,
     "resize_short": 16,

@@ -50,7 +50,7 @@ Workers = Annotated[
 ]
 EngineName = Annotated[str, typer.Option(help="plain or accelerated.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or, plain, fp16.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda, of the plain engine.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or gpu, of the plain engine.")]
 MemoryLimit = Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")]
 PrivateAddresses = Annotated[
     bool, typer.Option("--private-addresses", help="Addresses may lead into private networks and to this machine.")

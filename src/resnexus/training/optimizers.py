@@ -15,7 +15,7 @@ from resnexus.training.sections import Optim
 
 PartOf: TypeAlias = Callable[[str], int | None]
 """Name of a parameter -> its part of the network: 0 for stem and stage 0, 1 for stage 1, and so on; None for the rest,
-which has the last factor of `stage_lr`."""
+which has the factor of the head."""
 
 
 def classifier_part(name: str) -> int | None:
@@ -29,7 +29,10 @@ def classifier_part(name: str) -> int | None:
         return None
     number = "0" if kind == "stem" else rest.partition(".")[0]
     if kind not in ("stem", "stages") or not number.isdecimal():
-        raise ResnexusError(f"stage_lr: parameter {name!r} is in no stage of the network: set stage_lr=[] for one rate")
+        raise ResnexusError(
+            f"stage_lr: parameter {name!r} is in no stage of the network: set stage_lr=[] and stage_lr_decay=1 for one "
+            "rate"
+        )
     return int(number)
 
 
@@ -39,13 +42,12 @@ def optimizer(network: nn.Module, recipe: Recipe, part_of: PartOf = classifier_p
     Args:
         network: what is trained.
         recipe: of the training.
-        part_of: tells the parts of the network, which `stage_lr` has factors for.
+        part_of: tells the parts of the network, which have rates of their own.
 
     Raises:
-        ResnexusError: `stage_lr` does not have one factor for every part of the network.
+        ResnexusError: as `stage_factors`.
     """
     optim = recipe.optim
-    check_factors(network, optim.stage_lr, part_of)
     groups = parameter_groups(network, optim, part_of)
     for group in groups:
         group["lr"] = recipe.scaled_lr * group.pop("factor")
@@ -60,14 +62,18 @@ def parameter_groups(network: nn.Module, optim: Optim, part_of: PartOf = classif
     """Return the parameters that need gradients, grouped by decay and by factor of the learning rate.
 
     Every group has `params`, `weight_decay` and `factor`; groups without parameters are left out.
+
+    Raises:
+        ResnexusError: as `stage_factors`.
     """
+    factors = stage_factors(network, optim, part_of)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         vector = optim.without_decay == "vectors" and parameter.ndim <= 1
         decay = 0.0 if vector else optim.weight_decay
-        groups.setdefault((decay, _factor(name, optim.stage_lr, part_of)), []).append(parameter)
+        groups.setdefault((decay, _factor(name, factors, part_of)), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "factor": factor}
         for (decay, factor), parameters in groups.items()
@@ -89,22 +95,29 @@ def freeze(network: nn.Module, parts: int) -> None:
         module.requires_grad_(False)
 
 
-def check_factors(network: nn.Module, factors: tuple[float, ...], part_of: PartOf = classifier_part) -> None:
-    """See that `stage_lr` has as many factors as there are parts, if any: one without a part would have no effect.
+def stage_factors(network: nn.Module, optim: Optim, part_of: PartOf = classifier_part) -> tuple[float, ...]:
+    """Return the factors of the learning rate of stem and stage 0, of each further stage, and of the head.
+
+    Empty where there is one rate: `stage_lr` as it stands, or powers of `stage_lr_decay`, as many as fit the network.
 
     Raises:
-        ResnexusError: it has not; names both numbers.
+        ResnexusError: `stage_lr` has not one factor for every part, of which some would have no effect; names both
+            numbers.
     """
-    if not factors:
-        return
+    factors = optim.stage_lr
+    if not factors and optim.stage_lr_decay == 1:
+        return ()
     parts = [part for name, _ in network.named_parameters() if (part := part_of(name)) is not None]
     stages = 1 + max(parts, default=-1)
+    if not factors:
+        return tuple(optim.stage_lr_decay**distance for distance in range(stages, -1, -1))
     if len(factors) != stages + 1:
         raise ResnexusError(
             f"stage_lr={factors}: number of factors {len(factors)}, stages of the network {stages}: expected "
             f"{stages + 1}, one for stem and stage 0, one for each further stage and one for the head; or stage_lr=[] "
             "for one rate"
         )
+    return factors
 
 
 def _factor(name: str, factors: tuple[float, ...], part_of: PartOf) -> float:

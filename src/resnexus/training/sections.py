@@ -36,6 +36,8 @@ class Optim:
         clip_norm: largest norm of the gradient of all weights together; None for any.
         stage_lr: factors of the learning rate for the stem with stage 0, the further stages, and the head; empty for
             one rate everywhere. As many as the network has stages, and one.
+        stage_lr_decay: the rate of each of these parts relative to that of the next one, counted from the head, which
+            has the whole rate: for any number of stages, in place of `stage_lr`. 1 for one rate everywhere.
         freeze_stages: how many parts stay as they are: 1 the stem, 2 the stem and stage 0, and so on.
     """
 
@@ -50,16 +52,23 @@ class Optim:
     without_decay: Unscaled = "none"
     clip_norm: float | None = None
     stage_lr: tuple[float, ...] = ()
+    stage_lr_decay: float = 1.0
     freeze_stages: int = 0
 
     def __post_init__(self) -> None:
         check_known(self, optimizer=Optimizer, without_decay=Unscaled)
         check_within(self, lr=(0, math.inf), lr_batch_size=(1, math.inf), momentum=(0, 1), eps=(0, 1))
         check_within(self, weight_decay=(0, math.inf), clip_norm=(0, math.inf), freeze_stages=(0, 5))
+        check_within(self, stage_lr_decay=(0, 1))
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ResnexusError(f"betas={self.betas}: expected two numbers, each at least 0 and below 1")
         if any(not factor >= 0 for factor in self.stage_lr):
             raise ResnexusError(f"stage_lr={self.stage_lr}: expected factors of at least 0")
+        if self.stage_lr and self.stage_lr_decay != 1:
+            raise ResnexusError(
+                f"stage_lr={self.stage_lr} and stage_lr_decay={self.stage_lr_decay}: expected one of them; set "
+                "stage_lr_decay=1, or stage_lr=[]"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,12 +127,12 @@ def train(
     from resnexus.training.board import Board
     from resnexus.training.checkpoints import newest_training
     from resnexus.training.module import Classifier
-    from resnexus.training.optimizers import check_factors
+    from resnexus.training.optimizers import stage_factors
     from resnexus.training.saving import Saving
     from resnexus.training.validation import Validation
 
     check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
-    check_factors(network, recipe.optim.stage_lr, (module or Classifier).part_of)  # before the folder holds the recipe
+    stage_factors(network, recipe.optim, (module or Classifier).part_of)  # before the folder holds the recipe
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out, prod(spread(devices)))

@@ -28,7 +28,7 @@ def dedupe(
     correlation: Annotated[float | None, typer.Option(help="Least correlation of the pixels; 0.98.")] = None,
     detail: Annotated[float | None, typer.Option(help="Least correlation of the detail; 0.8.")] = None,
     teacher: Teacher = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "cpu",
     workers: Workers = None,
     private_addresses: PrivateAddresses = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print what happened as JSON.")] = False,
