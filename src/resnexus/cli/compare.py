@@ -67,6 +67,13 @@ _OutputStride = Annotated[
     int | None,
     typer.Option(help="Of segmentation: 8 or 16 for last maps as large as at that stride, by dilated backbones."),
 ]
+_Processes = Annotated[
+    int | None,
+    typer.Option(
+        help="Trainings at a time, each with one thread; if left out, one for each core, at most 8, for embedded data "
+        "on the CPU, and else 1."
+    ),
+]
 _AllowBadImages = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 _Precisions = Annotated[
     str | None,
@@ -98,7 +105,8 @@ def compare(
     learning_rate: _LearningRate = None,
     stage_lr: _StageLr = None,
     output_stride: _OutputStride = None,
-    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    processes: _Processes = None,
+    workers: Annotated[int, typer.Option(help="Processes that read images, of each training.")] = 0,
     allow_bad_images: _AllowBadImages = False,
     batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
     precisions: _Precisions = None,
@@ -123,6 +131,7 @@ def compare(
         "weights": weights,
         "image_size": image_size,
         "seeds": seeds,
+        "processes": processes,
     }
     if task != "classification":
         _compare_dense(task, given, json_output=json_output, **common)
@@ -147,7 +156,7 @@ def compare(
 
 _DENSE_ALONE = {"stage_lr", "output_stride"}
 _DENSE_OPTIONS = {
-    *("task", "data", "out", "models", "weights", "epochs", "seeds"),
+    *("task", "data", "out", "models", "weights", "epochs", "seeds", "processes"),
     *("image_size", "train_batch", "learning_rate", "json_output"),
     *_DENSE_ALONE,
 }

@@ -17,14 +17,17 @@ from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.environment import environment
 from resnexus.comparison.best import BEST, keep_best, keep_examples
 from resnexus.comparison.checks import check_images, check_packages, check_weights, cost
+from resnexus.comparison.each import each_run
 from resnexus.comparison.folder import claimed_for_report
-from resnexus.comparison.interruptions import each_run, stoppable
+from resnexus.comparison.interruptions import stoppable
 from resnexus.comparison.jobs import Training, trainings
 from resnexus.comparison.kept import finished, trained_network
+from resnexus.comparison.processes import at_a_time
 from resnexus.comparison.runs import train
 from resnexus.comparison.series import IMAGE_SIZE, QUICK, benched_series, line_name, published_series
 from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing, timed
+from resnexus.data.datasets import EMBEDDED
 from resnexus.errors import printable, unknown
 from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
@@ -45,6 +48,7 @@ def compare(
     settings: Settings | None = None,
     timing: Timing | None = None,
     series: SeriesMode | Path = "quick",
+    processes: int | None = 1,
     progress: Progress | None = None,
 ) -> Comparison:
     """Compare networks on a data set and write the report to `out / "index.html"`.
@@ -68,6 +72,10 @@ def compare(
         timing: how latency is measured; the defaults of `Timing` if None.
         series: time a few networks of the series (`"quick"`), all (`"full"`), or leave that part out (`"none"`); or
             take their latencies from the record of a benchmark on this machine (its `bench.json`).
+        processes: trainings at a time, each in a process of its own with one thread; 1 trains one after the other in
+            this process, with all threads. None is as many as PyTorch has threads, at most 8, for embedded data on
+            the CPU, and else 1. Processes import the program's main module again: guard what it does by
+            `if __name__ == "__main__":`.
         progress: where to report; nowhere if None.
 
     Raises:
@@ -80,6 +88,7 @@ def compare(
     if not isinstance(series, Path) and series not in get_args(SeriesMode):
         raise unknown("series mode", series, get_args(SeriesMode))
     benched = benched_series(series) if isinstance(series, Path) else ()
+    processes = at_a_time(processes, embedded=data in EMBEDDED)
     jobs = trainings(
         data,
         models=models,
@@ -100,7 +109,7 @@ def compare(
         for remark in splits.remarks:
             progress.say(remark)
         _say_what_is_not_timed(timing, progress)
-        runs = _train_all(jobs, out, progress)
+        runs = _train_all(jobs, out, processes, progress)
         first = [job for job in jobs if job.seed == jobs[0].seed]
         comparison = Comparison(
             data=splits.name,
@@ -110,7 +119,7 @@ def compare(
             val_images=len(splits.val),
             split=splits.split,
             ignored=tuple(map(printable, splits.ignored)),
-            settings=_settings(jobs[0], seeds),
+            settings=_settings(jobs[0], seeds, processes),
             environment=environment(),
             networks=tuple(_trained(job, [run for other, run in runs if other.row == job.row]) for job in first),
             latency=_time_trained(first, out, timing, progress),
@@ -127,9 +136,9 @@ def compare(
     return comparison
 
 
-def _train_all(jobs: list[Training], out: Path, progress: Progress) -> list[tuple[Training, Run]]:
+def _train_all(jobs: list[Training], out: Path, processes: int, progress: Progress) -> list[tuple[Training, Run]]:
     runs, said = [], set[str]()
-    for job, run in each_run(jobs, out, progress, finished=finished, train=train):
+    for job, run in each_run(jobs, out, progress, finished=finished, train=train, processes=processes):
         skipped = [f"skipped in training: {entry}" for entry in run.skipped_in_training]
         skipped += [f"skipped in evaluation: {entry}" for entry in run.skipped]
         for sentence in skipped:
@@ -176,7 +185,7 @@ def _trained(job: Training, runs: list[Run]) -> TrainedNetwork:
     )
 
 
-def _settings(job: Training, seeds: int) -> dict[str, str | int | float | bool | None]:
+def _settings(job: Training, seeds: int, processes: int) -> dict[str, str | int | float | bool | None]:
     augment = job.data.augment
     shown = {"crop": augment.crop_area is not None, "flip": augment.flip, "shift": augment.shift}
     return {
@@ -187,6 +196,7 @@ def _settings(job: Training, seeds: int) -> dict[str, str | int | float | bool |
         "weights": "random" if job.weights is None else printable(os.fspath(job.weights)),
         "precision": hardware().precision,
         "seeds": seeds,
+        "trainings_at_a_time": processes,
         **{f"augment_{name}": value for name, value in shown.items()},
         "torch": torch.__version__,
     }

@@ -1,59 +1,22 @@
-"""The trainings of a comparison, one after the other; what an interrupted one says, and what it goes on from."""
+"""What an interrupted training of a comparison says, and what it goes on from."""
 
 from __future__ import annotations
 
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from resnexus.progress import Progress
 from resnexus.training.stopping import Stopped
 
 
 class _Job(Protocol):
     @property
     def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-
-J = TypeVar("J", bound=_Job)
-R = TypeVar("R")
-
-
-def each_run(
-    jobs: Iterable[J],
-    out: Path,
-    progress: Progress,
-    *,
-    finished: Callable[[J, Path], R | None],
-    train: Callable[[J, Path, Progress, str], R],
-) -> Iterator[tuple[J, R]]:
-    """Return every job with its run: the one that `out` holds, or else that of a training now.
-
-    Args:
-        jobs: in the order of their trainings.
-        out: folder of the comparison.
-        progress: where to report.
-        finished: returns the run that a folder holds of a job, if it does.
-        train: trains a job in a folder and keeps its run there; its last argument is what the job is called in print.
-    """
-    jobs = list(jobs)
-    for number, job in enumerate(jobs, start=1):
-        run = finished(job, out)
-        if run is None:
-            with goes_on_later(job.title):
-                run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-        else:
-            progress.say(f"{job.title}: finished before, kept")
-            remove_unfinished(job, out)  # of a process that was killed just then
-        yield job, run
 
 
 def unfinished_path(job: _Job, out: Path) -> Path:
@@ -104,5 +67,13 @@ def goes_on_later(title: str) -> Iterator[None]:
     except Stopped:  # says so itself
         raise
     except BaseException as error:  # an interruption may surface as another one
-        error.add_note(f"the training of {title} goes on after its last whole epoch")
+        error.add_note(going_on([title]))
         raise
+
+
+def going_on(titles: Iterable[str]) -> str:
+    """Say of trainings that they go on later."""
+    first, *others = titles
+    if not others:
+        return f"the training of {first} goes on after its last whole epoch"
+    return f"the trainings of {'; '.join([first, *others])} go on after their last whole epochs"

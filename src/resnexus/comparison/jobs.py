@@ -90,6 +90,11 @@ class Training:
         return f"{self.row.name}, seed {self.seed}"
 
     @property
+    def shown_images(self) -> int:
+        """Images that it is shown, counted in every epoch."""
+        return self.settings.epochs * len(self.data.splits.train)
+
+    @property
     def name(self) -> str:
         """Name of the job's files: jobs of other conditions have other names."""
         return f"{self.row.name}-seed{self.seed}-{self.key[:12]}"

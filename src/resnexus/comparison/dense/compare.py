@@ -19,8 +19,10 @@ from resnexus.comparison.dense.runs import train
 from resnexus.comparison.dense.settings import DenseSettings, defaults
 from resnexus.comparison.dense.showing import examples
 from resnexus.comparison.dense.sources import DIGITS, Source, open_source
+from resnexus.comparison.each import each_run
 from resnexus.comparison.folder import claimed_for_report
-from resnexus.comparison.interruptions import each_run, stoppable
+from resnexus.comparison.interruptions import stoppable
+from resnexus.comparison.processes import at_a_time
 from resnexus.data.photographs.photographs import Task
 from resnexus.errors import ResnexusError, printable, unknown
 from resnexus.packages import installed_version
@@ -50,6 +52,7 @@ def compare_dense(
     image_size: int | None = None,
     seeds: int = 3,
     settings: DenseSettings | None = None,
+    processes: int | None = 1,
     progress: Progress | None = None,
 ) -> DenseComparison:
     """Compare backbones in a task and write the report to `out / "index.html"`.
@@ -71,6 +74,10 @@ def compare_dense(
         image_size: pixels on a side that photographs are brought to, a multiple of 32; 320 if None.
         seeds: trainings per network.
         settings: of the training; the task's defaults if None. Photographs are counted, whatever it says.
+        processes: trainings at a time, each in a process of its own with one thread; 1 trains one after the other in
+            this process, with all threads. None is as many as PyTorch has threads, at most 8, for canvases of digits on
+            the CPU, and else 1. Processes import the program's main module again: guard what it does by
+            `if __name__ == "__main__":`.
         progress: where to report; nowhere if None.
 
     Raises:
@@ -82,6 +89,7 @@ def compare_dense(
         raise unknown("task", task, get_args(Task))
     progress = Silent() if progress is None else progress
     settings = settings or defaults(task, digits=data == DIGITS)
+    processes = at_a_time(processes, embedded=data == DIGITS)
     if task == "detection" and settings.output_stride is not None:
         raise ResnexusError(f"output_stride={settings.output_stride} has no effect on detection: leave it out")
     check_packages()
@@ -95,7 +103,7 @@ def compare_dense(
             job.network()  # which fetches the weights and finds what does not fit, before the first training
     out = Path(out)
     with claimed_for_report(out, progress), stoppable(out):
-        runs = list(each_run(jobs, out, progress, finished=finished, train=train))
+        runs = list(each_run(jobs, out, progress, finished=finished, train=train, processes=processes))
         first = [job for job in jobs if job.seed == jobs[0].seed]
         comparison = DenseComparison(
             task=task,
@@ -104,7 +112,7 @@ def compare_dense(
             train_images=settings.train_images,
             val_images=settings.val_images,
             image_size=source.form.size,
-            settings=_settings(task, settings, seeds, source),
+            settings=_settings(task, settings, seeds, processes, source),
             environment=environment(),
             examples=examples(source, task),
             networks=tuple(_trained(job, [run for other, run in runs if other.row == job.row]) for job in first),
@@ -123,7 +131,7 @@ def _trained(job: DenseTraining, runs: list[DenseRun]) -> DenseTrained:
     )
 
 
-def _settings(task: Task, settings: DenseSettings, seeds: int, source: Source) -> dict[str, Any]:
+def _settings(task: Task, settings: DenseSettings, seeds: int, processes: int, source: Source) -> dict[str, Any]:
     weights = source.form.weights
     return {
         **settings.to_dict(),
@@ -135,5 +143,6 @@ def _settings(task: Task, settings: DenseSettings, seeds: int, source: Source) -
         "pyramid_channels": source.form.width,
         "device": hardware().device,
         "seeds": seeds,
+        "trainings_at_a_time": processes,
         "torch": torch.__version__,
     }
