@@ -93,6 +93,7 @@ def test_maps_at_an_output_stride(random_network, smallest, tmp_path, monkeypatc
     assert "map 0, the only map, differs by" in only.explain()
 
 
+@pytest.mark.thorough
 def test_logits_at_an_output_stride(random_network, smallest, tmp_path, monkeypatch):
     monkeypatch.setattr("resnexus.acceleration.planning.search.first_round", lambda row, backends: [])
     network = random_network(replace(smallest.architecture, depths=(1, 1)), dtype=torch.float32, output_stride=1)

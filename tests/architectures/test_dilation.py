@@ -12,6 +12,7 @@ from resnexus.architectures.dilation import Grid, grid
 from resnexus.architectures.network import FeatureNetwork
 from resnexus.architectures.pools import DilatedAvgPool, average_pool
 from resnexus.rewrites.table import applicable, rewritten
+from tests.sampled import sampled
 
 EXACT = 1e-12
 SIZES = [(64, 64), (65, 97), (33, 47)]
@@ -63,7 +64,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
+@pytest.mark.parametrize("output_stride", sampled([4, 8, 16, 32], [8, 32]))
 def test_every_kth_pixel_is_the_plain_networks(name, output_stride):
     if output_stride == 32:
         assert difference(*pair(ROWS[name], 32), (65, 97)) == 0
@@ -126,7 +127,7 @@ def test_the_cascade_follows_the_row_and_not_the_stride_that_is_left():
     assert [stage[0].branch.chained for stage in dilated.stages] == [True, False, False, False]
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", sampled(ROWS, ["basic", "grouped", "gated", "authors", "vd"]))
 def test_dilated_networks_are_rewritten_exactly(name):
     _, dilated = pair(ROWS[name], 8)
     x = torch.randn(1, 3, 33, 47, dtype=torch.float64)

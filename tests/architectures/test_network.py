@@ -152,7 +152,11 @@ def test_every_kind_compiles_to_one_graph_with_gradients_ahead_of_time(row):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if kind in ("res2", "gated") else pytest.mark.slow) for kind in TINY]
+    "kind",
+    [
+        pytest.param(kind, marks={"res2": [], "gated": [pytest.mark.thorough]}.get(kind, [pytest.mark.slow]))
+        for kind in TINY
+    ],
 )
 def test_exports_with_a_dynamic_batch(kind):
     row = TINY[kind]
@@ -180,6 +184,7 @@ def test_an_image_does_not_depend_on_its_batch(row):
     assert torch.allclose(network(x)[1:2], network(x[1:2]), atol=1e-12)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(17, 70), width=st.integers(17, 70), kind=st.sampled_from(sorted(TINY)))
 def test_any_image_size_gives_the_promised_feature_sizes(height, width, kind):

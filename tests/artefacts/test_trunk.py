@@ -92,6 +92,7 @@ def test_a_file_of_weights_gives_maps_where_they_are_asked_for(pair, tmp_path):
     torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thorough
 @torch.inference_mode()
 def test_every_map_is_judged_by_its_own_largest_value(pair, tmp_path):
     features = features_of(pair, (1, 2))

@@ -17,6 +17,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.thorough
 def test_a_student_in_three_commands(command, place):
     student = ["--model", "ResNet_small", "--teacher", "teacher.safetensors", "--labelled", "labelled"]
     done = command("distill", "train", "pool", *student, "--out", "first", "--loss", "published", *CHANGES)

@@ -148,6 +148,7 @@ def test_an_onnx_file_of_batch_one_is_compared_with_its_weights(tmp_path, mirror
         assert (found, verdict in shown) == (code, True), shown
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")
 def test_an_onnx_file_of_maps_is_compared_map_by_map(tmp_path, typed, smallest):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")

@@ -127,8 +127,8 @@ def test_a_finished_training_is_not_done_again(run, unwritten, trained):
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        ({"settings": Settings(epochs=1, mixup=0)}, EVERYTHING),
-        ({"image_size": 18}, EVERYTHING),
+        pytest.param({"settings": Settings(epochs=1, mixup=0)}, EVERYTHING, marks=pytest.mark.thorough),
+        pytest.param({"image_size": 18}, EVERYTHING, marks=pytest.mark.thorough),
         ({"seeds": 3}, [("plain", 2), ("split", 2)]),
     ],
 )

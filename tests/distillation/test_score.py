@@ -48,6 +48,7 @@ def test_processes_write_the_same_bytes(cache, pool_folder, weights, tmp_path):
     assert contents(tmp_path) == contents(cache.folder)
 
 
+@pytest.mark.thorough
 def test_decoding_in_workers_changes_nothing(cache, pool_folder, weights, tmp_path):
     pytest.importorskip("pebble")
     settings = replace(SETTINGS, asking=replace(SETTINGS.asking, workers=1))

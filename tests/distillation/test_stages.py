@@ -16,6 +16,7 @@ from resnexus.training.stopping import Stopped
 from resnexus.weights.checkpoint_file import read_checkpoint, read_record, sha256
 from resnexus.weights.state_digest import state_sha256
 from tests.distillation.pictured import CLASSES, HERE, ROW, SMALL, Anybodys, folders, teacher
+from tests.sampled import sampled
 
 PLAIN = SMALL | {"crop_area": [1, 1], "crop_aspect": [1, 1], "flip": 0, "mixup_alpha": 0}
 
@@ -61,7 +62,7 @@ def test_without_labelled_pictures_the_last_weights_are_kept(place, tmp_path):
     assert not (tmp_path / "best.safetensors").exists()
 
 
-@pytest.mark.parametrize("pool", ["pool", "cache"])
+@pytest.mark.parametrize("pool", sampled(["pool", "cache"], ["cache"]))
 def test_labels_count_only_where_they_are_given_a_weight(place, tmp_path, pool):
     """With the labels exchanged the student of a teacher is the same to the bit, and the one of labels is not."""
     swapped = tmp_path / "swapped"
@@ -136,7 +137,7 @@ def test_only_what_was_mined(place, tmp_path, recorded):
         (tmp_path / "0.png").rename(place / "pool" / "0.png")
 
 
-@pytest.mark.parametrize("pool", ["pool", "cache"])
+@pytest.mark.parametrize("pool", sampled(["pool", "cache"], ["cache"]))
 def test_it_goes_on_to_the_bit(place, tmp_path, monkeypatch, pool):
     options = {"teacher": place / "teacher.safetensors"} if pool == "pool" else {}
     changes = {"epochs": 3, "global_batch_size": 2, "mixup_alpha": 0.5, "ema_decay": 0.5}

@@ -3,6 +3,7 @@
 import gzip
 import json
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,18 @@ from resnexus.parity.verify import verify
 from resnexus.weights import from_paddle, to_paddle
 from resnexus.weights.layouts import PADDLE
 from resnexus.weights.mapping import stored_shapes
+from tests.sampled import sampled
 
 FLOAT32, FLOAT64 = (torch.float32, 1e-4), (torch.float64, 1e-9)
 EVERY_WAY = tuple((way, size) for way in (FLOAT32, FLOAT64) for size in IMAGE_SIZES)
 # At the small size every network shows what it computes; the large one costs several times that, and so does float64
 # in deep networks: both are the slow tests'.
 DEEP = [row for row in SERIES if complexity(row).macs > 6e9]
+# Every block, with and without a gate, both stems and both shortcuts.
+KEPT = ("SE_ResNet18_vd", "ResNeXt50_vd_32x4d", "SE_ResNeXt50_32x4d", "Res2Net50_vd_26w_4s", "Res2Net50_14w_8s")
 
 
-@pytest.mark.parametrize(
-    "row",
-    [pytest.param(row, id=row.name, marks=[pytest.mark.thorough] if row in DEEP else []) for row in SERIES],
-)
+@pytest.mark.parametrize("row", sampled(SERIES, KEPT, attrgetter("name")), ids=attrgetter("name"))
 def test_golden_logits_and_a_round_trip_bit_for_bit(row):
     # Drawing the weights takes long, so it is done once for all.
     arrays = golden_weights(stored_shapes(PADDLE, row))
@@ -69,7 +70,7 @@ def test_the_golden_network_has_the_golden_weights():
             assert torch.equal(tensor, expected[name].to(tensor.dtype)), name
 
 
-@pytest.mark.parametrize("name", ["Res2Net50_vd_26w_4s", "SE_ResNet18_vd"])
+@pytest.mark.parametrize("name", sampled(["Res2Net50_vd_26w_4s", "SE_ResNet18_vd"], ["SE_ResNet18_vd"]))
 def test_golden_stages(name):
     network = golden_network(architecture(name), torch.float64)
     for size in IMAGE_SIZES:

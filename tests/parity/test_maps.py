@@ -19,6 +19,7 @@ def test_every_map_is_the_originals_stage():
     assert (check.passed, check.tolerance, check.dtype, check.image_size) == (True, 1e-4, "float32", (97, 131))
 
 
+@pytest.mark.thorough
 def test_a_dilated_network_is_the_originals_where_both_have_a_pixel():
     checks = verify_maps("Res2Net50_26w_4s", (3, 4), 8, image_sizes=SMALL)
     assert all(check.passed and check.difference < 1e-11 for check in checks)

@@ -9,6 +9,7 @@ from resnexus.prediction.inputs import Listing
 from resnexus.prediction.predictor import Predictor, predict
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from tests.assessment.conftest import PREPROCESS
+from tests.sampled import sampled
 
 FORMATS = {"onnx": "own.onnx", "openvino": "own.xml", "pt2": "own.pt2", "safetensors": "own"}
 
@@ -38,7 +39,7 @@ def test_the_records_are_the_networks(artefacts, weights, awkward, format):
     check_same(found, predict(weights, awkward[0]))
 
 
-@pytest.mark.parametrize("preprocess", ["normalise", pytest.param("full", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("preprocess", sampled(["normalise", "full"], ["normalise"]))
 def test_probabilities_and_heat(artefacts, weights, awkward, tmp_path, preprocess):
     path = artefacts / FORMATS["onnx"]
     if preprocess == "full":

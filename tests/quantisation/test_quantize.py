@@ -15,15 +15,14 @@ from resnexus.quantisation.settings import QuantisationSettings
 from resnexus.records import read_json
 from resnexus.report.quantisation_record import QuantisationRecord
 from tests import awkward
+from tests.sampled import sampled
 
 FILES = {"openvino": "digits.xml", "onnx": "digits.onnx", "pt2": "digits.pt2"}
 NEEDS = {"openvino": ("openvino", "nncf"), "onnx": ("onnxscript", "nncf"), "pt2": ("nncf", "torchao")}
 FEW = QuantisationSettings(max_drop=3.0, calibration_images=16, rounds=2, settle_s=0.0)
 
 
-@pytest.fixture(
-    scope="module", params=["onnx", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("openvino", "pt2"))]
-)
+@pytest.fixture(scope="module", params=sampled(["onnx", "openvino", "pt2"], ["onnx"]))
 def quantised(request, weights, tmp_path_factory):
     for package in NEEDS[request.param]:
         if not is_installed(package):
@@ -113,6 +112,7 @@ def test_what_loses_too_much_is_put_back(pretended, weights, tmp_path, recorded)
     assert any("put back to float32" in sentence for sentence in recorded.said)
 
 
+@pytest.mark.thorough
 def test_nothing_is_written_where_nothing_helps(pretended, weights, tmp_path):
     settings = QuantisationSettings(max_drop=0.0, calibration_images=4, latency_batches=())
     pretended.quantised, spoilt = lambda model, images, left: spoilt(model, images, ()), pretended.quantised

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from operator import itemgetter
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from resnexus.rewrites.res2 import (
     res2_summed_projection,
     res2_without_copies,
 )
+from tests.sampled import sampled
 
 ROW = Architecture(name="tiny", block="res2", depths=(2, 2), width=13, scale=4, out_width=32, stem="small")
 
@@ -24,6 +27,7 @@ def _operators(network, images: torch.Tensor) -> set[str]:
     return {str(node.target).rpartition(".")[0] for node in graph.nodes}
 
 
+@pytest.mark.thorough  # exports every network
 def test_what_is_copied(random_network):
     images = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     network = random_network(ROW)
@@ -60,7 +64,10 @@ def test_grouping_after_the_other_rewrites_is_grouping_before_them(first, random
         torch.testing.assert_close(one(images), network(images), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("multiple", "widths"), [(1, (13, 26)), (8, (16, 32)), (16, (16, 32)), (5, (15, 30))])
+@pytest.mark.parametrize(
+    ("multiple", "widths"),
+    sampled([(1, (13, 26)), (8, (16, 32)), (16, (16, 32)), (5, (15, 30))], [1, 8], itemgetter(0)),
+)
 def test_parts_are_padded_to_the_multiple(multiple, widths, random_network):
     network = random_network(ROW)
     images = torch.randn(2, 3, 9, 8, dtype=torch.float64)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from operator import attrgetter
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from resnexus.errors import ResnexusError
 from resnexus.parity.agreement import agreement, map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.table import REWRITES, applicable, explain, rewrite, rewritten
+from tests.sampled import sampled
 
 # A rewrite only reorders float64 arithmetic.
 TOLERANCE = 1e-10
@@ -41,7 +43,9 @@ ROWS = [
     _row("res2", "res2_groups_se", groups=3, width=2, scale=3, se_reduction=4, **_VD),
     _row("res2", "res2_one_stage_small", depths=(3,), stem="small"),
 ]
-PAIRS = [pytest.param(row, name, id=f"{row.name}-{name}") for row in ROWS for name in applicable(row)]
+PAIRS = [(row, name) for row in ROWS for name in applicable(row)]
+# Every block, stem, shortcut and cascade, and every rewrite.
+KEPT = {"basic", "basic_vd_se", "resnet", "resnext_se_vd", "res2_authors", "res2_groups_se", "res2_one_stage_small"}
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +61,11 @@ def _images(height: int = 35, width: int = 29) -> torch.Tensor:
     return torch.randn(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if len(row.depths) > 1], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    sampled([row for row in ROWS if len(row.depths) > 1], KEPT - {"res2_one_stage_small"}, attrgetter("name")),
+    ids=attrgetter("name"),
+)
 def test_all_rewrites_together_keep_every_map_of_a_dilated_network(row, random_network):
     maps, images = tuple(range(len(row.depths) + 1)), _images(19, 22)
     network = random_network(row, features_only=True, num_classes=None, output_stride=row.reductions[0])
@@ -72,7 +80,11 @@ def _check(network, changed, images) -> None:
     assert found.within(TOLERANCE), found
 
 
-@pytest.mark.parametrize(("row", "name"), PAIRS)
+@pytest.mark.parametrize(
+    ("row", "name"),
+    sampled(PAIRS, KEPT, lambda pair: pair[0].name),
+    ids=[f"{row.name}-{name}" for row, name in PAIRS],
+)
 def test_every_rewrite_computes_the_same_and_leaves_its_argument_alone_and_once_is_enough(row, name, random_network):
     network = random_network(row)
     before = copy.deepcopy(network.state_dict())
@@ -88,7 +100,7 @@ def test_every_rewrite_computes_the_same_and_leaves_its_argument_alone_and_once_
     assert all(torch.equal(a, b) for a, b in zip(changed.parameters(), twice.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", sampled(ROWS, KEPT, attrgetter("name")), ids=attrgetter("name"))
 def test_all_rewrites_of_a_row_combine_in_any_order_of_their_names(row, random_network):
     network = random_network(row)
     names = applicable(row)

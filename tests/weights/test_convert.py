@@ -193,6 +193,7 @@ def test_paddle_to_ours_and_back_loses_nothing(row, tmp_path):
         assert np.array_equal(back[name].numpy(), array), name
 
 
+@pytest.mark.thorough
 def test_timm_to_ours_and_back_loses_nothing(tmp_path):
     row = architecture("SE_ResNeXt50_32x4d")
     theirs = to_timm(row, state_of(row, num_classes=5))

@@ -37,9 +37,10 @@ LOOK_ALIKES = {
 COUNTER = "num_batches_tracked"
 
 
-def _deep_is_slow(names):
-    """The names of networks as parameters; those of more than a hundred layers, which take seconds each, are slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] if "101" in name else []) for name in names]
+def _deep_is_slow(names, stay):
+    """The names of networks as parameters: slow if of more than a hundred layers, else thorough unless they stay."""
+    marks = {name: [] if name in stay else [pytest.mark.thorough] for name in names}
+    return [pytest.param(name, marks=[pytest.mark.slow] if "101" in name else marks[name]) for name in names]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,17 +90,17 @@ def assert_same_function(theirs, row):
     return ours
 
 
-@pytest.mark.parametrize("name", _deep_is_slow(EXACT))
+@pytest.mark.parametrize("name", _deep_is_slow(EXACT, ["resnext50_32x4d", "seresnext50_32x4d"]))
 def test_timm_exact(name):
     assert_same_function(perturbed(timm.create_model(name)), architecture(EXACT[name]))
 
 
-@pytest.mark.parametrize("name", _deep_is_slow(["resnext50_32x4d", "resnext101_64x4d"]))
+@pytest.mark.parametrize("name", _deep_is_slow(["resnext50_32x4d", "resnext101_64x4d"], ["resnext50_32x4d"]))
 def test_torchvision_exact(name):
     assert_same_function(perturbed(torchvision.models.get_model(name)), architecture(EXACT[name]))
 
 
-@pytest.mark.parametrize("name", _deep_is_slow(LOOK_ALIKES))
+@pytest.mark.parametrize("name", _deep_is_slow(LOOK_ALIKES, ["res2net50_26w_4s"]))
 def test_timm_res2net_is_the_authors_variant_and_not_the_published_one(name):
     published = architecture(LOOK_ALIKES[name])
     theirs = perturbed(timm.create_model(name))

@@ -119,6 +119,7 @@ def test_long_contents(tmp_path, protocol):
     assert_equal(read_pdparams(write(tmp_path / "long.pdparams", state, protocol)), state)
 
 
+@pytest.mark.thorough
 def test_latin1_agrees_with_the_codecs():
     borders = (0x00, 0x41, 0x7F, 0x80, 0x81, 0xBF, 0xC0, 0xC1, 0xC2, 0xC3, 0xC4, 0xE0, 0xF0, 0xFF)
     accepted = 0

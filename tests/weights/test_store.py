@@ -147,7 +147,7 @@ def test_the_published_file_is_kept_when_asked_for(home, content):
         (["cut"], [False, True]),
         (["cut", "cut"], [False, True, True]),
         (["reset"], None),  # whether what was sent before it arrives is up to the system
-        (["stall"], [False, True]),
+        pytest.param(["stall"], [False, True], marks=pytest.mark.thorough),
         (["silence"], [False, False]),
         ([500, 503], [False, False, False]),
         ([429], [False, False]),
@@ -233,7 +233,12 @@ def test_a_file_that_became_shorter_begins_again(home, content):
         ([404] * 9, r"cannot fetch {url}: the server answers 404 Not Found. Set RESNEXUS_MIRROR", 1),
         ([403] * 9, r"the server answers 403 Forbidden", 1),
         ([500] * 9, r"gave up after 3 attempts. The last failure: the server answers 500", 3),
-        (["silence"] * 9, r"gave up after 3 attempts. The last failure: .*timed? ?out", 3),
+        pytest.param(
+            ["silence"] * 9,
+            r"gave up after 3 attempts. The last failure: .*timed? ?out",
+            3,
+            marks=pytest.mark.thorough,
+        ),
         (["cut", 500, 500], r"gave up after 3 attempts; [\d,]+ bytes are kept, and the next call goes on", 3),
         (["loop"], r"cannot fetch {url}: Exceeded 30 redirects", 31),
         (["to a file"], r"cannot fetch {url}: it leads to file:///etc/hostname, which is neither http nor https", 1),

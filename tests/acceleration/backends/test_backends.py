@@ -87,7 +87,7 @@ def test_candidates_read_as_sentences():
     ("name", "options"),
     [
         ("torch", {"mode": "eager"}),
-        ("openvino", {"parts": "2"}),
+        pytest.param("openvino", {"parts": "2"}, marks=pytest.mark.thorough),
         pytest.param("onnxruntime", {}, marks=pytest.mark.slow),
     ],
 )

@@ -92,6 +92,7 @@ SHAPES = ((4, (28, 28), 2), (2, (64, 48), 1), (5, (28, 28), 2))
 def _cases() -> Iterator[Any]:
     """Everything for our own kernels as they are; of the others one row at one size, and the rest where there is time.
 
+    Of that, `make test` runs every row at one size and one row at every size, and one way of another library.
     What is compiled takes a minute each: two rows at one size.
     """
     for way in WAYS:
@@ -103,7 +104,10 @@ def _cases() -> Iterator[Any]:
                 few = way in ("native, direct", "torch, plain", "torch, eager", "openvino, 2 parts")
                 quick = way == "native" or (few and (row, shape) == ("wide, gated", SHAPES[0]))
                 patience = (pytest.mark.timeout(1200),) if compiled else ()
-                yield pytest.param(way, row, *shape, marks=() if quick else (pytest.mark.slow, *patience))
+                first = shape == SHAPES[0] or row == "wide, gated"
+                kept = first and way in ("native", "native, direct", "torch, plain")
+                marks = () if kept else (pytest.mark.thorough,)
+                yield pytest.param(way, row, *shape, marks=marks if quick else (pytest.mark.slow, *patience))
 
 
 @pytest.mark.parametrize(("way", "row", "size", "image_size", "threads"), list(_cases()))
@@ -126,7 +130,7 @@ def test_an_image_changes_no_others_logits(way, row, size, image_size, threads, 
 
 
 @pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("image_size", [(28, 28), (65, 47)])
+@pytest.mark.parametrize("image_size", [(28, 28), pytest.param((65, 47), marks=pytest.mark.thorough)])
 def test_our_kernels_round_an_image_alike_in_every_place_of_a_batch(row, image_size, opened):
     _skip_unless_usable("native")
     for size, threads in ((4, 1), (4, 2), (5, 2)):

@@ -16,6 +16,7 @@ from resnexus.parity.agreement import agreement
 from resnexus.parity.golden import golden, golden_images, golden_network
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import free, rewritten
+from tests.sampled import sampled
 
 BATCH = 16
 DIGITS = 160
@@ -41,14 +42,11 @@ def _answers(network, images, precision, folder, batch):
         return torch.cat([half(part.to(dtype)).float() for part in parts]), torch.cat([runner(part) for part in parts])
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in ("ResNeXt_small", "Res2Net_small") else pytest.param(name, marks=pytest.mark.slow)
-        for name in SIBLINGS
-    ],
-)
+MARKS = {"ResNeXt_small": [], "Res2Net_small": [pytest.mark.thorough]}
+
+
+@pytest.mark.parametrize("precision", sampled(["fp16", "bf16"], ["fp16"]))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [pytest.mark.slow])) for name in SIBLINGS])
 def test_real_images_get_their_class_but_for_ties(name, precision, tmp_path):
     network, images = golden_network(architecture(name)), _digits()
     with torch.inference_mode():

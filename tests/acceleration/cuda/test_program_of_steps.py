@@ -11,6 +11,7 @@ from resnexus.acceleration.cuda.choosing import unmeasured
 from resnexus.acceleration.cuda.program import Memory, Program
 from resnexus.parity.agreement import FLOAT64_TOLERANCE, agreement
 from resnexus.rewrites.folding import cast
+from tests.sampled import sampled
 
 
 class Poisoned(Memory):
@@ -55,7 +56,7 @@ def test_nothing_is_read_before_it_is_written_or_after_it_died(name, random_netw
 
 
 @pytest.mark.parametrize("multiple", [8, 16])
-@pytest.mark.parametrize("name", ["res2", "res2, vd"])
+@pytest.mark.parametrize("name", sampled(["res2", "res2, vd"], ["res2, vd"]))
 def test_widths_of_res2_blocks_are_filled_up_to_a_multiple(name, multiple, random_network):
     wide = replace(row(name), width=26 if name == "res2" else 7)
     network, memory, images = random_network(wide), Poisoned(), _images()
@@ -70,7 +71,7 @@ def test_widths_of_res2_blocks_are_filled_up_to_a_multiple(name, multiple, rando
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", sampled(ROWS, ["vd", "se, basic", "resnext", "res2, vd"]))
 def test_half_precision_is_no_further_off_than_that_of_the_network_as_it_is(name, precision, random_network):
     dtype, network = DTYPES[precision], random_network(row(name))
     single = cast(network, torch.float32)

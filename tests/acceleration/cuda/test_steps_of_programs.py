@@ -78,6 +78,7 @@ def rows(draw):
     return resnexus.Architecture(name="tiny", **fields)
 
 
+@pytest.mark.thorough
 @given(rows())
 @settings(max_examples=25)
 def test_a_value_dies_once_and_after_the_last_that_needs_it(drawn):

@@ -14,6 +14,7 @@ from resnexus.parity.agreement import map_agreement
 from resnexus.rewrites.folding import fold_batch_norm
 from resnexus.rewrites.gating import gate_before_projection
 from resnexus.rewrites.table import rewritten
+from tests.sampled import sampled
 
 _BASIC: dict[str, Any] = {"block": "basic", "width": 8, "out_width": 8}
 _BOTTLENECK: dict[str, Any] = {"block": "bottleneck", "width": 4, "groups": 2, "out_width": 16}
@@ -96,7 +97,9 @@ def test_values_have_names_of_their_own_and_are_written_once_before_they_are_rea
     assert (program.sections[-1].result,) == program.outputs
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", sampled(KINDS, ["basic, small stem", "basic, gated, vd", "bottleneck", "res2, vd", "res2, authors"])
+)
 @pytest.mark.parametrize("maps", [(0, 1, 2, 3), (3, 1), (0,)])
 def test_maps_and_dilation(kind, maps, random_network):
     options = {"features_only": True, "out_indices": maps, "num_classes": None}

@@ -108,6 +108,7 @@ def test_the_page_says_what_the_record_says(folder, network):
     assert settings["multiLabel"] is False
 
 
+@pytest.mark.thorough
 def test_the_command_line_writes_a_single_file_whose_model_says_what_it_is(
     stand_in, command, weights, tmp_path, monkeypatch
 ):

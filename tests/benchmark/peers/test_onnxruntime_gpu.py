@@ -49,6 +49,7 @@ def test_images_and_logits_keep_their_places_and_results_are_the_callers_own(net
             assert agreement(network(images), found).within(1e-5)
 
 
+@pytest.mark.thorough
 def test_half_precision_is_the_models_own(network, tmp_path):
     job = _job("fp16")
     build_onnx(network, job, tmp_path)
@@ -59,6 +60,7 @@ def test_half_precision_is_the_models_own(network, tmp_path):
     assert found.dtype == torch.float32
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("precision", "number"),
     [("fp32", 1), *(pytest.param(*row, marks=pytest.mark.slow) for row in (("fp16", 10), ("bf16", 16)))],

@@ -183,6 +183,7 @@ class _ColumnMean(nn.Module):
         return x.mean(3, keepdim=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("layer", "message"),
     [(_Cut(), "no translation of a slice from 1 to"), (_ColumnMean(), r"a mean over the axes \[3\]")],

@@ -92,6 +92,7 @@ def test_the_page(build, tmp_path, task):
     assert (tmp_path / "tables" / f"{task}_scores.md").read_text().count("\n| ResN") == 2
 
 
+@pytest.mark.thorough
 def test_the_charts_can_be_drawn(build, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "rasterise", cache(lambda svg: svg.encode()))
     text = write_dense_report(build(), tmp_path).read_text()

@@ -139,6 +139,7 @@ def test_every_row_of_the_tables(interpreted, name):
     assert found == []
 
 
+@pytest.mark.thorough
 def test_what_small_networks_ask_for(interpreted):
     shape = {"depths": (2,), "out_width": 32, "stem": "deep", "stem_width": 16}
     rows = [
