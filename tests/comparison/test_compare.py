@@ -197,10 +197,12 @@ def test_ctrl_c_leaves_whole_files_and_says_so(tmp_path):
 
 @pytest.mark.slow  # a process after every kill
 @pytest.mark.timeout(3600)
-def test_killed_at_any_moment_it_goes_on(folder, rows, tmp_path):
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_killed_at_any_moment_it_goes_on(folder, rows, tmp_path, at_a_time):
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["resnexus.comparison.compare", "resnexus.training.train", "vl_convert"])
     options = {"models": rows, "image_size": 16, "seeds": 2, "timing": TIMING, "series": "none"}
+    options["processes"] = at_a_time
 
     def start(out):
         process = processes.Process(
