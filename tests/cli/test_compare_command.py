@@ -43,6 +43,7 @@ def test_the_help_says_that_weights_may_be_a_file(command):
 def test_what_is_typed_arrives(command, handed, tmp_path):
     options = ["--models", "ResNet_small, ResNeXt_small", "--weights", tmp_path / "w.pth", "--epochs", 2, "--seeds", 1]
     options += ["--image-size", 5, "--batch-sizes", "1,2", "--precisions", "fp32", "--series", "here/bench.json"]
+    options += ["--processes", 3]
     done = command("compare", "--out", tmp_path, "--allow-bad-images", *options)
     assert (done.returncode, done.stdout) == (0, f"wrote {tmp_path / 'index.html'}\n")
     assert handed["models"] == ["ResNet_small", "ResNeXt_small"]
@@ -51,6 +52,7 @@ def test_what_is_typed_arrives(command, handed, tmp_path):
     assert (handed["seeds"], handed["image_size"], handed["series"]) == (1, 5, Path("here/bench.json"))
     assert (handed["timing"].batch_sizes, handed["timing"].precisions) == ((1, 2), ("fp32",))
     assert isinstance(handed["progress"], Shown)
+    assert handed["processes"] == 3
 
 
 def test_json_is_not_mixed_with_progress(command, handed):
@@ -191,6 +193,7 @@ def test_options_without_effect_on_a_task_are_refused(command, monkeypatch, tmp_
 def test_classification_keeps_its_defaults(command, handed):
     command("compare", "--task", "classification")
     assert handed["settings"] == Settings()
+    assert handed["processes"] is None
 
 
 @pytest.mark.thorough
