@@ -5,6 +5,7 @@ import torch
 
 from resnexus import ResnexusError
 from resnexus.devices import NAMES, device_kind, device_named, device_word, present_device
+from resnexus.parity import golden
 
 
 @pytest.fixture
@@ -92,6 +93,7 @@ COMMANDS = {
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_every_command_refuses_before_it_begins(gpus, command, words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(golden, "golden_network", pytest.fail)  # what `optimize` would begin with
     gpus(0)
     for name, sentence in (
         ("gpu", "PyTorch sees no GPU here; use device 'cpu'"),

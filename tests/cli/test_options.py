@@ -34,6 +34,7 @@ EXPLAINED = {
 """Option of several commands -> how many texts it has at most."""
 
 TAKES = {
+    "--format": {"STR", "openvino|onnx|pt2"},
     "--device": {"auto|cpu|gpu|cuda:N", "auto|cpu|gpu"},
     "--devices": {"STR", "COUNT"},
     "--heatmap": {"PATH", None},

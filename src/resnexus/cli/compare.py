@@ -14,8 +14,9 @@ _FROM = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits eve
 _Task = Annotated[
     str,
     typer.Option(
+        metavar="classification|segmentation|detection",
         help="classification; or detection or segmentation, of digits on canvases with the small siblings as backbones "
-        "or of photographs (--data coco:FOLDER or voc:FOLDER). These two time nothing and take no option of timing."
+        "or of photographs (--data coco:FOLDER or voc:FOLDER). These two time nothing and take no option of timing.",
     ),
 ]
 _Data = Annotated[
@@ -81,8 +82,9 @@ _Precisions = Annotated[
 _Series = Annotated[
     str,
     typer.Option(
+        metavar="quick|full|none|FILE",
         help="Time the series at 224x224: quick (a few networks), full (all) or none; or the bench.json of "
-        "`resnexus bench`, to take the latencies from."
+        "`resnexus bench`, to take the latencies from.",
     ),
 ]
 

@@ -15,7 +15,7 @@ def fetch(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All 27 checkpoints.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network; say what is missing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing.")] = False,
     keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the published file too.")] = False,
 ) -> None:
     """Fetch published weights, check them, and convert them once; prints where they lie.

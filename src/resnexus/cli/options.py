@@ -58,7 +58,7 @@ MultiLabel = Annotated[
     bool | None,
     typer.Option(
         "--multi-label/--single-label",
-        help="Whether every class is a question of its own; what the record of the weights says if left out.",
+        help="Whether several classes may be right at once; what the record of the weights says if left out.",
     ),
 ]
 OutputStride = Annotated[

@@ -14,11 +14,11 @@ def quantize(
     model: Model,
     data: Annotated[str, typer.Option(help=f"{DATA} Its classes are the network's.")],
     out: Annotated[Path, typer.Option(help="The file: *.xml, *.onnx or *.pt2.")],
-    format: Annotated[str, typer.Option(help="openvino, onnx or pt2.")] = "openvino",
+    format: Annotated[str, typer.Option(metavar="openvino|onnx|pt2", help="What runs it.")] = "openvino",
     max_drop: Annotated[float, typer.Option(help="Points of top-1 that int8 may cost on the validation images.")] = 0.5,
-    calibration_images: Annotated[int, typer.Option(help="Images for training that give the ranges, at most.")] = 300,
+    calibration_images: Annotated[int, typer.Option(help="At most so many images to train on give the ranges.")] = 300,
     validation_images: Annotated[
-        int | None, typer.Option(help="Images for evaluation that accuracy is measured on, at most; all if left out.")
+        int | None, typer.Option(help="At most so many images to evaluate on give the accuracy; all if left out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed by which the images of both kinds are drawn.")] = 0,
     labels: Labels = None,

@@ -22,7 +22,8 @@ def train(
         typer.Option(metavar=TEACHER, help="A published network, or a file of weights; left out, the cache's answers."),
     ] = None,
     labelled: Annotated[
-        str | None, typer.Option(help="Labelled pictures, to evaluate on and to learn from; as `train --data`.")
+        str | None,
+        typer.Option(help="Labelled pictures, as `train --data` takes them, to learn from and to evaluate on."),
     ] = None,
     selection: Annotated[Path | None, typer.Option(help="What `mine` wrote: only these pictures of the pool.")] = None,
     weights: StartWeights = None,
