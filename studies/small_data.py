@@ -156,7 +156,7 @@ def trained(data: str, network: str, seed: int, folder: Path) -> float:
     chosen, images = SETS[data], folder / data / "images"
     out = folder / data / f"{network}-seed{seed}"
     row, changes = chosen.row(network), chosen.changes | {"seed": seed}
-    resnexus.train(row, images, out=out, recipe=RECIPE, changes=changes, accelerator="cpu")
+    resnexus.train(row, images, out=out, recipe=RECIPE, changes=changes, device="cpu")
     last = out / "last.safetensors"
     held_out = resnexus.open_dataset(images, read_record(last).preprocess).val
     return resnexus.evaluate(resnexus.create_model(row, pretrained=last), held_out).top1

@@ -179,7 +179,7 @@ class Seed:
         self.name, self.seed, self.data, self.progress = name, seed, DATA[name], progress
         self.out = work / name / f"seed{seed}"
         self.steps = Steps(self.out, progress)
-        self.running: Any = {"accelerator": "cpu", "progress": progress}
+        self.running: Any = {"device": "cpu", "progress": progress}
         self.stage1 = stage1(self.data, seed)
         self.stage2 = objective("distil-finetune", changes=self.data.images | self.data.stage2 | {"seed": seed})
         self._write()

@@ -8,6 +8,7 @@ anew: RESNEXUS_WRITE_DOCS=1 pytest tests/test_docs.py
 import json
 import os
 import pickle
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -159,3 +160,15 @@ def test_measured_figures_come_from_the_records():
 )
 def test_what_was_measured_comes_from_the_records(page, mark, section):
     check_measured(ROOT / "docs" / page, mark, section())
+
+
+NAMED = re.compile(r"(?<![\w/\[.-])resnexus((?:\.[A-Za-z_]\w*)+)")
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_name_of_the_package_that_is_shown_is_there(page):
+    for name in sorted({match[1] for match in NAMED.finditer(page.read_text())}):
+        if not name.endswith(".json"):  # a file of that name
+            pkgutil.resolve_name(f"resnexus{name}")

@@ -17,7 +17,7 @@ SOURCE = Path(resnexus.__file__).parent
 GROUPS = (
     ("errors", "version"),
     ("files", "home", "packages", "signal_stack", "trust"),
-    ("machine", "progress", "records"),
+    ("devices", "machine", "progress", "records"),
     ("claim",),
     ("architectures", "data"),
     ("rewrites", "evaluation"),

@@ -38,7 +38,7 @@ def teacher(path, *, num_classes=2, in_chans=3, seed=1, **known):
 
 def test_what_learned_from_a_teacher_says_so(pictures, tmp_path):
     path, other = teacher(tmp_path / "teacher.safetensors"), teacher(tmp_path / "other.safetensors", seed=2)
-    arguments = {"recipe": "Res2Net50_vd_26w_4s_ssld", "changes": SMALL, "accelerator": "cpu", "out": tmp_path / "run"}
+    arguments = {"recipe": "Res2Net50_vd_26w_4s_ssld", "changes": SMALL, "device": "cpu", "out": tmp_path / "run"}
     resnexus.train(ROW, pictures, teacher=path, **arguments)
     record = read_record(tmp_path / "run" / "last.safetensors")
     assert (record.teacher, record.teacher_sha256) == (str(path), sha256(path))
@@ -62,7 +62,7 @@ def test_labels_play_no_part_in_the_published_distillation(pictures, tmp_path):
     for name, data in (("plain", pictures), ("swapped", swapped)):
         resnexus.train(
             ROW, data, out=tmp_path / name, recipe="Res2Net50_vd_26w_4s_ssld", teacher=path, changes=changes,
-            accelerator="cpu",
+            device="cpu",
         )  # fmt: skip
     plain, other = (
         resnexus.create_model(ROW, pretrained=tmp_path / name / "last.safetensors") for name in ("plain", "swapped")

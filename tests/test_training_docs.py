@@ -131,7 +131,7 @@ def test_the_python_of_the_page_runs(place, monkeypatch, capsys):
     monkeypatch.setattr(
         trainer,
         "train",
-        lambda *arguments, changes, **options: train(*arguments, changes=changes | SMALL, accelerator="cpu", **options),
+        lambda *arguments, changes, **options: train(*arguments, changes=changes | SMALL, device="cpu", **options),
     )
     (text,) = blocks(PAGE, "python no-run")
     exec(compile(text, PAGE.name, "exec"), {})

@@ -27,6 +27,7 @@ from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
 from resnexus.teachers import Taught, Teaching, module_name, open_teacher
 from resnexus.training.answers import count_answers
+from resnexus.training.hardware import placed
 from resnexus.training.preparation import preparation
 from resnexus.training.processes import rank
 from resnexus.training.recipe import Recipe
@@ -61,9 +62,9 @@ class Trained:
 
 
 class Running(TypedDict, total=False):
-    """Where and how a training runs, whatever it trains: `accelerator` and so on, as `train` takes them."""
+    """Where and how a training runs, whatever it trains: `device` and so on, as `train` takes them."""
 
-    accelerator: str
+    device: str
     devices: int
     allow_bad_images: bool
     save_every_s: float
@@ -79,7 +80,7 @@ def train(
     weights: str | os.PathLike[str] | None = None,
     teacher: Teaching | None = None,
     changes: Mapping[str, Any] | None = None,
-    accelerator: str = "auto",
+    device: str = "auto",
     devices: int = 1,
     allow_bad_images: bool = False,
     download: bool = False,
@@ -97,7 +98,7 @@ def train(
         teacher: for a recipe that learns from one (`_ssld`, `usi`): a published network, `NETWORK`, `NETWORK:TAG` or a
             checkpoint's name, a file of weights, or a torch module of these classes.
         changes: settings of the recipe to change, such as `{"lr": 0.05}`.
-        accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
+        device: as `resnexus.devices.device_word` takes it: `"auto"`, `"cpu"`, `"gpu"`, `"cuda:1"`.
         devices: how many of them; under torchrun as many as it started.
         allow_bad_images: train past images that cannot be read.
         download: fetch CIFAR if its folder does not hold it.
@@ -109,6 +110,7 @@ def train(
             is missing or has no effect; the message says what can.
         Stopped: SIGTERM came, and the training was kept.
     """
+    placed(device, devices)  # before the data are read
     progress = progress or Silent()
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
@@ -123,7 +125,7 @@ def train(
         out=Path(out),
         weights=weights,
         teacher=teacher,
-        accelerator=accelerator,
+        device=device,
         devices=devices,
         allow_bad_images=allow_bad_images,
         save_every_s=save_every_s,

@@ -17,11 +17,15 @@ from resnexus.parity.agreement import agreement, map_agreement
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "gpu"}, r"unknown device 'gpu'"),
-        pytest.param(
-            {"device": "cuda"},
-            r"device 'cuda': PyTorch sees no GPU here; use device 'cpu'",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device"),
+        ({"device": "tpu"}, r"unknown device 'tpu'"),
+        ({"device": "cuda:0"}, r"device 'cuda:0': expected no number, since this runs on the current GPU"),
+        *(
+            pytest.param(
+                {"device": name},
+                r"device 'cuda': PyTorch sees no GPU here; use device 'cpu'",
+                marks=pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device"),
+            )
+            for name in ("cuda", "gpu")
         ),
         ({"precision": "fp15"}, r"unknown precision 'fp15': did you mean 'fp16'"),
         ({"precision": "int8"}, r"precision='int8' needs images to calibrate with"),

@@ -31,6 +31,8 @@ def left_out(model, size):
         ({"engines": ("eager", "eager")}, "engine 'eager' is named 2 times: name each once"),
         ({"precisions": ("fp8",)}, "unknown precision 'fp8'"),
         ({"devices": ("tpu",)}, "unknown device 'tpu'"),
+        ({"devices": ("cuda:1",)}, "device 'cuda:1': expected no number"),
+        ({"devices": ("gpu", "cuda")}, "device 'cuda' is named 2 times: name each once"),
         ({"batch_sizes": (0,)}, "batch size 0: expected a whole number of at least 1"),
         ({"batch_sizes": (True,)}, "batch size True: expected a whole number of at least 1"),
         ({"plan_backends": ("tvm",)}, "unknown back end 'tvm'"),
@@ -46,6 +48,10 @@ def left_out(model, size):
 def test_bad_settings(options, message):
     with pytest.raises(ResnexusError, match=message):
         replace(SETTINGS, **options)
+
+
+def test_a_device_is_kept_by_the_word_of_records():
+    assert replace(SETTINGS, devices=("cpu", "gpu")) == replace(SETTINGS, devices=("cpu", "cuda"))
 
 
 def test_a_record_of_a_larger_machine_can_be_read_but_not_measured_here(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_a_mistake_of_a_student_is_one_sentence(command, place, arguments, messa
 
 
 def test_a_configuration_is_printed(command):
-    done = command("distill", "run", "ssld-small", "--out", "x", "--print-config")
+    done = command("distill", "run", "ssld-small", "--print-config")
     assert "  name: digits\n" in done.stdout
 
 

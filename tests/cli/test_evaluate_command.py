@@ -91,7 +91,7 @@ def test_corruptions_and_preparations(here, command):
             ["own.safetensors", "--data", "./digits", "--against", "nowhere"],
             "error: no evaluation of ours: cannot read",
         ),
-        (["own.safetensors", "--data", "./digits", "--device", "tpu5"], "error: device='tpu5': expected 'auto', 'cpu'"),
+        (["own.safetensors", "--data", "./digits", "--device", "tpu5"], "error: unknown device 'tpu5'"),
         (["own.safetensors"], "Missing option '--data'"),
     ],
 )

@@ -44,7 +44,7 @@ def test_two_epochs_end_the_same_from_folders_and_from_shards(pictures, tmp_path
     found = []
     for data, workers in ((pictures, 0), (tmp_path / "shards", 1)):
         out = tmp_path / f"run{len(found)}"
-        resnexus.train(ROW, data, out=out, changes=changes | {"workers": workers}, accelerator="cpu")
+        resnexus.train(ROW, data, out=out, changes=changes | {"workers": workers}, device="cpu")
         found.append(torch.load(max((out / "checkpoints").iterdir()))["state_dict"])
     assert [name for name, value in found[0].items() if not torch.equal(value, found[1][name])] == []
 

@@ -40,8 +40,10 @@ def test_it_is_evaluated_where_it_was_trained(jobs, tmp_path, recorded, monkeypa
     def evaluated(_model, _dataset, *, device, **_):
         raise Elsewhere(device)
 
-    (job, _) = jobs()
+    (job, _), trained = jobs(), []
     monkeypatch.setattr(module, "hardware", lambda: Hardware(device="meta", precision="fp32"))
+    monkeypatch.setattr(module, "train_network", lambda *_, device, **__: trained.append(device))
     monkeypatch.setattr(module, "evaluate", evaluated)
     with pytest.raises(Elsewhere, match="meta"):
         train(replace(job, seed=3), tmp_path, recorded, "mine")
+    assert trained == ["meta"]

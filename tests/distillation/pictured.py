@@ -13,7 +13,7 @@ CLASSES = ("cat", "dog")
 SMALL = {
     "epochs": 1, "global_batch_size": 4, "image_size": 8, "eval_size": 8, "resize_short": 8, "warmup_epochs": 0,
 }  # fmt: skip
-HERE = {"accelerator": "cpu"}
+HERE = {"device": "cpu"}
 
 
 class Anybodys(torch.nn.Module):

@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageEnhance
 
 from resnexus import ResnexusError
@@ -155,6 +156,15 @@ def test_without_any_candidate_the_list_is_empty(deduplicated, tmp_path):
     assert (record.candidates, record.removed) == (0, 0)
     assert (tmp_path / "none.jsonl").read_text() == ""
     assert "<p>None.</p>" in (tmp_path / "none.html").read_text()
+
+
+def test_a_gpu_that_is_not_there_is_told_before_the_pool_is_hashed(deduplicated, planted, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    shutil.copytree(deduplicated[0].folder, tmp_path / "cache", ignore=shutil.ignore_patterns("hashes*"))
+    asking = PredictionSettings(device="gpu")
+    with pytest.raises(ResnexusError, match="PyTorch sees no GPU here; use device 'cpu'"):
+        dedupe(open_cache(tmp_path / "cache"), [str(planted[0])], tmp_path / "pairs.jsonl", asking=asking)
+    assert not list((tmp_path / "cache").glob("hashes*"))
 
 
 def test_what_cannot_be_compared(deduplicated, planted, tmp_path):

@@ -46,7 +46,7 @@ def start(place, out, progress=None, text=None):
         path = place / "other.yaml"
         path.write_text(text)
     config = find_config(path).changed(labelled=str(place / "labelled"), pool=(str(place / "pool"),))
-    return run_all(config, out=out, accelerator="cpu", progress=progress)
+    return run_all(config, out=out, device="cpu", progress=progress)
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,18 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 
 from resnexus import ResnexusError
 from resnexus.data.augment import Augment
 from resnexus.distillation import score as module
-from resnexus.distillation.cache import ONE_VIEW, pictures_name, tensors_name
+from resnexus.distillation.cache import ONE_VIEW, RECORD, pictures_name, tensors_name
 from resnexus.distillation.pictures import Listed
 from resnexus.distillation.score import ScoreSettings, errors, score
 from resnexus.distillation.scoring import _kept
 from resnexus.prediction.executors import executor_named
 from resnexus.prediction.settings import PredictionSettings
+from resnexus.records import write_json
 from tests.distillation.conftest import SETTINGS
 
 
@@ -54,6 +56,16 @@ def test_decoding_in_workers_changes_nothing(cache, pool_folder, weights, tmp_pa
     settings = replace(SETTINGS, asking=replace(SETTINGS.asking, workers=1))
     score(Listed([pool_folder]), str(weights), tmp_path, settings)
     assert contents(tmp_path) == contents(cache.folder)
+
+
+def test_another_name_of_the_device_goes_on(cache, pool_folder, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    out = tmp_path / "out"
+    shutil.copytree(cache.folder, out)
+    write_json(replace(cache.record, device="auto"), out / RECORD)
+    settings = replace(SETTINGS, asking=replace(SETTINGS.asking, device="auto"))
+    assert score(Listed([pool_folder]), str(weights), out, settings).record.device == "auto"
+    assert cache.record.device == "cpu"
 
 
 @pytest.mark.parametrize(

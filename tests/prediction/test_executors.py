@@ -92,6 +92,11 @@ def test_as_many_are_under_way_as_the_cluster_has_room_for(ray, device, most, ne
     assert found.options == {"num_cpus": 1, "max_retries": LIVES - 1, **needs}
 
 
+def test_ray_says_which_gpu():
+    with pytest.raises(ResnexusError, match="device 'cuda:1': Ray says which GPU a shard gets; use device 'cuda'"):
+        executor_named("ray", device="cuda:1")
+
+
 def test_a_cluster_without_a_gpu(ray):
     found = ray(resources={"CPU": 5.0})
     with pytest.raises(ResnexusError, match="on='ray': the cluster has no GPU now; say processes=, or wait"):

@@ -54,7 +54,7 @@ def test_two_steps(name, pictures, teacher, tmp_path, monkeypatch):
             recipe=name,
             teacher=None if find_recipe(name).distil.distillation == "none" else teacher,
             changes=SMALL,
-            accelerator="cpu",
+            device="cpu",
         )
     (row,) = csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines())
     assert row["batches"] == "2"

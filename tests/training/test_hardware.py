@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from resnexus.training.hardware import Hardware, hardware
+from resnexus import ResnexusError
+from resnexus.training.hardware import Hardware, hardware, placed
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,37 @@ def test_the_gpu_comes_first_in_bfloat16_where_it_has_it(monkeypatch, gpu, bf16,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
     assert hardware() == Hardware(device=device, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "expected"),
+    [
+        ("auto", 2, {"accelerator": "auto", "devices": 2, "num_nodes": 1}),
+        ("cpu", 3, {"accelerator": "cpu", "devices": 3, "num_nodes": 1}),
+        ("gpu", 2, {"accelerator": "gpu", "devices": 2, "num_nodes": 1}),
+        ("cuda", 1, {"accelerator": "gpu", "devices": 1, "num_nodes": 1}),
+        ("cuda:1", 1, {"accelerator": "gpu", "devices": [1], "num_nodes": 1}),
+    ],
+)
+def test_what_lightning_is_told(monkeypatch, device, devices, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert placed(device, devices) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "message"),
+    [
+        ("tpu", 1, "unknown device 'tpu'"),
+        ("cpu", 0, "devices=0: expected at least 1"),
+        ("gpu", 3, "devices=3: expected at most 2, the GPUs that are here"),
+        ("auto", 3, "devices=3: expected at most 2"),
+        ("cuda:2", 1, "device 'cuda:2': the last GPU that PyTorch sees here is 'cuda:1'"),
+        ("cuda:1", 2, "device 'cuda:1' is one GPU, and 2 processes are to train: use device 'cuda'"),
+    ],
+)
+def test_where_no_training_can_run(monkeypatch, device, devices, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ResnexusError, match=message):
+        placed(device, devices)

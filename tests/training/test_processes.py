@@ -90,7 +90,7 @@ recipe = Recipe().changed(
 if taught:
     recipe = recipe.changed({"distillation": "symmetric_kl", "teacher_statistics": "batch"})
 outcome = train(
-    network, part(data.train, 64), part(data.val, 31), recipe, out, accelerator="cpu",
+    network, part(data.train, 64), part(data.val, 31), recipe, out, device="cpu",
     teacher=teacher if taught else None,
 )
 torch.save({"weights": network.state_dict(), "rows": outcome.rows}, out / f"result{os.environ.get('RANK', 0)}.pt")

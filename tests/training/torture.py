@@ -92,7 +92,7 @@ def train(data, out, rank, processes, workers, port, calls):
     try:
         os.register_at_fork(after_in_child=lambda: sys.setprofile(None))  # who reads images is not counted
         sys.setprofile(calls)
-        resnexus.train(ROW, data, out=out, changes=CHANGES | {"workers": workers}, accelerator="cpu", save_every_s=0.0)
+        resnexus.train(ROW, data, out=out, changes=CHANGES | {"workers": workers}, device="cpu", save_every_s=0.0)
         sys.setprofile(None)
         log_of(out, rank).with_suffix(".json").write_text(json.dumps([calls.counts[False], calls.counts[True]]))
         code = 0

@@ -18,6 +18,7 @@ from resnexus.acceleration.inputs import Array, as_images
 from resnexus.acceleration.planning.cache import EngineCache
 from resnexus.acceleration.planning.planner import Planner
 from resnexus.architectures.network import FeatureNetwork, Network
+from resnexus.devices import GPU, device_kind
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
 from resnexus.progress import Progress
@@ -25,7 +26,6 @@ from resnexus.progress import Progress
 if TYPE_CHECKING:
     from resnexus.data.preprocess import Preprocess
 
-DEVICES = ("cpu", "cuda")
 MOST_CALIBRATION_IMAGES = 300
 
 
@@ -74,7 +74,8 @@ def accelerate(
     Args:
         model: what to run, at any output stride, in any floating-point dtype; left as it is, and not followed when it
             changes later.
-        device: `"cpu"`, or `"cuda"` for the current NVIDIA GPU.
+        device: `"cpu"`; `"gpu"` or `"cuda"` for the current NVIDIA GPU; or `"auto"` for that if there is one, and else
+            the CPU.
         precision: `"fp32"`; `"bf16"`; on a GPU `"fp16"`; or on the CPU `"int8"`, which needs OpenVINO, NNCF and
             `calibration`.
         batch_sizes: the batch sizes to plan for, or a single one. Others work too, slower. On a GPU each takes memory
@@ -150,9 +151,8 @@ def _job(
         raise ResnexusError(
             f"cannot accelerate {model.architecture.name} with {model.deviation}: leave that out, or use torch.compile"
         )
-    if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
-    if device == "cuda":
+    kind = device_kind(device)
+    if kind == GPU:
         check_gpu()
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
@@ -161,7 +161,7 @@ def _job(
         in_chans=model.in_chans,
         image_size=_image_size(image_size),
         precision=precision,
-        device=device,
+        device=kind,
         threads=check_threads(threads),
     )
 

@@ -23,10 +23,10 @@ from resnexus.assessment.settings import AssessmentSettings
 from resnexus.benchmark.environment import environment
 from resnexus.data.folders import ignored_note
 from resnexus.data.preprocess import Preprocess
+from resnexus.devices import device_named
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.calibration import calibration
 from resnexus.evaluation.corruptions.errors import corruption_errors
-from resnexus.evaluation.evaluate import device_named
 from resnexus.evaluation.predictions import Predictions, paired
 from resnexus.evaluation.real_labels import read_real, real_accuracy
 from resnexus.evaluation.significance import mcnemar

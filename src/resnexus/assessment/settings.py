@@ -34,7 +34,7 @@ class AssessmentSettings:
         confusions: pairs of classes to show.
         examples: pictures to show of each.
         batch_size: images per forward pass.
-        device: where the network runs: `"cpu"`, `"gpu"`, or `"auto"` for a GPU if there is one.
+        device: where the network runs, as `resnexus.devices.device_word` takes it.
         workers: processes that read images.
         precision: of the network.
 

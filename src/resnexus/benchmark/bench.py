@@ -17,11 +17,11 @@ from resnexus.benchmark.engines import ENGINES, quick_engines
 from resnexus.benchmark.environment import Environment
 from resnexus.benchmark.peaks import Peak
 from resnexus.benchmark.ranges import not_negative, whole
+from resnexus.devices import CPU, GPU, device_kind
 from resnexus.errors import ResnexusError, unknown
 from resnexus.machine import check_threads
 
 SCHEMA = 1
-DEVICES = ("cpu", "cuda")
 
 SETTLE_S = 0.25
 """Seconds of untimed calls before the timed one of a turn: longer than any neighbour's threads wait for work."""
@@ -46,7 +46,7 @@ class BenchSettings:
     """What is timed, and how.
 
     Attributes:
-        devices: of `"cpu"`, `"cuda"`.
+        devices: each as `resnexus.devices.device_kind` takes it, whose word is kept: `"cpu"` or `"cuda"`.
         precisions: of `"fp32"`, `"bf16"`, `"fp16"`, `"int8"`.
         batch_sizes: images per call.
         engines: names of `engines.ENGINES`.
@@ -78,7 +78,8 @@ class BenchSettings:
     together: int = 1
 
     def __post_init__(self) -> None:
-        _check_names("device", self.devices, DEVICES)
+        object.__setattr__(self, "devices", tuple(map(device_kind, self.devices)))
+        _check_names("device", self.devices, (CPU, GPU))
         _check_names("precision", self.precisions, PRECISIONS)
         _check_names("engine", self.engines, ENGINES)
         _check_names("back end", self.plan_backends or (), BACKENDS)
@@ -111,7 +112,7 @@ class BenchSettings:
             ResnexusError: more threads than usable cores, or no GPU.
         """
         check_threads(self.threads)
-        if "cuda" in self.devices:
+        if GPU in self.devices:
             check_gpu()
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.features import Features, OutputStride
+from resnexus.cli.options import COMMA, Features, Json, OutputStride, Threads
 
 if TYPE_CHECKING:
     from resnexus.benchmark.bench import Bench, BenchSettings
     from resnexus.benchmark.cases import Case
 
-_COMMA = "separated by commas"
 _CASES = "mlperf-detector, detectors-640, detectors-800"
 
 _Models = Annotated[
     str | None,
-    typer.Option(help=f"Networks, {_COMMA}; quick: one of each kind, at 50 layers; all: all 28.  [default: quick]"),
+    typer.Option(help=f"Networks, {COMMA}; quick: one of each kind, at 50 layers; all: all 28.  [default: quick]"),
 ]
 _Case = Annotated[
     str | None, typer.Option(help=f"A benchmark with a name, instead of networks, maps and image size: {_CASES}.")
@@ -27,8 +26,14 @@ _Case = Annotated[
 _Engines = Annotated[
     str | None,
     typer.Option(
-        help=f"Engines, {_COMMA}; quick: those that open a network in seconds; all: also those that compile.  "
+        help=f"Engines, {COMMA}; quick: those that open a network in seconds; all: also those that compile.  "
         "[default: quick]"
+    ),
+]
+_Precisions = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Precisions, {COMMA}: fp32, bf16, fp16, int8; fp32, and bf16 where the device has it, if left out."
     ),
 ]
 
@@ -38,27 +43,24 @@ def bench(
     case: _Case = None,
     features: Features = None,
     output_stride: OutputStride = None,
-    devices: Annotated[str, typer.Option(help=f"Devices, {_COMMA}: cpu, cuda.")] = "cpu",
-    precisions: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Precisions, {_COMMA}: fp32, bf16, fp16, int8; fp32, and bf16 where the device has it, if left out."
-        ),
-    ] = None,
-    batch_sizes: Annotated[str | None, typer.Option(help=f"Batch sizes, {_COMMA}.  [default: 1,8]")] = None,
+    devices: Annotated[str, typer.Option(help=f"Where to compute, {COMMA}: cpu; gpu or cuda, the first GPU.")] = "cpu",
+    precisions: _Precisions = None,
+    batch_sizes: Annotated[str | None, typer.Option(help=f"Batch sizes, {COMMA}.  [default: 1,8]")] = None,
     engines: _Engines = None,
     rounds: Annotated[int, typer.Option(help="Rounds in which the engines take turns.")] = 10,
     image_size: Annotated[int | None, typer.Option(help="Pixels on a side.  [default: 224]")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
+    threads: Threads = None,
     plan_backends: Annotated[
-        str | None, typer.Option(help=f"What our own engine may use, {_COMMA}; all that is installed if left out.")
+        str | None, typer.Option(help=f"What our own engine may use, {COMMA}; all that is installed if left out.")
     ] = None,
-    plan_seconds: Annotated[float, typer.Option(help="Of each round of planning of our own engine.")] = 10.0,
+    plan_seconds: Annotated[
+        float, typer.Option(help="Seconds of each round in which our own engine is planned.")
+    ] = 10.0,
     out: Annotated[Path, typer.Option(help="Folder of the record and the tables; goes on where it stopped.")] = Path(
         "bench"
     ),
     list_engines: Annotated[bool, typer.Option("--list-engines", help="List the engines and stop.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Time networks in PyTorch, its compilers, other libraries and our engine, all doing the same, in turns.
 
@@ -70,13 +72,15 @@ def bench(
         return
     from resnexus.benchmark.bench import BenchSettings
     from resnexus.cli.compare import names, numbers
+    from resnexus.devices import device_kind
     from resnexus.machine import check_threads
     from resnexus.records import to_json
 
     given = {"models": models, "features": features, "output-stride": output_stride, "image-size": image_size}
-    named = _case(case, given, names(devices))
+    kinds = tuple(map(device_kind, names(devices)))
+    named = _case(case, given, kinds)
     settings = BenchSettings(
-        devices=tuple(names(devices)),
+        devices=kinds,
         precisions=named.precisions if precisions is None else tuple(names(precisions)),
         batch_sizes=named.batch_sizes if batch_sizes is None else tuple(numbers(batch_sizes)),
         engines=named.engines if engines is None else _engines(engines),
@@ -102,7 +106,7 @@ def bench(
         print(f"wrote {out / 'bench.json'} and {out / 'bench.md'}")
 
 
-def _case(name: str | None, given: Mapping[str, object], devices: list[str]) -> Case:
+def _case(name: str | None, given: Mapping[str, object], devices: Sequence[str]) -> Case:
     """Return what is timed where nothing else is said: that of a name, or the usual."""
     from resnexus.benchmark.bench import usual_precisions
     from resnexus.benchmark.cases import Case, case

@@ -7,29 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from resnexus.cli.options import refuse_others
+from resnexus.cli.options import COMMA, DATA, AllowBadImages, Json, Workers, refuse_others
 
-_COMMA = "separated by commas"
 _FROM = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
 
 _Task = Annotated[
     str,
     typer.Option(
+        metavar="classification|segmentation|detection",
         help="classification; or detection or segmentation, of digits on canvases with the small siblings as backbones "
-        "or of photographs (--data coco:FOLDER or voc:FOLDER). These two time nothing and take no option of timing."
+        "or of photographs (--data coco:FOLDER or voc:FOLDER). These two time nothing and take no option of timing.",
     ),
 ]
 _Data = Annotated[
     str,
-    typer.Option(
-        help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits. Other tasks: digits, "
-        "coco:FOLDER or voc:FOLDER."
-    ),
+    typer.Option(help=f"{DATA} Other tasks: digits, coco:FOLDER or voc:FOLDER."),
 ]
 _Out = Annotated[Path, typer.Option(help="Folder of the report; weights and records are kept there too.")]
 _Models = Annotated[
     str | None,
-    typer.Option(help=f"Networks, {_COMMA}; by default one of each kind, small ones for embedded data."),
+    typer.Option(help=f"Networks, {COMMA}; by default one of each kind, small ones for embedded data."),
 ]
 _Weights = Annotated[
     str | None,
@@ -51,21 +48,29 @@ _TrainBatch = Annotated[
 _LearningRate = Annotated[
     float | None,
     typer.Option(
-        help="At the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of detection on canvases, "
-        "0.0005 on photographs."
+        help="Learning rate at the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of "
+        "detection on canvases, 0.0005 on photographs."
     ),
 ]
 _StageLr = Annotated[
     str | None,
     typer.Option(
         metavar="FACTORS",
-        help=f"Of detection and segmentation: factors of the learning rate, {_COMMA}, for the backbone's stem and "
+        help=f"For detection and segmentation: factors of the learning rate, {COMMA}, for the backbone's stem and "
         "first stage, each further stage, and pyramid and head. With --weights, the first stage is trained, too.",
     ),
 ]
 _OutputStride = Annotated[
     int | None,
-    typer.Option(help="Of segmentation: 8 or 16 for last maps as large as at that stride, by dilated backbones."),
+    typer.Option(help="For segmentation: 8 or 16 for last maps as large as at that stride, by dilated backbones."),
+]
+_Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|gpu",
+        help="Where latency is measured: cpu; gpu or cuda, the first GPU; auto, a GPU if there is one. Trainings take "
+        "a GPU if there is one.",
+    ),
 ]
 _Processes = Annotated[
     int | None,
@@ -74,19 +79,19 @@ _Processes = Annotated[
         "on the CPU, and else 1."
     ),
 ]
-_AllowBadImages = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
 _Precisions = Annotated[
     str | None,
     typer.Option(
-        help=f"Precisions to time, {_COMMA}: fp32, bf16, fp16; fp32, and bf16 where the device has it, if left out."
+        help=f"Precisions to time, {COMMA}: fp32, bf16, fp16; fp32, and bf16 where the device has it, if left out."
     ),
 ]
 
 _Series = Annotated[
     str,
     typer.Option(
+        metavar="quick|full|none|FILE",
         help="Time the series at 224x224: quick (a few networks), full (all) or none; or the bench.json of "
-        "`resnexus bench`, to take the latencies from."
+        "`resnexus bench`, to take the latencies from.",
     ),
 ]
 
@@ -106,13 +111,13 @@ def compare(
     stage_lr: _StageLr = None,
     output_stride: _OutputStride = None,
     processes: _Processes = None,
-    workers: Annotated[int, typer.Option(help="Processes that read images, of each training.")] = 0,
-    allow_bad_images: _AllowBadImages = False,
-    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {_COMMA}.")] = "1,4,8",
+    workers: Workers = 0,
+    allow_bad_images: AllowBadImages = False,
+    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {COMMA}.")] = "1,4,8",
     precisions: _Precisions = None,
-    device: Annotated[str, typer.Option(help="Where to time: cpu or cuda.")] = "cpu",
+    device: _Device = "cpu",
     series: _Series = "quick",
-    json_output: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Train, evaluate, count and time networks on your data, and write the series' page anew.
 
@@ -192,7 +197,7 @@ def _factors(text: str | None) -> tuple[float, ...] | None:
     try:
         return None if text is None else tuple(float(part) for part in names(text))
     except ValueError:
-        raise ResnexusError(f"{text!r}: expected numbers {_COMMA}, such as 0.05,0.05,0.1,0.15,1") from None
+        raise ResnexusError(f"{text!r}: expected numbers {COMMA}, such as 0.05,0.05,0.1,0.15,1") from None
 
 
 def names(text: str) -> list[str]:
@@ -207,4 +212,4 @@ def numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in names(text)]
     except ValueError:
-        raise ResnexusError(f"{text!r}: expected whole numbers {_COMMA}, such as 1,4,8") from None
+        raise ResnexusError(f"{text!r}: expected whole numbers {COMMA}, such as 1,4,8") from None

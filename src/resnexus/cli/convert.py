@@ -9,10 +9,13 @@ import typer
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A .pdparams, .safetensors or torch file (.pth, .pt, .bin, .ckpt).")],
+    source: Annotated[
+        Path, typer.Argument(help="A .pdparams, .safetensors or torch file (.pth, .pt, .bin, .ckpt, .tar).")
+    ],
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix says of which kind.")],
     architecture: Annotated[
-        str | None, typer.Option(help="The network, where names and shapes cannot tell, or to be sure.")
+        str | None,
+        typer.Option(metavar="NETWORK", help="The network, where names and shapes cannot tell, or to be sure."),
     ] = None,
     layout: Annotated[
         str | None, typer.Option(help="Whose names to write: resnexus, timm (torchvision's too) or paddle.")

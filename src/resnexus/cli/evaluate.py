@@ -7,50 +7,55 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnexus.cli.options import (
+    COMMA,
+    DATA,
+    PRECISIONS,
+    ArchitectureName,
+    BatchSize,
+    Device,
+    ImageSize,
+    Json,
+    Labels,
+    Model,
+    Workers,
+)
+
 if TYPE_CHECKING:
     from resnexus.report.evaluation_record import EvaluationRecord
 
-_COMMA = "separated by commas"
-_DATA = "Class folders, lists or shards, with or without a part to evaluate on, see docs/data.md; or digits."
 _IMAGES = (
     "val: what `train` keeps to evaluate on; all: every image. If left out, all for test sets that are known and for "
     "published weights without val/."
 )
-_LABELS = (
-    "What the class folders are called: names, wnid, index, imagenet-v2, imagenet-a, imagenet-r or imagenet-sketch; "
-    "recognised if left out."
-)
-_ARCHITECTURE = "The network of a file of weights, where names and shapes cannot tell."
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
-    ],
-    data: Annotated[str, typer.Option(help=_DATA)],
+    model: Model,
+    data: Annotated[str, typer.Option(help=DATA)],
     out: Annotated[Path, typer.Option(help="Folder of the page, the record and the logits.")] = Path("evaluation"),
     images: Annotated[str | None, typer.Option(metavar="val|all", help=_IMAGES)] = None,
-    labels: Annotated[str | None, typer.Option(help=_LABELS)] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
-    sizes: Annotated[str, typer.Option(help=f"Other sizes to evaluate at, {_COMMA}.")] = "",
+    labels: Labels = None,
+    image_size: ImageSize = None,
+    sizes: Annotated[str, typer.Option(help=f"Other sizes to evaluate at, {COMMA}.")] = "",
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Try OpenCV's and Pillow's resize, and other crops.")
     ] = False,
     corruptions: Annotated[
-        str, typer.Option(help=f"Corruptions of ImageNet-C to try, {_COMMA}; all for the benchmark's.")
+        str, typer.Option(help=f"Corruptions of ImageNet-C to try, {COMMA}; all for the benchmark's.")
     ] = "",
-    severities: Annotated[str, typer.Option(help=f"Of the corruptions, 1 to 5, {_COMMA}.")] = "1,2,3,4,5",
-    seed: Annotated[int, typer.Option(help="Of the corruptions.")] = 0,
+    severities: Annotated[str, typer.Option(help=f"Severities of the corruptions, 1 to 5, {COMMA}.")] = "1,2,3,4,5",
+    seed: Annotated[int, typer.Option(help="Seed of the corruptions.")] = 0,
     real: Annotated[Path | None, typer.Option(help="The file real.json of ReaL labels, for ImageNet's val.")] = None,
     against: Annotated[
         Path | None, typer.Option(help="Folder of another evaluation of the same images, to compare with.")
     ] = None,
-    architecture: Annotated[str | None, typer.Option(help=_ARCHITECTURE)] = None,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "cpu",
-    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 64,
-    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    architecture: ArchitectureName = None,
+    precision: Annotated[str, typer.Option(metavar=PRECISIONS, help="What the network computes in.")] = "fp32",
+    device: Device = "cpu",
+    batch_size: BatchSize = 64,
+    workers: Workers = 0,
+    json_output: Json = False,
 ) -> None:
     """Evaluate a network on labelled images: accuracy with intervals, classes, confusions, calibration.
 

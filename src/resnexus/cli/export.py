@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.features import Features, OutputStride
+from resnexus.cli.options import ArchitectureName, Features, ImageSize, Json, Model, MultiLabel, OutputStride, Weights
 
 if TYPE_CHECKING:
     from resnexus.artefacts.record import ArtefactRecord
     from resnexus.artefacts.web.format import WebFormat
     from resnexus.progress import Progress
 
-_WEIGHTS = "For a network by its name: a tag, a file of weights, or random to try it out without any."
 _SIZES = "fixed, or multiples-of-32: any height and width that 32 divides."
 _PREPROCESS = (
     "What of the preprocessing is in the graph. none: prepared images in, logits out. normalise: 8-bit images at the "
@@ -25,15 +24,8 @@ _Out = Annotated[
     Path,
     typer.Option(help="The file (*.onnx, *.xml, *.pt2, *.pte), or a folder for the others; *.html with --single-file."),
 ]
-_Architecture = Annotated[
-    str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
-]
 _Heatmap = Annotated[bool, typer.Option("--heatmap", help="Give the class activation map of the top class, too.")]
 _Opset = Annotated[int | None, typer.Option(help="Version of ONNX's operators; the exporter's own if left out.")]
-_MultiLabel = Annotated[
-    bool | None,
-    typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
-]
 _SingleFile = Annotated[
     bool, typer.Option("--single-file", help="web: everything in one page, which opens without a server.")
 ]
@@ -49,19 +41,17 @@ _WebGPU = Annotated[
 
 
 def export(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
-    ],
+    model: Model,
     format: _Format,
     out: _Out,
-    weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
-    architecture: _Architecture = None,
+    weights: Weights = None,
+    architecture: ArchitectureName = None,
     features: Features = None,
     output_stride: OutputStride = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels on a side; the network's own if left out.")] = None,
+    image_size: ImageSize = None,
     sizes: Annotated[str, typer.Option(metavar="fixed|multiples-of-32", help=_SIZES)] = "fixed",
     preprocess: Annotated[str, typer.Option(metavar="none|normalise|full", help=_PREPROCESS)] = "none",
-    multi_label: _MultiLabel = None,
+    multi_label: MultiLabel = None,
     heatmap: _Heatmap = False,
     opset: _Opset = None,
     instruction_set: Annotated[
@@ -74,7 +64,7 @@ def export(
     webgpu: _WebGPU = False,
     sign: _Sign = None,
     sbom: _Sbom = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Write a network so that it runs without its code, once it has answered as the network does.
 

@@ -9,10 +9,13 @@ import typer
 
 def fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(help="NETWORK, NETWORK:TAG (imagenet or ssld) or a checkpoint's name.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NETWORK[:TAG]", help="Networks with the tag imagenet or ssld, or names of checkpoints."
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All 27 checkpoints.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network; say what is missing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing.")] = False,
     keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the published file too.")] = False,
 ) -> None:
     """Fetch published weights, check them, and convert them once; prints where they lie.

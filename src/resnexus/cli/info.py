@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from resnexus.cli.options import Json
+
 if TYPE_CHECKING:
     from resnexus.architectures.complexity import Complexity
     from resnexus.series.errata import Erratum
@@ -18,10 +20,14 @@ _UNITS = {"gflops": "GFLOPs", "mparams": "M parameters", "v100_ms": "ms on V100"
 
 def info(
     name: Annotated[
-        str, typer.Argument(help="A network of `resnexus list`, or a small sibling; upper and lower case are the same.")
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A network of `resnexus list`, or a small sibling; upper and lower case are the same.",
+        ),
     ],
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Show a network: its row, features, cost, published figures, and which of those are wrong."""
     import resnexus

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from resnexus.cli.options import Json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,7 +36,7 @@ def list_models(
     family: Annotated[str | None, typer.Option(help="Keep one family: Res2Net, ResNeXt, SENet or ResNet.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"Sort by one of: {', '.join(COLUMNS)}.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="List the 27 published checkpoints.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """List the networks: published accuracy and T4 latency, counted GFLOPs (2 x multiply-adds) and parameters."""
     rows = _rows(family, pretrained)

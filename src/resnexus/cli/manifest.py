@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
+from resnexus.cli.options import Json
+
 
 def manifest(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Folders, .tar files, or folders that fsspec opens (s3://...)."),
+        typer.Argument(metavar="SOURCE", help="Folders, .tar files, or folders that fsspec opens (s3://...)."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the manifest.")],
     shard_images: Annotated[
         int, typer.Option(help="Images of a shard: what is predicted, and after a failure begun again, at a time.")
     ] = 10_000,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the manifest's record as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """List images into Parquet files of number, place and size, which `resnexus predict --manifest` takes.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from resnexus.cli.features import Features, OutputStride
+from resnexus.cli.options import COMMA, PRECISIONS, Features, OutputStride, Threads
 
 if TYPE_CHECKING:
     from resnexus.acceleration.backends.contract import Precision
@@ -15,22 +15,35 @@ if TYPE_CHECKING:
 _PRECISIONS = ("fp32", "bf16", "fp16")
 """That can be planned without images to calibrate with; fp16 on a GPU."""
 
+_Network = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NETWORK", help="A network of `resnexus list`: plan it on this machine, which takes minutes."
+    ),
+]
+_Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|gpu", help="Where to compute: cpu; gpu or cuda, the first GPU; auto, a GPU if there is one."
+    ),
+]
+
 
 def optimize(
-    network: Annotated[
-        str | None, typer.Argument(help="A network of `resnexus list`: plan it on this machine, which takes minutes.")
-    ] = None,
+    network: _Network = None,
     explain: Annotated[
         str | None, typer.Option(metavar="REWRITE", help="Explain one rewrite, or all the rewrites of a NETWORK.")
     ] = None,
     list_rewrites: Annotated[bool, typer.Option("--list", help="List the rewrites.")] = False,
     features: Features = None,
     output_stride: OutputStride = None,
-    batch_sizes: Annotated[str, typer.Option(help="Batch sizes to plan for, separated by commas.")] = "1",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or on a GPU fp16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to plan for, {COMMA}.")] = "1",
+    precision: Annotated[
+        str, typer.Option(metavar=PRECISIONS, help="What the network computes in; fp16 on a GPU alone.")
+    ] = "fp32",
+    device: _Device = "cpu",
     image_size: Annotated[int, typer.Option(help="Pixels on a side.")] = 224,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")] = None,
+    threads: Threads = None,
     replan: Annotated[bool, typer.Option("--replan", help="Search even if there is a plan.")] = False,
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove all plans and built networks of this machine.")
@@ -64,10 +77,12 @@ def optimize(
     from resnexus.acceleration.accelerate import accelerate
     from resnexus.architectures.catalog import architecture
     from resnexus.cli.compare import numbers
+    from resnexus.devices import device_kind, present_device
     from resnexus.parity.golden import golden_features, golden_network
     from resnexus.progress import Shown
 
     row = architecture(network)
+    present_device(device_kind(device))  # before the network is made
     # The same weights every time: what is built is found again.
     if features is None:
         model: Network | FeatureNetwork = golden_network(row, output_stride=output_stride)

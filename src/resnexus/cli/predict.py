@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.options import refuse_others
+from resnexus.cli.options import (
+    READING,
+    ArchitectureName,
+    BatchSize,
+    Device,
+    EngineName,
+    Json,
+    ManifestFolder,
+    MemoryLimit,
+    MultiLabel,
+    Precision,
+    PrivateAddresses,
+    TimeLimit,
+    Weights,
+    refuse_others,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,44 +37,27 @@ _OUT = (
     "Records, by the suffix: .jsonl, .csv, .parquet; - for JSON lines on standard output. With --manifest a folder. "
     "predictions.jsonl if left out."
 )
-_MODEL = "NETWORK, NETWORK:TAG, a checkpoint's name, a file of weights, or an exported artefact."
-_ON = "Who does a manifest: local; ray, started here; or a cluster, ray://HOST:PORT."
+_MODEL = (
+    "A published network, NETWORK or NETWORK:TAG, a checkpoint's name, a file of weights, or what `resnexus export` "
+    "wrote."
+)
+_ON = "Who predicts a manifest: local, this machine; ray, started here; or a cluster at an address."
 
 
-Inputs = Annotated[list[str] | None, typer.Argument(metavar="INPUT...", help=_INPUTS, show_default=False)]
+Inputs = Annotated[list[str] | None, typer.Argument(metavar="INPUT", help=_INPUTS, show_default=False)]
 Model = Annotated[str | None, typer.Option("--model", metavar="MODEL|FILE", help=_MODEL)]
-Weights = Annotated[
-    str | None,
-    typer.Option(metavar="random|TAG|FILE", help="Of a network that is named alone; random tries it out without any."),
-]
-Architecture = Annotated[
-    str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
-]
 Threshold = Annotated[
     float | None, typer.Option(help="Least probability of a class that is named; 0, or 0.5 with --multi-label.")
-]
-MultiLabel = Annotated[
-    bool | None,
-    typer.Option("--multi-label/--single-label", help="Every class a question of its own; the record's word."),
 ]
 Heatmap = Annotated[
     Path | None, typer.Option(help="Folder for pictures of where the first class was seen, and a page of them.")
 ]
-Workers = Annotated[
-    int | None, typer.Option(help="Processes that decode, 0 for none; as many as usable cores if left out.")
-]
-EngineName = Annotated[str, typer.Option(help="plain or accelerated.")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or, plain, fp16.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or gpu, of the plain engine.")]
-MemoryLimit = Annotated[int, typer.Option(help="MiB that a worker may take besides what it starts with.")]
-PrivateAddresses = Annotated[
-    bool, typer.Option("--private-addresses", help="Addresses may lead into private networks and to this machine.")
-]
-ManifestFolder = Annotated[
-    Path | None, typer.Option(help="A manifest of `resnexus manifest` in place of inputs; OUT goes on.")
-]
 Processes = Annotated[
-    int | None, typer.Option(help="Shards of a manifest at a time; as many as usable cores, or as a cluster has.")
+    int | None,
+    typer.Option(help="Shards of a manifest at a time; as many as usable cores, or as a cluster has, if left out."),
+]
+Workers = Annotated[
+    int | None, typer.Option(help=f"{READING}; as many as usable cores, with --manifest 1, if left out.")
 ]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Predict nothing: prove that OUT has a record for all of the manifest.")
@@ -73,9 +71,9 @@ def predict(
     context: typer.Context,
     inputs: Inputs = None,
     model: Model = None,
-    out: Annotated[str | None, typer.Option(help=_OUT)] = None,
+    out: Annotated[str | None, typer.Option(metavar="PATH", help=_OUT)] = None,
     weights: Weights = None,
-    architecture: Architecture = None,
+    architecture: ArchitectureName = None,
     topk: Annotated[int, typer.Option(help="Classes named at most.")] = 5,
     threshold: Threshold = None,
     multi_label: MultiLabel = None,
@@ -84,9 +82,9 @@ def predict(
     engine: EngineName = "plain",
     precision: Precision = "fp32",
     device: Device = "cpu",
-    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 32,
+    batch_size: BatchSize = 32,
     workers: Workers = None,
-    time_limit: Annotated[float, typer.Option(help="Seconds that a worker gets for one input.")] = 30.0,
+    time_limit: TimeLimit = 30.0,
     memory_limit: MemoryLimit = 2048,
     private_addresses: PrivateAddresses = False,
     trust_code: Annotated[
@@ -94,9 +92,9 @@ def predict(
     ] = False,
     manifest: ManifestFolder = None,
     processes: Processes = None,
-    on: Annotated[str, typer.Option(help=_ON)] = "local",
+    on: Annotated[str, typer.Option(metavar="local|ray|ray://HOST:PORT", help=_ON)] = "local",
     verify: Verify = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print what happened as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Say what is in pictures: one record for every input, in order, an error code where there is no answer.
 

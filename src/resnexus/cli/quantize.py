@@ -7,34 +7,28 @@ from typing import Annotated
 
 import typer
 
-_DATA = "Class folders, lists or shards of the network's classes, see docs/data.md; or digits."
-_LABELS = "What the class folders are called, as for evaluate; recognised if left out."
-_WEIGHTS = "For a network by its name: a tag, a file of weights, or random to try it out without any."
+from resnexus.cli.options import COMMA, DATA, ArchitectureName, Json, Labels, Model, Weights, Workers
 
 
 def quantize(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL|FILE", help="NETWORK, NETWORK:TAG, a checkpoint's name, or weights.")
-    ],
-    data: Annotated[str, typer.Option(help=_DATA)],
+    model: Model,
+    data: Annotated[str, typer.Option(help=f"{DATA} Its classes are the network's.")],
     out: Annotated[Path, typer.Option(help="The file: *.xml, *.onnx or *.pt2.")],
-    format: Annotated[str, typer.Option(help="openvino, onnx or pt2.")] = "openvino",
+    format: Annotated[str, typer.Option(metavar="openvino|onnx|pt2", help="What runs it.")] = "openvino",
     max_drop: Annotated[float, typer.Option(help="Points of top-1 that int8 may cost on the validation images.")] = 0.5,
-    calibration_images: Annotated[int, typer.Option(help="Images for training that give the ranges, at most.")] = 300,
+    calibration_images: Annotated[int, typer.Option(help="At most so many images to train on give the ranges.")] = 300,
     validation_images: Annotated[
-        int | None, typer.Option(help="Images for evaluation that accuracy is measured on, at most; all if left out.")
+        int | None, typer.Option(help="At most so many images to evaluate on give the accuracy; all if left out.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw of both.")] = 0,
-    labels: Annotated[str | None, typer.Option(help=_LABELS)] = None,
-    weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)] = None,
-    architecture: Annotated[
-        str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
-    ] = None,
-    batch_sizes: Annotated[str, typer.Option(help="Batch sizes to time, separated by commas; none for none.")] = "1",
-    rounds: Annotated[int, typer.Option(help="Rounds of timing.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed by which the images of both kinds are drawn.")] = 0,
+    labels: Labels = None,
+    weights: Weights = None,
+    architecture: ArchitectureName = None,
+    batch_sizes: Annotated[str, typer.Option(help=f"Batch sizes to time, {COMMA}; none for none.")] = "1",
+    rounds: Annotated[int, typer.Option(help="Rounds in which what is timed takes turns.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass when accuracy is measured.")] = 32,
-    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    workers: Workers = 0,
+    json_output: Json = False,
 ) -> None:
     """Write a network in int8 that loses no more accuracy on your images than is allowed.
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resnexus.cli.options import Json
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -18,7 +20,7 @@ def shard(
     images_per_shard: Annotated[
         int | None, typer.Option(help="Most images of a shard; any number if left out.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Write images as WebDataset's tar shards, with an index to read them in any order.
 

@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnexus.cli.options import (
+    DATA,
+    TEACHER,
+    AllowBadImages,
+    Changes,
+    Device,
+    Devices,
+    Json,
+    RecipeName,
+    StartWeights,
+)
+
 if TYPE_CHECKING:
     from resnexus.trainer import Trained
     from resnexus.training.recipe import Recipe
@@ -17,34 +29,29 @@ _SHOWN = 10
 
 def train(
     model: Annotated[
-        str | None, typer.Option(help="A network of `resnexus list`; that of the recipe's name if left out.")
+        str | None,
+        typer.Option(metavar="NETWORK", help="A network of `resnexus list`; that of the recipe's name if left out."),
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(help="Class folders, lists, shards, cifar10:FOLDER, hf:NAME, see docs/data.md; or digits."),
-    ] = "digits",
+    data: Annotated[str, typer.Option(help=DATA)] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")] = Path("training"),
-    recipe: Annotated[str, typer.Option(help="A recipe by name (--list-recipes), or a YAML file.")] = "finetune-small",
-    weights: Annotated[
-        str | None, typer.Option(help="To start from: imagenet, ssld, or a file; random if left out.")
-    ] = None,
+    recipe: RecipeName = "finetune-small",
+    weights: StartWeights = None,
     teacher: Annotated[
         str | None,
-        typer.Option(help="Whose answers _ssld and usi learn: a published network NAME[:TAG], or a file of weights."),
+        typer.Option(
+            metavar=TEACHER,
+            help="Whose answers are learned, by the recipes _ssld and usi or --set distillation=kl: a published "
+            "network, or a file of weights.",
+        ),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; give it as often as needed."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    devices: Annotated[int, typer.Option(help="How many GPUs, or processes on the CPU, of this machine.")] = 1,
-    allow_bad_images: Annotated[
-        bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")
-    ] = False,
+    changes: Changes = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    allow_bad_images: AllowBadImages = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR if its folder does not hold it.")] = False,
     print_recipe: Annotated[bool, typer.Option("--print-recipe", help="Print the recipe, resolved, and stop.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List the recipes and stop.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Train a network by a recipe; the same command goes on where it was interrupted.
 
@@ -73,7 +80,7 @@ def train(
         recipe=wanted,
         weights=weights,
         teacher=teacher,
-        accelerator=device,
+        device=device,
         devices=devices,
         allow_bad_images=allow_bad_images,
         download=download,

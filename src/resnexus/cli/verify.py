@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from resnexus.cli.features import Features, OutputStride
+from resnexus.cli.options import ArchitectureName, Features, OutputStride
 
 if TYPE_CHECKING:
     from resnexus.architectures.network import FeatureNetwork, Network
@@ -18,13 +18,14 @@ _FAILED = 1
 
 
 def verify(
-    subject: Annotated[str, typer.Argument(help="A network of the series, a file of weights, or an ONNX file.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="NETWORK|FILE", help="A network of the series, a file of weights, or an ONNX file.")
+    ],
     weights: Annotated[
-        Path | None, typer.Option(help="For an ONNX file: the file of weights that it was exported from.")
+        Path | None,
+        typer.Option(metavar="FILE", help="For an ONNX file: the file of weights that it was exported from."),
     ] = None,
-    architecture: Annotated[
-        str | None, typer.Option(help="The network of a file of weights, where names and shapes cannot tell.")
-    ] = None,
+    architecture: ArchitectureName = None,
     features: Features = None,
     output_stride: OutputStride = None,
     signature: Annotated[

@@ -38,7 +38,7 @@ def train(job: Training, out: Path, progress: Progress, label: str) -> Run:
         None,
         job.settings.recipe(job.seed, here.precision),
         unfinished,
-        accelerator=here.accelerator,
+        device=here.device,
         allow_bad_images=job.settings.allow_bad_images,
         progress=progress,
         label=f"training {label}",

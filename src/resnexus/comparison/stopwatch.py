@@ -11,6 +11,7 @@ from resnexus.benchmark.bench import BenchSettings, usual_precisions
 from resnexus.benchmark.cell import Cell, is_unsteady
 from resnexus.benchmark.engines import engine
 from resnexus.benchmark.run import run
+from resnexus.devices import device_kind
 from resnexus.errors import ResnexusError
 from resnexus.progress import Advance, Progress
 from resnexus.report.printing import counted
@@ -29,7 +30,7 @@ class Timing:
     Attributes:
         precisions: of `"fp32"`, `"bf16"`, `"fp16"`; empty for the usual ones of the device here.
         batch_sizes: images per call.
-        device: `"cpu"` or `"cuda"`.
+        device: as `resnexus.devices.device_kind` takes it, whose word is kept: `"cpu"` or `"cuda"`.
         rounds: in how many rounds the networks take turns; each has one timed call in a round.
 
     Raises:
@@ -42,6 +43,7 @@ class Timing:
     rounds: int = 15
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", device_kind(self.device))
         settings = self.settings(image_size=1, together=1)
         settings.check_here()
         for precision in settings.precisions:

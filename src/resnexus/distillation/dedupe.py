@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from resnexus.data.preprocess import Preprocess
+from resnexus.devices import present_device
 from resnexus.distillation.cache import Cache
 from resnexus.distillation.comparing import compared
 from resnexus.distillation.duplicates import COPY, Deduplication, Pair, Thresholds
@@ -68,6 +69,7 @@ def dedupe(
     check_page(page_path(out))
     thresholds, progress = thresholds or Thresholds(), progress or Silent()
     places, asking = tuple(against), _asking(cache, asking or PredictionSettings())
+    present_device(asking.device)  # before the pool is hashed: the teacher is opened after that
     others = tuple(Listed(places))
     mine, readable, ours, found = _hashes(cache, others, asking, progress)
     if not found.any():

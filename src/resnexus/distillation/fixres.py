@@ -104,6 +104,7 @@ def fix_resolution(
             prepared, a size that is too small, or as `resnexus.train` does.
         Stopped: SIGTERM came, and the training was kept.
     """
+    device_of(running)
     path, progress, out = Path(weights), running.get("progress") or Silent(), Path(out)
     if recipe.optim.freeze_stages <= len(architecture_of(path).depths):
         raise ResnexusError(

@@ -14,6 +14,7 @@ from resnexus.data.batches import collate
 from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.labelled import ImageFiles, LabelledImages, Splits, StoredImages
 from resnexus.data.preprocess import Preprocess
+from resnexus.devices import AUTO, device_word
 from resnexus.distillation.cache import ONE_VIEW, Cache
 from resnexus.distillation.pictures import Picture
 from resnexus.distillation.replay import ReplayedImages, collate_answered
@@ -23,7 +24,7 @@ from resnexus.prediction.manifest import portable
 from resnexus.progress import Progress
 from resnexus.teachers import Taught, Teaching, open_teacher
 from resnexus.trainer import Running
-from resnexus.training.hardware import hardware
+from resnexus.training.hardware import placed
 from resnexus.training.losses import UNLABELLED
 from resnexus.training.preparation import preparation
 from resnexus.training.recipe import Recipe
@@ -147,8 +148,14 @@ def open_labelled(
 
 
 def device_of(running: Running) -> str:
-    """Return the device of what is not a training but runs where trainings do."""
-    return "cpu" if running.get("accelerator") == "cpu" else hardware().device
+    """Return the device of what is not a training but runs where trainings do.
+
+    Raises:
+        ResnexusError: trainings cannot run there, as `resnexus.training.hardware.placed` says.
+    """
+    device = running.get("device", AUTO)
+    placed(device, running.get("devices", 1))
+    return device_word(device)
 
 
 def check_labels(images: StoredImages, recipe: Recipe) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnexus.devices import device_named
 from resnexus.errors import ResnexusError
-from resnexus.evaluation.evaluate import device_named
 from resnexus.prediction.runner import Answers, Card
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.teachers import TeacherModule

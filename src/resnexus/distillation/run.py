@@ -30,6 +30,7 @@ from resnexus.report.distillation_record import BASELINE, DistillationRun, SeedR
 from resnexus.report.document import is_report
 from resnexus.teachers import open_teacher
 from resnexus.trainer import train_on
+from resnexus.training.hardware import placed
 from resnexus.training.preparation import preparation
 from resnexus.weights.checkpoint_file import sha256
 from resnexus.weights.pretrained import names_file
@@ -49,7 +50,7 @@ def run_all(
     config: Config,
     *,
     out: str | os.PathLike[str],
-    accelerator: str = "auto",
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> DistillationRun:
     """Do all steps of a run, or what is left of them, and write the page.
@@ -62,7 +63,7 @@ def run_all(
         out: folder of the run: `index.html`, `run.json`, `tables/`, `student.safetensors` (of the first seed, at the
             size of its training), `larger.safetensors` (at the size of `fixres`, where that is done), and a folder for
             each step in `steps/`.
-        accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
+        device: as `resnexus.devices.device_word` takes it: `"auto"`, `"cpu"`, `"gpu"`, `"cuda:1"`.
         progress: where to report; nowhere if None.
 
     Raises:
@@ -70,6 +71,7 @@ def run_all(
         Stopped: SIGTERM came; the same call goes on.
     """
     out, progress = Path(out), progress or Silent()
+    placed(device, 1)
     for package in (*_PACKAGES, *(("imagehash",) if config.dedupe else ())):
         installed_version(package)
     page = out / "index.html"
@@ -77,7 +79,7 @@ def run_all(
         raise ResnexusError(f"{printable(page)} is no page of ours and is not overwritten: choose another folder")
     check_writable(out)
     with claimed(out, busy="another process runs in"), stoppable(out):
-        run = _Run(config, out, accelerator, progress)
+        run = _Run(config, out, device, progress)
         record = run.record()
         for name, weights in (("student", run.weights), ("larger", run.larger)):
             if weights:
@@ -90,9 +92,9 @@ def run_all(
 class _Run:
     """One run, step by step."""
 
-    def __init__(self, config: Config, out: Path, accelerator: str, progress: Progress) -> None:
+    def __init__(self, config: Config, out: Path, device: str, progress: Progress) -> None:
         self.config, self.out, self.progress = config, out, progress
-        self.running: Any = {"accelerator": accelerator, "progress": progress}
+        self.running: Any = {"device": device, "progress": progress}
         self.steps = Steps(out, progress)
         self.weights: list[Path] = []
         self.larger: list[Path] = []

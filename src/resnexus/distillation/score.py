@@ -17,6 +17,7 @@ import torch
 from resnexus.claim import claimed
 from resnexus.data.augment import Augment
 from resnexus.data.preprocess import Preprocess
+from resnexus.devices import device_word, present_device
 from resnexus.distillation.cache import ONE_VIEW, RECORD, Cache, CacheRecord, open_cache, pictures_name, tensors_name
 from resnexus.distillation.pictures import Pool, Summary, in_shards, summary
 from resnexus.distillation.scoring import ScoreTask, keep, release, score_shard, teacher_runner
@@ -110,6 +111,7 @@ def score(
     """
     settings, progress = settings or ScoreSettings(), progress or Silent()
     asking = settings.asking
+    present_device(asking.device)  # before the pool is listed
     # Other processes may be in other folders.
     module = teacher if isinstance(teacher, TeacherModule) else None
     if module is not None and executor is not None:
@@ -193,6 +195,7 @@ def _claim(out: Path, record: CacheRecord) -> None:
     """See that a folder is empty or holds what an earlier start of the same command wrote."""
     if (out / RECORD).is_file():
         before = read_json(CacheRecord, out / RECORD)
+        before = replace(before, device=device_word(before.device))  # a record may have another name of it
         if before != record:
             other = [name for name in vars(record) if getattr(before, name) != getattr(record, name)]
             raise ResnexusError(

@@ -12,7 +12,7 @@ from torch import nn
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.distillation.choosing import chosen, opened
-from resnexus.distillation.materials import asked, check_labels, open_labelled, replayed
+from resnexus.distillation.materials import asked, check_labels, device_of, open_labelled, replayed
 from resnexus.errors import ResnexusError
 from resnexus.progress import Silent
 from resnexus.teachers import Teaching
@@ -61,6 +61,7 @@ def train_student(
             weighs are not there.
         Stopped: SIGTERM came, and the training was kept.
     """
+    device_of(running)  # one that is not there is told before the pool is read
     progress = running.get("progress") or Silent()
     cache, every = opened(pool)
     pictures = chosen(every, selection, None if cache is None else cache.readable())
@@ -122,6 +123,7 @@ def finetune(
         ResnexusError: as `resnexus.train` does.
         Stopped: SIGTERM came, and the training was kept.
     """
+    device_of(running)
     check_teacher(recipe, given=teacher is not None)
     preprocess, augment = preparation(recipe)
     splits = open_labelled(labelled, preprocess, augment, recipe.seed, running.get("progress") or Silent())

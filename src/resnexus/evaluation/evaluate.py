@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from resnexus.data.batches import BadImage, Batch, collate
 from resnexus.data.labelled import LabelledImages
+from resnexus.devices import device_named
 from resnexus.errors import ResnexusError, unknown
 from resnexus.evaluation.metrics import top_k_correct
 from resnexus.progress import Progress, Silent
@@ -62,7 +63,7 @@ def evaluate(
         dataset: what to evaluate on, e.g. `open_dataset(...).val`. A file that cannot be decoded is skipped and
             named in the result.
         batch_size: images per forward pass.
-        device: where the images go, as `device_named` takes it.
+        device: where the images go, as `resnexus.devices.device_named` takes it: `"cpu"`, `"gpu"`, `"cuda:1"`.
         workers: processes that decode; 0 decodes in this one.
         precision: `"bf16"` or `"fp16"` runs a module under autocast. Another callable has its own precision.
         progress: where to report the images that are done; nowhere if None.
@@ -191,26 +192,6 @@ def in_evaluation_mode(model: object) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def device_named(name: str | torch.device) -> torch.device:
-    """Return a device that is there.
-
-    Args:
-        name: `"cpu"`; `"gpu"` or `"cuda"`, the first GPU; `"auto"` for that if there is one, else the CPU; or another
-            of PyTorch's names, such as `"cuda:1"`.
-
-    Raises:
-        ResnexusError: no name of a device, or CUDA is not available.
-    """
-    known = {"gpu": "cuda", "auto": "cuda" if torch.cuda.is_available() else "cpu"}
-    try:
-        device = torch.device(known.get(str(name), name))
-    except RuntimeError as error:
-        raise ResnexusError(f"device={name!r}: expected 'auto', 'cpu', 'gpu' or 'cuda:0'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ResnexusError(f"device={name!r}: no CUDA device is available here; use device='cpu'")
-    return device
 
 
 def _check(

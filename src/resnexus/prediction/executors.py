@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
+from resnexus.devices import CPU, GPU, device_word
 from resnexus.errors import ResnexusError
 from resnexus.machine import usable_cores
 from resnexus.packages import required
@@ -33,10 +34,11 @@ def executor_named(name: str, processes: int | None = None, device: str = "cpu")
             `"ray:HOST:PORT"` for one that this machine is part of.
         processes: shards at a time; as many as this machine's usable cores if None, and on Ray as many as the cluster
             has processors, or GPUs if they run there.
-        device: where a shard runs: Ray gives it a GPU of its own if that is `"cuda"` or `"gpu"`.
+        device: where a shard runs, as `resnexus.devices.device_word` takes it: Ray gives it a GPU of its own if it is
+            one, and says itself which.
 
     Raises:
-        ResnexusError: another name, or less than one process.
+        ResnexusError: another name, less than one process, or on Ray a GPU by its number.
         MissingPackageError: ray is not installed, or pebble for several processes.
     """
     if processes is not None and processes < 1:
@@ -44,8 +46,11 @@ def executor_named(name: str, processes: int | None = None, device: str = "cpu")
     if name == "local":
         return Local(processes or usable_cores())
     if name == RAY or name.startswith("ray:"):
+        word = device_word(device)
+        if word not in (CPU, GPU):
+            raise ResnexusError(f"device {device!r}: Ray says which GPU a shard gets; use device {GPU!r}")
         required("ray")
-        return OnRay(name, processes, "GPU" if device.startswith(("cuda", "gpu")) else "CPU")
+        return OnRay(name, processes, "GPU" if word == GPU else "CPU")
     raise ResnexusError(f"on={name!r}: expected local, ray or ray://HOST:PORT")
 
 

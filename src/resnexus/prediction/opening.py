@@ -15,8 +15,8 @@ from torch import Tensor
 from resnexus.architectures.network import FeatureNetwork, Network
 from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.data.preprocess import Preprocess
+from resnexus.devices import device_named
 from resnexus.errors import ResnexusError, printable
-from resnexus.evaluation.evaluate import device_named
 from resnexus.prediction.exported import open_exported
 from resnexus.prediction.runner import Card, FunctionRunner, MapRunner, Runner
 from resnexus.prediction.settings import PredictionSettings
@@ -44,6 +44,7 @@ def open_runner(
         return open_exported(model, settings)
     if settings.trust_code:
         raise ResnexusError(f"trust_code=True has no effect on {printable(model)}: it is for an exported artefact")
+    device = device_named(settings.device)  # before anything is fetched
     progress = progress or Silent()
     card, network = _opened(model, settings, progress)
     if card.preprocess.in_chans != network.in_chans:
@@ -53,7 +54,6 @@ def open_runner(
         )
     if settings.engine == "accelerated":
         return _accelerated(card, network, settings, progress)
-    device = device_named(settings.device)
     network = network.to(device)
     if settings.embeddings or settings.heatmaps:
         return MapRunner(card, partial(_cast, network.forward_features, device, settings.precision), network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from resnexus.devices import CPU, device_word
 from resnexus.errors import ResnexusError, unknown
 
 ENGINES = ("plain", "accelerated")
@@ -21,7 +22,7 @@ class PredictionSettings:
             the model names if None.
         engine: `"plain"` for PyTorch as it is, `"accelerated"` for `resnexus.accelerate`.
         precision: `"fp32"`, `"bf16"`, or with the plain engine `"fp16"`.
-        device: where the plain engine runs.
+        device: where the plain engine runs, as `resnexus.devices.device_word` takes it, whose word is kept.
         batch_size: images per forward pass.
         topk: classes named at most.
         threshold: the least probability of a class that is named; if None, 0, or 0.5 where every class is a question.
@@ -58,10 +59,11 @@ class PredictionSettings:
     trust_code: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", device_word(self.device))
         for name, accepted in (("engine", ENGINES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
                 raise unknown(name, getattr(self, name), accepted)
-        if self.engine == "accelerated" and (self.precision == "fp16" or self.device != "cpu"):
+        if self.engine == "accelerated" and (self.precision == "fp16" or self.device != CPU):
             raise ResnexusError(
                 f"precision={self.precision!r}, device={self.device!r}: the accelerated engine runs fp32 and bf16 on "
                 "the cpu; use engine='plain'"

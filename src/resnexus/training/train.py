@@ -25,6 +25,7 @@ from resnexus.errors import ResnexusError
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.records import RecordError, read_json, write_json
+from resnexus.training.hardware import placed
 from resnexus.training.loader import TrainingLoader
 from resnexus.training.processes import spread
 from resnexus.training.recipe import Recipe
@@ -79,7 +80,7 @@ def train(
     keep: Keep | None = None,
     teacher: nn.Module | None = None,
     conditions: dict[str, Any] | None = None,
-    accelerator: str = "auto",
+    device: str = "auto",
     devices: int = 1,
     save_every_s: float = 600.0,
     allow_bad_images: bool = False,
@@ -105,7 +106,7 @@ def train(
             none.
         teacher: (N, C, H, W) -> (N, classes) logits, for a recipe that learns from one; set up in place, not trained.
         conditions: what else must be the same for a training to go on, such as the digest of the data; plain values.
-        accelerator: as Lightning takes it: `"auto"`, `"cpu"`, `"gpu"`.
+        device: as `resnexus.devices.device_word` takes it: `"auto"`, `"cpu"`, `"gpu"`, `"cuda:1"`.
         devices: how many of them; under torchrun as many as it started, on every node.
         save_every_s: seconds between two checkpoints within an epoch.
         allow_bad_images: train past images that cannot be read.
@@ -120,7 +121,7 @@ def train(
 
     Raises:
         ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, a teacher is
-            missing or has no effect, or lightning is not installed.
+            missing or has no effect, a GPU is not there, or lightning is not installed.
         Stopped: SIGTERM came, and the training was kept.
     """
     required("lightning")
@@ -131,10 +132,10 @@ def train(
     from resnexus.training.saving import Saving
     from resnexus.training.validation import Validation
 
+    where = placed(device, devices)
     check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
     stage_factors(network, recipe.optim, (module or Classifier).part_of)  # before the folder holds the recipe
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    out.mkdir(parents=True, exist_ok=True)
     _check_conditions(recipe, conditions or {}, out, prod(spread(devices)))
     folder = out / "checkpoints"
     saved = newest_training(folder)
@@ -143,7 +144,7 @@ def train(
     with _quiet():
         board = [Board(out / "tensorboard", figures)] if tensorboard else []
         callbacks: list[Any] = [figures, *board, Saving(folder, every_s=save_every_s)]
-        trainer = _trainer(recipe, callbacks, accelerator, devices)
+        trainer = _trainer(recipe, callbacks, where)
         meet_again(trainer.strategy.root_device)
         order = _order(len(train_images), recipe, trainer.world_size)
         loader = TrainingLoader(
@@ -198,7 +199,7 @@ def _order(images: int, recipe: Recipe, processes: int) -> EpochOrder:
     )
 
 
-def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: int) -> lightning.Trainer:
+def _trainer(recipe: Recipe, callbacks: list[Any], where: dict[str, Any]) -> lightning.Trainer:
     import lightning
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -207,11 +208,8 @@ def _trainer(recipe: Recipe, callbacks: list[Any], accelerator: str, devices: in
 
     # Said here, because Lightning takes whatever runs in a job of SLURM for a task of srun.
     environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
-    here, nodes = spread(devices)
     return lightning.Trainer(
-        accelerator=accelerator,
-        devices=here,
-        num_nodes=nodes,
+        **where,
         max_epochs=recipe.epochs,
         precision=_LIGHTNING_PRECISIONS[recipe.step.precision],  # type: ignore[arg-type]
         accumulate_grad_batches=recipe.step.accumulate,
@@ -252,6 +250,7 @@ def _told(
 def _check_conditions(recipe: Recipe, conditions: dict[str, Any], out: Path, processes: int) -> None:
     from resnexus.training.saving import check_same
 
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "recipe.json"
     settings = {name: value for name, value in recipe.flat().items() if name != "workers"}
     # Where an epoch ends, and which images a batch has, follow from the number of processes.

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from resnexus.cli.predict import PrivateAddresses
+from resnexus.cli.options import Device, Json, PrivateAddresses, UsableWorkers
 
 _AGAINST = "Your validation and training pictures: a folder, a pattern, a file; as often as needed."
-Against = Annotated[list[str], typer.Option(metavar="DIR", help=_AGAINST)]
-Teacher = Annotated[str | None, typer.Option(help="Where the teacher of the cache is now, if it was moved.")]
-Workers = Annotated[
-    int | None, typer.Option(help="Processes that decode, 0 for none; as many as usable cores if left out.")
+Against = Annotated[list[str], typer.Option(metavar="PATH", help=_AGAINST)]
+Teacher = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Where the teacher of the cache is now, if it was moved.")
 ]
 
 
@@ -23,15 +22,21 @@ def dedupe(
     out: Annotated[Path, typer.Option(help="The list, JSON lines; the page lies beside it as .html.")] = Path(
         "duplicates.jsonl"
     ),
-    distance: Annotated[int | None, typer.Option(help="Most bits in which hashes differ; 14 of 64.")] = None,
-    cosine: Annotated[float | None, typer.Option(help="Least cosine of the teacher's features; 0.3.")] = None,
-    correlation: Annotated[float | None, typer.Option(help="Least correlation of the pixels; 0.98.")] = None,
-    detail: Annotated[float | None, typer.Option(help="Least correlation of the detail; 0.8.")] = None,
+    distance: Annotated[
+        int | None, typer.Option(help="Most bits in which hashes differ; 14 of 64 if left out.")
+    ] = None,
+    cosine: Annotated[
+        float | None, typer.Option(help="Least cosine of the teacher's features; 0.3 if left out.")
+    ] = None,
+    correlation: Annotated[
+        float | None, typer.Option(help="Least correlation of the pixels; 0.98 if left out.")
+    ] = None,
+    detail: Annotated[float | None, typer.Option(help="Least correlation of the detail; 0.8 if left out.")] = None,
     teacher: Teacher = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "cpu",
-    workers: Workers = None,
+    device: Device = "cpu",
+    workers: UsableWorkers = None,
     private_addresses: PrivateAddresses = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print what happened as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Find the pictures of a pool that are copies of your own, saved anew, cut, mirrored, brighter or resized.
 

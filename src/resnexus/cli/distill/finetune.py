@@ -7,19 +7,8 @@ from typing import Annotated
 
 import typer
 
-from resnexus.cli.distill.options import (
-    AllowBad,
-    Changes,
-    Device,
-    Devices,
-    Json,
-    LabelWeight,
-    Loss,
-    Recipe_,
-    recipe_of,
-    report,
-    running,
-)
+from resnexus.cli.distill.options import LabelWeight, Loss, recipe_of, report, running
+from resnexus.cli.options import TEACHER, AllowBadImages, Changes, Device, Devices, Json, RecipeName
 
 
 def finetune(
@@ -27,15 +16,16 @@ def finetune(
     labelled: Annotated[str, typer.Option(help="Labelled pictures, as `train --data` takes them.")],
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")],
     teacher: Annotated[
-        str | None, typer.Option(help="A published network NAME[:TAG], or weights; none with --loss labels.")
+        str | None,
+        typer.Option(metavar=TEACHER, help="A published network, or a file of weights; none with --loss labels."),
     ] = None,
-    recipe: Recipe_ = "distil-finetune",
+    recipe: RecipeName = "distil-finetune",
     loss: Loss = None,
     label_weight: LabelWeight = None,
     changes: Changes = None,
     device: Device = "auto",
     devices: Devices = 1,
-    allow_bad_images: AllowBad = False,
+    allow_bad_images: AllowBadImages = False,
     json_output: Json = False,
 ) -> None:
     """Train the student on labelled pictures: by the teacher's answers, as published, or by labels.

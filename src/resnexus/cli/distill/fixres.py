@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.distill.options import AllowBad, Changes, Device, Devices, Json, Recipe_, recipe_of, running
+from resnexus.cli.distill.options import recipe_of, running
+from resnexus.cli.options import COMMA, AllowBadImages, Changes, Device, Devices, Json, RecipeName
 
 if TYPE_CHECKING:
     from resnexus.distillation.fixres import FixRes
@@ -18,16 +19,17 @@ def fixres(
     labelled: Annotated[str, typer.Option(help="Labelled pictures, as `train --data` takes them.")],
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")],
     sizes: Annotated[
-        str, typer.Option(help="Pixels on a side to evaluate at, separated by commas; up to 10/7 of the own.")
+        str,
+        typer.Option(help=f"Pixels on a side to evaluate at, {COMMA}; 1, 8/7, 9/7 and 10/7 of its own if left out."),
     ] = "",
     size: Annotated[
-        int | None, typer.Option(help="To train the classifier at; the best of the sizes if left out.")
+        int | None, typer.Option(help="Size to train the classifier at; the best of the sizes if left out.")
     ] = None,
-    recipe: Recipe_ = "fixres",
+    recipe: RecipeName = "fixres",
     changes: Changes = None,
     device: Device = "auto",
     devices: Devices = 1,
-    allow_bad_images: AllowBad = False,
+    allow_bad_images: AllowBadImages = False,
     json_output: Json = False,
 ) -> None:
     """Evaluate a network at larger sizes, then train its classifier alone at one of them."""

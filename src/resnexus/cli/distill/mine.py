@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnexus.cli.options import Json
+
 if TYPE_CHECKING:
     from resnexus.distillation.mining import Mining
 
@@ -22,7 +24,7 @@ def mine(
     duplicates: Annotated[
         Path | None, typer.Option(help="What `resnexus distill dedupe` wrote; its copies are left out.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print what happened as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Take the pictures of each class of which the teacher is surest, and of no class more than so many.
 

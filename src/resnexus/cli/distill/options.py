@@ -10,20 +10,15 @@ if TYPE_CHECKING:
     from resnexus.trainer import Running, Trained
     from resnexus.training.recipe import Recipe
 
-Recipe_: TypeAlias = Annotated[str, typer.Option("--recipe", help="A training recipe by name, or a YAML file.")]
 Loss: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="kl, cross-entropy, jensen-shannon, published (as SSLD's code), or labels; the recipe's."),
+    typer.Option(
+        help="kl, cross-entropy, jensen-shannon, published (as SSLD's code), or labels; the recipe's if left out."
+    ),
 ]
-LabelWeight: TypeAlias = Annotated[float | None, typer.Option(help="Of the labels' loss beside it; the recipe's.")]
-Changes: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe; as often as needed."),
+LabelWeight: TypeAlias = Annotated[
+    float | None, typer.Option(help="Weight of the labels' loss beside it; the recipe's if left out.")
 ]
-Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
-Devices: TypeAlias = Annotated[int, typer.Option(help="How many GPUs, or processes on the CPU, of this machine.")]
-AllowBad: TypeAlias = Annotated[bool, typer.Option("--allow-bad-images", help="Train past images that cannot be read.")]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def recipe_of(recipe: str, loss: str | None, label_weight: float | None, changes: list[str] | None) -> Recipe:
@@ -39,7 +34,7 @@ def running(device: str, devices: int, allow_bad_images: bool, as_json: bool) ->
     from resnexus.progress import Shown, Silent
 
     return {
-        "accelerator": device,
+        "device": device,
         "devices": devices,
         "allow_bad_images": allow_bad_images,
         "progress": Silent() if as_json else Shown(),

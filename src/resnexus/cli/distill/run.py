@@ -7,22 +7,27 @@ from typing import Annotated
 
 import typer
 
-from resnexus.cli.distill.options import Json
+from resnexus.cli.options import TEACHER, Device, Json
 
 
 def run(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="ssld-small, ssld-published, or a YAML file.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; started again, it goes on.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; started again, it goes on.")] = Path("distillation"),
     labelled: Annotated[
         str | None, typer.Option(help="Labelled pictures, as `train --data` takes them; embedded digits if left out.")
     ] = None,
     pool: Annotated[list[str] | None, typer.Option(help="Pictures without labels; as often as needed.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="A published network NAME[:TAG] or weights; left out, the config's.")
+        str | None,
+        typer.Option(metavar=TEACHER, help="A published network, or a file of weights; the config's if left out."),
     ] = None,
-    student: Annotated[str | None, typer.Option(help="A network of `resnexus list`; the config's if left out.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Trainings of student and baseline; the config's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    student: Annotated[
+        str | None, typer.Option(metavar="NETWORK", help="A network of `resnexus list`; the config's if left out.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Trainings of student and baseline; the config's if left out.")
+    ] = None,
+    device: Device = "auto",
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the config and stop.")] = False,
     json_output: Json = False,
 ) -> None:
@@ -42,7 +47,7 @@ def run(
     wanted = find_config(config).changed(
         labelled=labelled, pool=tuple(pool or ()), teacher=teacher, student=student, seeds=seeds
     )
-    done = run_all(wanted, out=out, accelerator=device, progress=Silent() if json_output else Shown())
+    done = run_all(wanted, out=out, device=device, progress=Silent() if json_output else Shown())
     if json_output:
         print(to_json(done))
         return

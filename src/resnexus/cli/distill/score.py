@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.predict import (
-    Architecture,
+from resnexus.cli.options import (
+    TEACHER,
+    ArchitectureName,
     Device,
     EngineName,
+    Json,
     ManifestFolder,
     MemoryLimit,
     Precision,
     PrivateAddresses,
+    TimeLimit,
     Weights,
 )
 
@@ -23,12 +26,14 @@ if TYPE_CHECKING:
     from resnexus.distillation.score import ScoreSettings
 
 _POOL = "Files, folders, patterns, .tar files, addresses; - for a list on standard input."
-_TEACHER = "Who is asked: NETWORK, NETWORK:TAG, a checkpoint's name, or a file of weights."
+_TEACHER = "Who is asked: a published network, a checkpoint's name, or a file of weights."
 _SET = "How random views are drawn: crop_area=[0.25,1], flip=0, shift=2, policy=rand_augment; as often as needed."
 
 PoolWorkers = Annotated[
     int | None,
-    typer.Option("--workers", help="Processes that decode, for each process that scores; none on the CPU if left out."),
+    typer.Option(
+        "--workers", help="Processes that read images for each process that scores; none on the CPU if left out."
+    ),
 ]
 AllowOneView = Annotated[
     bool, typer.Option("--allow-one-view", help="Take --views 1, to which students overfit; the cache says so.")
@@ -43,29 +48,31 @@ Processes = Annotated[
 
 
 def score(
-    teacher: Annotated[str, typer.Option(metavar="NAME[:TAG]|FILE", help=_TEACHER)],
+    teacher: Annotated[str, typer.Option(metavar=TEACHER, help=_TEACHER)],
     out: Annotated[Path, typer.Option(help="Folder of the cache; started again, it goes on.")],
-    pool: Annotated[list[str] | None, typer.Argument(metavar="POOL...", help=_POOL, show_default=False)] = None,
+    pool: Annotated[list[str] | None, typer.Argument(metavar="POOL", help=_POOL, show_default=False)] = None,
     manifest: ManifestFolder = None,
     views: Annotated[int, typer.Option(help="Random views of each picture, beside the plain one.")] = 4,
     allow_one_view: AllowOneView = False,
     topk: TopK = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the views in pixels; the teacher's own.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random views.")] = 0,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels on a side of the views; the teacher's own if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random views.")] = 0,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=_SET)] = None,
     shard_pictures: ShardPictures = 1000,
     weights: Weights = None,
-    architecture: Architecture = None,
+    architecture: ArchitectureName = None,
     engine: EngineName = "plain",
     precision: Precision = "fp32",
     device: Device = "cpu",
     batch_size: Annotated[int, typer.Option(help="Views per forward pass.")] = 32,
     workers: PoolWorkers = None,
-    time_limit: Annotated[float, typer.Option(help="Seconds that a worker gets for one picture.")] = 30.0,
+    time_limit: TimeLimit = 30.0,
     memory_limit: MemoryLimit = 2048,
     private_addresses: PrivateAddresses = False,
     processes: Processes = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the cache's record as JSON.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Ask a teacher about every picture of a pool, several random views of each, and keep its answers.
 
@@ -74,6 +81,7 @@ def score(
     cannot be read is recorded with its reason and costs no other. The same command goes on where it was interrupted.
     """
     from resnexus.data.augment import Augment
+    from resnexus.devices import CPU, device_word
     from resnexus.distillation.score import ScoreSettings
     from resnexus.machine import usable_cores
     from resnexus.prediction.settings import PredictionSettings
@@ -87,7 +95,7 @@ def score(
         precision=precision,
         device=device,
         batch_size=batch_size,
-        workers=(0 if device == "cpu" else usable_cores()) if workers is None else workers,
+        workers=(0 if device_word(device) == CPU else usable_cores()) if workers is None else workers,
         time_limit=time_limit,
         memory_limit=memory_limit,
         private_addresses=private_addresses,
@@ -117,6 +125,7 @@ def _scored(
     import sys
     from contextlib import closing, nullcontext
 
+    from resnexus.devices import CPU
     from resnexus.distillation.pictures import Listed, Manifested, Pool
     from resnexus.distillation.score import score as job
     from resnexus.errors import ResnexusError
@@ -130,7 +139,7 @@ def _scored(
     if "-" in pool and len(pool) > 1:
         raise ResnexusError("- is the only input: standard input names all")
     if processes is None:
-        processes = usable_cores() if settings.asking.device == "cpu" else 1
+        processes = usable_cores() if settings.asking.device == CPU else 1
     executor, progress = executor_named("local", processes), Silent() if silent else Shown()
     with closing(Lines(sys.stdin.buffer)) if pool == ["-"] else nullcontext(pool) as named:
         pictures: Pool = Listed(named) if manifest is None else Manifested(manifest)

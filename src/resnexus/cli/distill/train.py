@@ -7,45 +7,33 @@ from typing import Annotated
 
 import typer
 
-from resnexus.cli.distill.options import (
-    AllowBad,
-    Changes,
-    Device,
-    Devices,
-    Json,
-    LabelWeight,
-    Loss,
-    Recipe_,
-    recipe_of,
-    report,
-    running,
-)
+from resnexus.cli.distill.options import LabelWeight, Loss, recipe_of, report, running
+from resnexus.cli.options import TEACHER, AllowBadImages, Changes, Device, Devices, Json, RecipeName, StartWeights
 
 
 def train(
     pool: Annotated[
         list[str], typer.Argument(metavar="POOL|CACHE", help="Pictures without labels, or what `score` wrote.")
     ],
-    model: Annotated[str, typer.Option(help="A network of `resnexus list`.")],
+    model: Annotated[str, typer.Option(metavar="NETWORK", help="A network of `resnexus list`.")],
     out: Annotated[Path, typer.Option(help="Folder of this training; started again, it goes on.")],
     teacher: Annotated[
         str | None,
-        typer.Option(help="A published network NAME[:TAG], or a file of weights; left out, the cache's answers."),
+        typer.Option(metavar=TEACHER, help="A published network, or a file of weights; left out, the cache's answers."),
     ] = None,
     labelled: Annotated[
-        str | None, typer.Option(help="Labelled pictures, to evaluate on and to learn from; as `train --data`.")
+        str | None,
+        typer.Option(help="Labelled pictures, as `train --data` takes them, to learn from and to evaluate on."),
     ] = None,
     selection: Annotated[Path | None, typer.Option(help="What `mine` wrote: only these pictures of the pool.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="To start from: imagenet, ssld, or a file; random if left out.")
-    ] = None,
-    recipe: Recipe_ = "distil",
+    weights: StartWeights = None,
+    recipe: RecipeName = "distil",
     loss: Loss = None,
     label_weight: LabelWeight = None,
     changes: Changes = None,
     device: Device = "auto",
     devices: Devices = 1,
-    allow_bad_images: AllowBad = False,
+    allow_bad_images: AllowBadImages = False,
     json_output: Json = False,
 ) -> None:
     """Train a student on a teacher's answers; the same command goes on where it was interrupted.

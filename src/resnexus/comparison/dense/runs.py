@@ -52,7 +52,7 @@ def train(job: DenseTraining, out: Path, progress: Progress, label: str) -> Dens
         None,
         job.settings.recipe(job.seed),
         unfinished,
-        accelerator=here.accelerator,
+        device=here.device,
         progress=progress,
         label=f"training {label}",
         collated=job.source.collate,
