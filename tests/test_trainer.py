@@ -1,6 +1,7 @@
 """`resnexus.train` with a teacher: from its name to the record of what learned from it."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import resnexus
 from resnexus import ResnexusError, trainer
 from resnexus.claim import claimed
 from resnexus.data.preprocess import Preprocess
+from resnexus.training.recipe import Recipe
 from resnexus.weights.checkpoint_file import CheckpointRecord, read_record, sha256, write_checkpoint
 
 ROW = resnexus.Architecture(name="t", block="bottleneck", depths=(1,), width=4, out_width=8, stem="small", stem_width=8)
@@ -90,6 +92,18 @@ def test_a_teacher_of_something_else(pictures, tmp_path, known, message):
     with pytest.raises(ResnexusError, match=f"teacher .*teacher.safetensors {message}"):
         resnexus.train(ROW, pictures, out=tmp_path / "run", recipe="usi", teacher=path, changes=SMALL)
     assert not (tmp_path / "run").exists()
+
+
+def test_lightning_that_is_missing_is_told_before_there_is_a_folder(pictures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(ResnexusError, match=r"lightning is not installed: pip install 'resnexus\[train\]'"):
+        resnexus.train(ROW, pictures, out=tmp_path / "run", changes=SMALL | {"stage_lr_decay": 1})
+    assert not (tmp_path / "run").exists()
+
+
+def test_embedded_images_are_not_fetched():
+    with pytest.raises(ResnexusError, match="download has no effect on digits: only CIFAR is fetched"):
+        trainer.open_data("digits", Recipe(), download=True)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
