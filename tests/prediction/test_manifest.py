@@ -49,6 +49,37 @@ def test_a_tar_is_not_unpacked(tree, tmp_path):
     assert third.source == str(tree / "a" / "x.jpg")
 
 
+def test_odd_names_lead_back_to_their_images(tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    content = {"x.tar#512:a.jpg": b"1", "100%25.jpg": b"22"}
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    with tarfile.open(folder / "shard.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.add(folder / "100%25.jpg", "a#1:b.jpg")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "y.tar#512:a.jpg").write_bytes(b"333")
+    write_manifest([folder / "shard.tar", folder, plain], tmp_path / "m")
+    found = [one.source for one in listed(tmp_path / "m")]
+    assert found == [
+        Member(str(folder / "shard.tar"), 512, 2),
+        *(str(folder / name) for name in ("100%25.jpg", "x.tar#512:a.jpg")),
+        str(plain / "y.tar#512:a.jpg"),
+    ]
+
+
+def test_a_folder_by_its_address_is_read_as_it_is_called(tmp_path):
+    pytest.importorskip("fsspec")
+    (tmp_path / "photos").mkdir()
+    for name in ("100%25.jpg", "a b.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"1")
+    write_manifest([f"file://{tmp_path}/photos"], tmp_path / "m")
+    assert [one.source for one in listed(tmp_path / "m")] == [
+        str(tmp_path / "photos" / name) for name in ("100%25.jpg", "a b.jpg")
+    ]
+
+
 def test_a_bucket(tmp_path):
     fsspec = pytest.importorskip("fsspec")
     store = fsspec.filesystem("memory")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from resnexus.claim import claimed
 from resnexus.data.images import SUFFIXES
@@ -22,7 +21,7 @@ from resnexus.data.shards.archive import ShardError, listed_members
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable, replacing
 from resnexus.packages import required
-from resnexus.prediction.inputs import Input, check_local, from_uri, member_uri, walked
+from resnexus.prediction.inputs import FILE, Input, check_local, from_uri, member_uri, portable, walked
 from resnexus.prediction.stores import CHAIN
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
@@ -164,14 +163,14 @@ def _check_free(out: Path) -> None:
 
 
 def _rows(sources: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield place and size of every image."""
+    """Yield URI and size of every image."""
     for source in sources:
         if "://" in source:
             yield from _stored(source)
         elif os.path.isdir(source):
             for path in walked(os.path.abspath(source)):
                 if path.lower().endswith(SUFFIXES):
-                    yield path, file_size(path)
+                    yield portable(path), file_size(path)
         elif source.endswith(".tar"):
             yield from shard_members(Path(source).absolute())
         else:
@@ -214,8 +213,9 @@ def _stored(address: str) -> Iterator[tuple[str, int]]:
         system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
         for entry in _files(system, root):
             if entry["name"].lower().endswith(SUFFIXES):
-                size = entry.get("size")
-                yield system.unstrip_protocol(entry["name"]), -1 if size is None else int(size)
+                uri, size = system.unstrip_protocol(entry["name"]), entry.get("size")
+                # fsspec does not encode the path of a file, as a URI of a manifest has it behind file://
+                yield portable(entry["name"]) if uri.startswith(FILE) else uri, -1 if size is None else int(size)
     except Exception as error:
         if isinstance(error, ResnexusError):
             raise
@@ -239,18 +239,11 @@ def _write_shard(path: Path, first: int, rows: list[tuple[str, int]]) -> None:
     pa, parquet = required("pyarrow"), _parquet()
     columns = {
         "id": pa.array(range(first, first + len(rows)), pa.int64()),
-        "uri": pa.array([portable(uri) for uri, _ in rows], pa.string()),
+        "uri": pa.array([uri for uri, _ in rows], pa.string()),
         "size": pa.array([size for _, size in rows], pa.int64()),
     }
     with replacing(path) as temporary:
         parquet.write_table(pa.table(columns), temporary, compression="zstd")
-
-
-def portable(path: str) -> str:
-    """Return a path as Parquet's UTF-8 holds it: one that is no UTF-8 as a file:// address, percent-encoded."""
-    if any("\udc80" <= char <= "\udcff" for char in path):
-        return "file://" + quote(os.fsencode(os.path.abspath(path)))
-    return path
 
 
 def _parquet() -> Any:
