@@ -145,6 +145,10 @@ def test_a_manifest_is_predicted_and_verified(here, command):
         ),
         (["photos", *OWN, "--heatmap", "gs://bucket/heat"], "error: gs://bucket/heat is an address: what is predicted"),
         (
+            ["page.jpg", "photos", *OWN, "--heatmap", "photos/heat"],
+            "error: photos/heat lies in photos, whose pictures are the inputs",
+        ),
+        (
             ["--manifest", "s3://bucket/list", *OWN, "--out", "many"],
             "s3://bucket/list is an address: a manifest is read",
         ),
@@ -158,6 +162,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(here, command, arguments, mes
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not Path("photos/heat").exists()
 
 
 def test_nothing_is_written_to_a_folder_that_is_called_as_a_bucket(here, command):

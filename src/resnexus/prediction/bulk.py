@@ -65,6 +65,9 @@ class ShardTask:
     model: str
     settings: PredictionSettings
 
+    def __str__(self) -> str:
+        return printable(self.out)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:

@@ -21,7 +21,7 @@ class Executor(Protocol):
     """Applies a function to tasks."""
 
     def __call__(self, function: Callable[[Any], int], tasks: Iterable[Any], /) -> Iterator[int]:
-        """Yield what the function returned for every task, in any order."""
+        """Yield what the function returned for every task, in any order; as text a task is what is to be made."""
         ...
 
 
