@@ -241,16 +241,18 @@ def _network(
     weights: str | os.PathLike[str] | None,
 ) -> nn.Module:
     torch.manual_seed(recipe.seed)
-    network: nn.Module
     if isinstance(row, nn.Module):
-        network = _of_anybody(row, classes, preprocess, weights)
-    else:
-        network = create_model(
-            row,
-            pretrained=False if weights is None else weights,
-            num_classes=len(classes),
-            in_chans=preprocess.in_chans,
-        )
+        if recipe.step.zero_init_residual:
+            raise ResnexusError(
+                f"zero_init_residual=True is for random weights, and {module_name(row)} brings its own: set it to false"
+            )
+        return _of_anybody(row, classes, preprocess, weights)
+    network = create_model(
+        row,
+        pretrained=False if weights is None else weights,
+        num_classes=len(classes),
+        in_chans=preprocess.in_chans,
+    )
     if recipe.step.zero_init_residual and weights is None:
         zero_init_residual(network)
     return network

@@ -18,7 +18,7 @@ class StandIn:
 
     def __init__(self, *, initialized=False, resources=()):
         self.initialized, self.resources = initialized, dict(resources)
-        self.options, self.most, self.under_way, self.ended = {}, 0, [], 0
+        self.options, self.most, self.under_way, self.ended, self.cancelled = {}, 0, [], 0, []
 
     def is_initialized(self):
         return self.initialized
@@ -53,6 +53,9 @@ class StandIn:
 
     def get(self, done):
         return [call() for call in done]
+
+    def cancel(self, call):
+        self.cancelled.append(call())
 
 
 @pytest.fixture
@@ -114,6 +117,13 @@ def test_a_ray_that_runs_already_is_used_and_left_running(ray):
     assert list(executor_named("ray", 2)(abs, [-2])) == [2]
     assert not hasattr(found, "started")
     assert found.ended == 0
+
+
+def test_what_a_task_raises_ends_the_others_on_a_ray_that_goes_on(ray):
+    found = ray(initialized=True)
+    with pytest.raises(TypeError):
+        list(executor_named("ray", 3)(abs, [-1, -2, "a", -3]))
+    assert (found.cancelled, found.ended) == ([1, 2], 0)
 
 
 def test_what_a_task_raises_ends_the_run_and_ray(ray):

@@ -96,7 +96,7 @@ class OnRay:
             ResnexusError: the cluster has nothing yet that a task could run on, and nobody says how many there will be.
         """
         ray = required("ray")
-        started = not ray.is_initialized()
+        started, under_way = not ray.is_initialized(), list[Any]()
         if started:
             _connect(ray, self._name)
         try:
@@ -109,6 +109,8 @@ class OnRay:
                 yield from map(int, ray.get(done))
                 under_way += [remote.remote(task) for task in islice(waiting, 1)]
         finally:
+            for left in under_way:  # of an error; a cluster that goes on would go on with them
+                ray.cancel(left)
             if started:
                 ray.shutdown()
 

@@ -220,7 +220,8 @@ class Step:
         compile: run the network through `torch.compile`.
         grad_checkpointing: recompute blocks in the backward pass instead of keeping their activations.
         sync_batch_norm: normalise over the images of all processes.
-        zero_init_residual: a network with random weights begins with blocks that are their shortcuts.
+        zero_init_residual: a network with random weights begins with blocks that are their shortcuts; not for a torch
+            module, which brings its own.
         drop_path: largest probability of leaving out a block's branch; it grows from 0 along the depth.
         ema_decay: of the moving average of the weights, which is then evaluated and kept; 0 for none.
         workers: processes that read images.
