@@ -52,6 +52,14 @@ def test_what_learned_from_a_teacher_says_so(pictures, tmp_path):
         resnexus.train(ROW, pictures, teacher=other, **arguments)
 
 
+def test_data_under_another_path_are_other_images_and_that_is_said(pictures, tmp_path, monkeypatch):
+    arguments = {"changes": SMALL | {"stage_lr_decay": 1}, "accelerator": "cpu", "out": tmp_path / "run"}
+    resnexus.train(ROW, pictures, **arguments)
+    monkeypatch.chdir(pictures.parent)
+    with pytest.raises(ResnexusError, match=r"train_images='\w+', not '\w+' \(known by the paths of the files, as the"):
+        resnexus.train(ROW, pictures.name, **arguments)
+
+
 def test_labels_play_no_part_in_the_published_distillation(pictures, tmp_path):
     """With the labels exchanged the weights are the same, to the rounding of sums over a batch in another order."""
     swapped = tmp_path / "swapped"

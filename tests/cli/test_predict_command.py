@@ -51,7 +51,7 @@ def test_pictures_become_records(here, command):
     assert done.returncode == 3
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0] == "passed over 1 file in the folders: no images by their names"
+    assert lines[0] == "passed over 1 file in the folders: no images by their names, or links to folders"
     assert re.fullmatch(
         r"5 records in [\d.]+ s, [\d.,]+ images/s; 2 without an answer \(1 not_found, 1 unknown_format\); "
         r"wrote out/a\.jsonl, out/a\.run\.json",

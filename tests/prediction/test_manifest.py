@@ -37,6 +37,16 @@ def test_a_folder_in_shards(tree, tmp_path):
     assert inputs[3].name == f"file://{tree}/c/%FF.png"
 
 
+def test_what_is_no_image_is_counted(tree, tmp_path, recorded):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").touch()
+    (tree / "a" / "linked").symlink_to(tmp_path / "elsewhere")
+    write_manifest([tree, tree / "a"], tmp_path / "m", progress=recorded)
+    assert recorded.said[-1] == "passed over 4 files in the folders: no images by their names, or links to folders"
+    write_manifest([tree / "b"], tmp_path / "n", progress=recorded)
+    assert recorded.said[-1].startswith("2 images in 1 shards so far")
+
+
 def test_a_tar_is_not_unpacked(tree, tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
         for name in ("b/10.png", "a/notes.txt", "a/x.jpg"):

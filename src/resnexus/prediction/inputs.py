@@ -20,6 +20,7 @@ from resnexus.data.images import SUFFIXES
 from resnexus.data.preprocess import AnyImage
 from resnexus.data.sources import name_of
 from resnexus.errors import ResnexusError, printable
+from resnexus.report.printing import counted
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _ADDRESS_AS_PATH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
@@ -72,14 +73,14 @@ class Listing:
     """Inputs in the order in which they are named; listed anew whenever it is iterated, so that none is kept.
 
     A folder stands for the images in it at any depth, by their suffix and in natural order; names that begin with a dot
-    are passed over. A pattern (`*`, `?`, `[...]`, `**` for any depth) stands for what it finds, in natural order. Any
-    other path is one input, whatever it is.
+    are passed over, and links to folders. A pattern (`*`, `?`, `[...]`, `**` for any depth) stands for what it finds,
+    in natural order. Any other path is one input, whatever it is.
 
     Args:
         items: paths, patterns, http(s) and fsspec addresses, PIL images, uint8 arrays, bytes or binary files.
 
     Attributes:
-        ignored: files that are no images by their suffix, in the folders that were listed so far.
+        ignored: files that are no images by their suffix, and links to folders, in the folders that were listed so far.
 
     Raises:
         ResnexusError: nothing is named; and while it is iterated, a folder or pattern without any image.
@@ -145,6 +146,8 @@ class Listing:
 def walked(folder: str) -> Iterator[str]:
     """Yield the files in a folder at any depth, in natural order, and keep no more than the names of one folder.
 
+    A link to a folder is not followed, since it may lead back: it is yielded as a file is.
+
     Raises:
         ResnexusError: a folder cannot be read.
     """
@@ -161,6 +164,11 @@ def walked(folder: str) -> Iterator[str]:
             yield from walked(path)
         else:
             yield path
+
+
+def passed_over(count: int) -> str:
+    """Return the sentence that counts what lies in folders and is no input."""
+    return f"passed over {counted(count, 'file')} in the folders: no images by their names, or links to folders"
 
 
 def is_address(text: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.heatmaps import check_heatmaps, painting
-from resnexus.prediction.inputs import Input, Listing
+from resnexus.prediction.inputs import Input, Listing, passed_over
 from resnexus.prediction.predictor import Predictor
 from resnexus.prediction.runner import Card
 from resnexus.prediction.settings import PredictionSettings
@@ -106,7 +106,7 @@ def predict_to_file(
         check_heatmaps(heatmaps)
     total = sum(1 for _ in inputs)
     if inputs.ignored:
-        progress.say(f"passed over {counted(inputs.ignored, 'file')} in the folders: no images by their names")
+        progress.say(passed_over(inputs.ignored))
     if not total:
         raise ResnexusError("no input: the list is empty")
     errors: Counter[str] = Counter()

@@ -112,6 +112,11 @@ def _any(trainer: lightning.Trainer, batch_idx: int, own: bool) -> bool:
     return bool(found > 0)
 
 
+_FILES = " (known by the paths of the files, as the data were named, and their sizes)"
+_KNOWN_BY = {"train_images": _FILES, "val_images": _FILES}
+"""Condition -> what tells one from another, where that is a digest."""
+
+
 def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """Check that a folder's training is the one that is asked for.
 
@@ -121,7 +126,8 @@ def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -
     different = [name for name in sorted(recorded.keys() | wanted.keys()) if recorded.get(name) != wanted.get(name)]
     if different:
         name = different[0]
+        there, here = (values.get(name) for values in (recorded, wanted))
         raise ResnexusError(
-            f"{printable(folder)} holds a training with {name}={recorded.get(name)!r}, not {wanted.get(name)!r}: give "
+            f"{printable(folder)} holds a training with {name}={there!r}, not {here!r}{_KNOWN_BY.get(name, '')}: give "
             "another folder, or the same settings to go on"
         )
