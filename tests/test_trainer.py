@@ -1,6 +1,7 @@
 """`resnexus.train` with a teacher: from its name to the record of what learned from it."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import resnexus
 from resnexus import ResnexusError, trainer
 from resnexus.claim import claimed
 from resnexus.data.preprocess import Preprocess
+from resnexus.training.recipe import Recipe
 from resnexus.weights.checkpoint_file import CheckpointRecord, read_record, sha256, write_checkpoint
 
 ROW = resnexus.Architecture(name="t", block="bottleneck", depths=(1,), width=4, out_width=8, stem="small", stem_width=8)
@@ -48,6 +50,14 @@ def test_what_learned_from_a_teacher_says_so(pictures, tmp_path):
     resnexus.train(ROW, pictures, teacher=path.rename(tmp_path / "moved.safetensors"), **arguments)
     with pytest.raises(ResnexusError, match=r"holds a training with teacher='\w+', not"):
         resnexus.train(ROW, pictures, teacher=other, **arguments)
+
+
+def test_data_under_another_path_are_other_images_and_that_is_said(pictures, tmp_path, monkeypatch):
+    arguments = {"changes": SMALL | {"stage_lr_decay": 1}, "accelerator": "cpu", "out": tmp_path / "run"}
+    resnexus.train(ROW, pictures, **arguments)
+    monkeypatch.chdir(pictures.parent)
+    with pytest.raises(ResnexusError, match=r"train_images='\w+', not '\w+' \(known by the paths of the files, as the"):
+        resnexus.train(ROW, pictures.name, **arguments)
 
 
 def test_labels_play_no_part_in_the_published_distillation(pictures, tmp_path):
@@ -90,6 +100,28 @@ def test_a_teacher_of_something_else(pictures, tmp_path, known, message):
     with pytest.raises(ResnexusError, match=f"teacher .*teacher.safetensors {message}"):
         resnexus.train(ROW, pictures, out=tmp_path / "run", recipe="usi", teacher=path, changes=SMALL)
     assert not (tmp_path / "run").exists()
+
+
+def test_lightning_that_is_missing_is_told_before_there_is_a_folder(pictures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(ResnexusError, match=r"lightning is not installed: pip install 'resnexus\[train\]'"):
+        resnexus.train(ROW, pictures, out=tmp_path / "run", changes=SMALL | {"stage_lr_decay": 1})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_weights_of_a_module_are_not_drawn_anew(pictures, tmp_path):
+    network = resnexus.create_model(ROW, num_classes=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    recipe = Recipe().changed(SMALL | {"zero_init_residual": True})
+    data = trainer.open_data(pictures, recipe)
+    with pytest.raises(ResnexusError, match="zero_init_residual=True is for random weights, and module Network brings"):
+        trainer.train_on(network, data.train, data.val, recipe, preprocess=data.preprocess, out=tmp_path / "run")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_embedded_images_are_not_fetched():
+    with pytest.raises(ResnexusError, match="download has no effect on digits: only CIFAR is fetched"):
+        trainer.open_data("digits", Recipe(), download=True)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -23,6 +23,7 @@ from resnexus.data.labelled import LabelledImages, Splits
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
 from resnexus.models import create_model
+from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
 from resnexus.teachers import Taught, Teaching, module_name, open_teacher
@@ -171,6 +172,7 @@ def train_on(
         ResnexusError: as `train` does.
         Stopped: SIGTERM came, and the training was kept.
     """
+    required("lightning")  # now, and not when the folder is there and the teacher fetched
     progress, classes = running.get("progress") or Silent(), train_images.classes
     here: Running = {**running, "progress": progress}
     network = _network(row, classes, preprocess, recipe, weights)
@@ -224,7 +226,8 @@ def open_data(
         ResnexusError: as `open_dataset` does.
     """
     if data in EMBEDDED:
-        return open_dataset(data, augment=Augment(crop_area=None, flip=0.0, shift=1), seed=recipe.seed)
+        shifted = Augment(crop_area=None, flip=0.0, shift=1)
+        return open_dataset(data, augment=shifted, seed=recipe.seed, download=download)
     preprocess, augment = preparation(recipe)
     splits = open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
     for remark in splits.remarks:
@@ -240,16 +243,18 @@ def _network(
     weights: str | os.PathLike[str] | None,
 ) -> nn.Module:
     torch.manual_seed(recipe.seed)
-    network: nn.Module
     if isinstance(row, nn.Module):
-        network = _of_anybody(row, classes, preprocess, weights)
-    else:
-        network = create_model(
-            row,
-            pretrained=False if weights is None else weights,
-            num_classes=len(classes),
-            in_chans=preprocess.in_chans,
-        )
+        if recipe.step.zero_init_residual:
+            raise ResnexusError(
+                f"zero_init_residual=True is for random weights, and {module_name(row)} brings its own: set it to false"
+            )
+        return _of_anybody(row, classes, preprocess, weights)
+    network = create_model(
+        row,
+        pretrained=False if weights is None else weights,
+        num_classes=len(classes),
+        in_chans=preprocess.in_chans,
+    )
     if recipe.step.zero_init_residual and weights is None:
         zero_init_residual(network)
     return network

@@ -9,6 +9,7 @@ from PIL import Image
 
 from resnexus import Architecture, ResnexusError, evaluate, open_dataset
 from resnexus.assessment.assess import assess
+from resnexus.assessment.passes import Passes
 from resnexus.assessment.settings import AssessmentSettings
 from resnexus.data.preprocess import Preprocess
 from resnexus.evaluation.corruptions.table import CORRUPTIONS
@@ -143,6 +144,13 @@ def test_errors_under_the_same_corruptions_are_set_against_each_other(weights, n
 def test_other_images_are_not_compared(weights, pictures, tmp_path):
     assess(weights, pictures, out=tmp_path / "first")
     with pytest.raises(ResnexusError, match=r"the two evaluations are of other images: 30 .* and 24 .*, 24 of them"):
+        assess(weights, pictures, settings=AssessmentSettings(part="all", against=tmp_path / "first"))
+
+
+def test_other_images_are_told_before_the_further_passes(weights, pictures, tmp_path, monkeypatch):
+    assess(weights, pictures, out=tmp_path / "first")
+    monkeypatch.setattr(Passes, "corruptions", lambda self: pytest.fail("a further pass"))
+    with pytest.raises(ResnexusError, match="the two evaluations are of other images"):
         assess(weights, pictures, settings=AssessmentSettings(part="all", against=tmp_path / "first"))
 
 

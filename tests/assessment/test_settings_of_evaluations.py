@@ -18,6 +18,8 @@ from resnexus.packages import MissingPackageError
         ({"corruptions": ("fog", "fog")}, "corruptions=fog,fog: one is named twice"),
         ({"batch_size": 0}, "batch_size=0: expected at least 1"),
         ({"seed": -1}, "seed=-1: expected at least 0"),
+        ({"seed": 1}, "seed=1 has no effect without corruptions: name some of them"),
+        ({"severities": (5,)}, r"severities=\(5,\) has no effect without corruptions"),
     ],
 )
 def test_values_that_are_refused(options, message):

@@ -51,7 +51,7 @@ def test_pictures_become_records(here, command):
     assert done.returncode == 3
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0] == "passed over 1 file in the folders: no images by their names"
+    assert lines[0] == "passed over 1 file in the folders: no images by their names, or links to folders"
     assert re.fullmatch(
         r"5 records in [\d.]+ s, [\d.,]+ images/s; 2 without an answer \(1 not_found, 1 unknown_format\); "
         r"wrote out/a\.jsonl, out/a\.run\.json",
@@ -145,6 +145,10 @@ def test_a_manifest_is_predicted_and_verified(here, command):
         ),
         (["photos", *OWN, "--heatmap", "gs://bucket/heat"], "error: gs://bucket/heat is an address: what is predicted"),
         (
+            ["page.jpg", "photos", *OWN, "--heatmap", "photos/heat"],
+            "error: photos/heat lies in photos, whose pictures are the inputs",
+        ),
+        (
             ["--manifest", "s3://bucket/list", *OWN, "--out", "many"],
             "s3://bucket/list is an address: a manifest is read",
         ),
@@ -158,6 +162,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(here, command, arguments, mes
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not Path("photos/heat").exists()
 
 
 def test_nothing_is_written_to_a_folder_that_is_called_as_a_bucket(here, command):

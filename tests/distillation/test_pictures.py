@@ -36,6 +36,12 @@ def test_the_members_of_a_tar_file_are_pictures(pool_folder, tmp_path):
     assert (tmp_path / "some.tar").read_bytes()[member.offset :][: member.size] == content
 
 
+def test_a_file_by_its_address_is_the_picture_of_that_name(tmp_path):
+    path = tmp_path / "100%25.png"
+    (found,) = Listed([f"file://{path}"])
+    assert found.source == str(path)
+
+
 def test_a_list_and_a_manifest_are_the_same_pool(pool_folder, tmp_path):
     pytest.importorskip("pyarrow")
     write_manifest([pool_folder], tmp_path / "manifest", shard_images=4)

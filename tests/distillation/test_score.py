@@ -121,7 +121,7 @@ def test_what_is_left_out_follows_from_the_teacher(pool_folder, weights, tmp_pat
     assert record.topk == record.num_classes == 3
     assert (record.preprocess.size, record.preprocess.resize_short) == (20, 22)
     assert not record.one_view
-    assert "passed over 1 file in the folders: no images by their names" in recorded.said
+    assert "passed over 1 file in the folders: no images by their names, or links to folders" in recorded.said
     ((stage, total, steps),) = recorded.stages
     assert (stage, total, steps) == ("scoring", 10, [4, 4, 2])
 

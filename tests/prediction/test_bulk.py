@@ -289,3 +289,11 @@ def test_a_folder_of_an_artefact_is_found_from_another_folder(tmp_path, monkeypa
     assert bulk.absolute("own") == "own"  # the name of a network
     (tmp_path / "own" / "resnexus.json").touch()
     assert bulk.absolute("own") == str(tmp_path / "own")
+
+
+def test_a_file_that_is_called_as_a_network_takes_no_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ResNet_small", "ssld", "own.safetensors"):
+        (tmp_path / name).touch()
+    assert [bulk.absolute(name) for name in ("ResNet_small", "ssld")] == ["ResNet_small", "ssld"]
+    assert bulk.absolute("own.safetensors") == str(tmp_path / "own.safetensors")

@@ -5,8 +5,12 @@ import os
 import pytest
 
 from resnexus import ResnexusError
+from resnexus.distillation.pictures import Picture
+from resnexus.distillation.scoring import ScoreTask
 from resnexus.prediction import executors
+from resnexus.prediction.bulk import ShardTask
 from resnexus.prediction.executors import LIVES, executor_named
+from resnexus.prediction.pool import Lost
 
 
 class StandIn:
@@ -14,7 +18,7 @@ class StandIn:
 
     def __init__(self, *, initialized=False, resources=()):
         self.initialized, self.resources = initialized, dict(resources)
-        self.options, self.most, self.under_way, self.ended = {}, 0, [], 0
+        self.options, self.most, self.under_way, self.ended, self.cancelled = {}, 0, [], 0, []
 
     def is_initialized(self):
         return self.initialized
@@ -49,6 +53,9 @@ class StandIn:
 
     def get(self, done):
         return [call() for call in done]
+
+    def cancel(self, call):
+        self.cancelled.append(call())
 
 
 @pytest.fixture
@@ -117,8 +124,45 @@ def test_a_ray_that_runs_already_is_used_and_left_running(ray):
     assert found.ended == 0
 
 
+def test_what_a_task_raises_ends_the_others_on_a_ray_that_goes_on(ray):
+    found = ray(initialized=True)
+    with pytest.raises(TypeError):
+        list(executor_named("ray", 3)(abs, [-1, -2, "a", -3]))
+    assert (found.cancelled, found.ended) == ([1, 2], 0)
+
+
 def test_what_a_task_raises_ends_the_run_and_ray(ray):
     found = ray()
     with pytest.raises(TypeError):
         list(executor_named("ray", 2)(abs, ["a"]))
     assert found.ended == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (
+            ShardTask(shard="list/images-000003.parquet", out="many/a.parquet", model="m", settings=None),
+            "many/a.parquet",
+        ),
+        (
+            ScoreTask(out="cache", shard=3, pictures=(Picture(id=0, uri="a.jpg"),), record=None, asking=None),
+            "cache/shard-00003.safetensors",
+        ),
+    ],
+    ids=["predict", "score"],
+)
+def test_a_task_that_dies_again_and_again_is_called_by_what_it_makes(monkeypatch, task, name):
+    class Dying:
+        def __init__(self, *_, **__):
+            pass
+
+        def ordered(self, function, calls, **_):
+            return ((item, Lost.DIED) for item, _ in calls)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(executors, "Pool", Dying)
+    with pytest.raises(ResnexusError, match=f"^{name}: its process died {LIVES} times; is there enough memory"):
+        list(executor_named("local", 2)(print, [task]))

@@ -99,3 +99,22 @@ def test_what_was_checked_is_what_is_connected_to(monkeypatch):
         assert fetch_image(f"http://example.org:{port}/a.jpg", HERE) == CONTENT
         assert asked.count("example.org") == 1
         assert server.requests[0]["Host"] == f"example.org:{port}"
+
+
+def test_a_host_of_other_letters_is_asked_for_as_the_network_knows_it(monkeypatch):
+    with FileServer(CONTENT) as server:
+        port, real = int(server.url.rpartition(":")[2]), fetching.socket.getaddrinfo
+
+        def resolve(host, *arguments, **options):
+            return real("127.0.0.1" if host == "xn--bcher-kva.example" else host, *arguments, **options)
+
+        monkeypatch.setattr(fetching.socket, "getaddrinfo", resolve)
+        assert fetch_image(f"http://b\xfccher.example:{port}/a.jpg", HERE) == CONTENT
+        assert server.requests[0]["Host"] == f"xn--bcher-kva.example:{port}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"), [(b"/a.jpg", "/a.jpg"), ("/\xe9.jpg".encode(), "/\xe9.jpg"), (b"/\xe9.jpg", "/\xe9.jpg")]
+)
+def test_an_address_that_a_server_leads_to_may_be_utf8(sent, meant):
+    assert fetching._as_utf8(sent.decode("latin-1")) == meant

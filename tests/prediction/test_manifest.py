@@ -37,6 +37,16 @@ def test_a_folder_in_shards(tree, tmp_path):
     assert inputs[3].name == f"file://{tree}/c/%FF.png"
 
 
+def test_what_is_no_image_is_counted(tree, tmp_path, recorded):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").touch()
+    (tree / "a" / "linked").symlink_to(tmp_path / "elsewhere")
+    write_manifest([tree, tree / "a"], tmp_path / "m", progress=recorded)
+    assert recorded.said[-1] == "passed over 4 files in the folders: no images by their names, or links to folders"
+    write_manifest([tree / "b"], tmp_path / "n", progress=recorded)
+    assert recorded.said[-1].startswith("2 images in 1 shards so far")
+
+
 def test_a_tar_is_not_unpacked(tree, tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
         for name in ("b/10.png", "a/notes.txt", "a/x.jpg"):
@@ -47,6 +57,37 @@ def test_a_tar_is_not_unpacked(tree, tmp_path):
     assert first.name == f"{tmp_path}/x.tar#512:b/10.png"
     assert (tmp_path / "x.tar").read_bytes()[second.source.offset :][:7] == b"a/x.jpg"
     assert third.source == str(tree / "a" / "x.jpg")
+
+
+def test_odd_names_lead_back_to_their_images(tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    content = {"x.tar#512:a.jpg": b"1", "100%25.jpg": b"22"}
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    with tarfile.open(folder / "shard.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.add(folder / "100%25.jpg", "a#1:b.jpg")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "y.tar#512:a.jpg").write_bytes(b"333")
+    write_manifest([folder / "shard.tar", folder, plain], tmp_path / "m")
+    found = [one.source for one in listed(tmp_path / "m")]
+    assert found == [
+        Member(str(folder / "shard.tar"), 512, 2),
+        *(str(folder / name) for name in ("100%25.jpg", "x.tar#512:a.jpg")),
+        str(plain / "y.tar#512:a.jpg"),
+    ]
+
+
+def test_a_folder_by_its_address_is_read_as_it_is_called(tmp_path):
+    pytest.importorskip("fsspec")
+    (tmp_path / "photos").mkdir()
+    for name in ("100%25.jpg", "a b.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"1")
+    write_manifest([f"file://{tmp_path}/photos"], tmp_path / "m")
+    assert [one.source for one in listed(tmp_path / "m")] == [
+        str(tmp_path / "photos" / name) for name in ("100%25.jpg", "a b.jpg")
+    ]
 
 
 def test_a_bucket(tmp_path):

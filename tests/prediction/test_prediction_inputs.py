@@ -1,13 +1,14 @@
 import io
 import os
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from resnexus import ResnexusError
-from resnexus.prediction.inputs import Address, Lines, Listing, Member, from_uri, member_uri, walked
+from resnexus.prediction.inputs import Address, Lines, Listing, Member, from_uri, member_uri, portable, walked
 
 
 @pytest.fixture
@@ -63,11 +64,13 @@ def test_images_in_memory_and_addresses(tree):
     [
         ([], "no input: name files"),
         (["*.webp"], r"\*\.webp: the pattern finds nothing"),
+        (["bare/**"], r"bare/\*\*: the pattern finds nothing"),
         (["a/deep/../../.hidden/.."], None),
         ([3], "input of type int: expected a path"),
     ],
 )
 def test_what_names_nothing_is_a_mistake(tree, items, message):
+    (tree / "bare" / "folder").mkdir(parents=True)
     if message is None:
         assert names(*items)
         return
@@ -93,6 +96,16 @@ def test_uris_of_a_manifest_lead_to_what_they_were_made_of(tmp_path):
     assert from_uri(member_uri(tmp_path / "x.tar", 512, "a/b:c#1.jpg"), 7) == Member(f"{tmp_path}/x.tar", 512, 7)
     assert from_uri("s3://bucket/x.tar#1:b", 7) == Address("s3://bucket/x.tar#1:b")
     assert os.fsencode(from_uri("file:///data/%ff%20.jpg", 7)) == b"/data/\xff .jpg"
+
+
+@pytest.mark.parametrize(
+    "path", ["/a.jpg", "/%20.tar", "/x.tar#1:a.jpg", "/x.tar#1:y.tar", os.fsdecode(b"/\xff#2:a.tar")], ids=ascii
+)
+def test_a_path_is_what_its_uri_stands_for(path):
+    portable(path).encode()  # it is UTF-8
+    assert from_uri(portable(path), 7) == path
+    if path.endswith(".tar"):
+        assert from_uri(member_uri(Path(path), 512, "a/b:c#1.jpg"), 7) == Member(path, 512, 7)
 
 
 def test_a_folder_that_cannot_be_read(tmp_path):

@@ -1,5 +1,7 @@
 import csv
+import io
 import json
+import sys
 
 import pytest
 
@@ -29,6 +31,15 @@ def test_json_lines(tmp_path):
     assert [json.loads(line) for line in lines] == [record.to_dict() for record in RECORDS]
     assert list(json.loads(lines[1])) == ["id", "filename", "class_ids", "scores", "label_names", "error"]
     assert json.loads(lines[1])["error"] == "damaged"
+
+
+def test_a_line_on_standard_output_is_out_at_once(monkeypatch):
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8"))
+    with writing("-", PredictionSettings()) as write:
+        for count, record in enumerate(RECORDS, 1):
+            write(record)
+            assert len(pipe.getvalue().splitlines()) == count
 
 
 def test_csv_has_columns_for_every_rank_and_no_formulas(tmp_path):

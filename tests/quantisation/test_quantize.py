@@ -31,6 +31,13 @@ def quantised(request, weights, tmp_path_factory):
     return quantize(weights, "digits", out, format=request.param, settings=FEW), out
 
 
+def test_a_page_of_something_else_is_told_before_the_work(tmp_path):
+    (tmp_path / "digits.int8.html").write_text("mine")
+    with pytest.raises(ResnexusError, match=r"digits.int8.html is no page of a quantisation and is not overwritten"):
+        quantize("nowhere.safetensors", "digits", tmp_path / "digits.onnx", format="onnx")
+    assert (tmp_path / "digits.int8.html").read_text() == "mine"
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_an_artefact_in_int8_does_what_its_record_says(quantised, network, digits):
     record, out = quantised

@@ -74,7 +74,7 @@ from resnexus.data.labelled import ImageArrays
 from resnexus.training.recipe import Recipe
 from resnexus.training.train import train
 
-out, steps, taught = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+out, steps, taught, frozen = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True", int(sys.argv[4])
 data = open_dataset("digits")
 def part(images, count):
     labels = images.labels.numpy()[:count]
@@ -85,7 +85,8 @@ row = resnexus.Architecture(
 torch.manual_seed(0)
 network, teacher = (resnexus.create_model(row, num_classes=10, in_chans=1) for _ in range(2))
 recipe = Recipe().changed(
-    {"epochs": steps // 4, "global_batch_size": 16, "sync_batch_norm": True, "label_smoothing": 0.1, "lr": 1.0}
+    {"epochs": steps // 4, "global_batch_size": 16, "sync_batch_norm": True, "label_smoothing": 0.1, "lr": 1.0,
+     "freeze_stages": frozen}
 )
 if taught:
     recipe = recipe.changed({"distillation": "symmetric_kl", "teacher_statistics": "batch"})
@@ -97,13 +98,13 @@ torch.save({"weights": network.state_dict(), "rows": outcome.rows}, out / f"resu
 """
 
 
-def run(out, processes, steps, taught):
+def run(out, processes, steps, taught, frozen=0):
     program = out.parent / "program.py"
     program.write_text(PROGRAM)
-    command = [sys.executable, program, out, str(steps), str(taught)]
+    command = [sys.executable, program, out, steps, taught, frozen]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        command = [sys.executable, *launcher, program, out, str(steps), str(taught)]
+        command[1:1] = launcher
     done = subprocess.run(
         list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
     )
@@ -113,10 +114,10 @@ def run(out, processes, steps, taught):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # on a busy machine, too
-@pytest.mark.parametrize("taught", [False, True])
-def test_two_processes_equal_one_after_20_steps(tmp_path, taught):
-    alone = run(tmp_path / "one", 1, 20, taught)
-    shared = run(tmp_path / "two", 2, 20, taught)
+@pytest.mark.parametrize(("taught", "frozen"), [(False, 0), (True, 0), (False, 1)])
+def test_two_processes_equal_one_after_20_steps(tmp_path, taught, frozen):
+    alone = run(tmp_path / "one", 1, 20, taught, frozen)
+    shared = run(tmp_path / "two", 2, 20, taught, frozen)
     for name, value in alone["weights"].items():
         assert torch.allclose(value.double(), shared["weights"][name].double(), rtol=1e-5, atol=1e-5), name
     assert [row["images"] for row in shared["rows"]] == [31] * 5

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -239,6 +240,51 @@ def test_frozen_parts_stay_as_they_are(digits, tmp_path):
     train(trained, *digits, RECIPE.changed({"freeze_stages": 1, "ema_decay": 0.0}), tmp_path)
     for name, value in trained.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith("stem."), name
+
+
+def test_frozen_parts_stay_as_they_are_in_an_epoch_that_goes_on_in_its_middle(digits, tmp_path, monkeypatch):
+    before = network().state_dict()
+    recipe = RECIPE.changed({"freeze_stages": 1, "ema_decay": 0.0})
+    found, _ = run(digits, tmp_path, [2], monkeypatch, recipe)
+    assert [name for name in found if torch.equal(found[name], before[name]) != name.startswith("stem.")] == []
+
+
+def test_what_is_frozen_is_so_before_processes_share_their_gradients(digits, tmp_path, monkeypatch):
+    """They wait for the gradient of every parameter that needs one when they meet, which is when this is asked."""
+
+    def asked(self):
+        raise ResnexusError(" ".join(name for name, one in self.network.named_parameters() if one.requires_grad))
+
+    monkeypatch.setattr(Classifier, "configure_optimizers", asked)
+    with pytest.raises(ResnexusError) as caught:
+        train(network(), *digits, RECIPE.changed({"freeze_stages": 1}), tmp_path)
+    assert {name.partition(".")[0] for name in str(caught.value).split()} == {"stages", "head"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"accumulate": 3}, {}, "global_batch_size=16: expected a multiple of accumulate=3"),
+        ({"precision": "fp16"}, {"accelerator": "cpu"}, "precision='fp16' is not for the CPU: set precision=bf16"),
+        ({}, {"accelerator": "abacus"}, "accelerator='abacus', devices=1: .*invalid.*Give auto, cpu or gpu"),
+        ({}, {"accelerator": "cpu", "devices": 0}, "accelerator='cpu', devices=0: .*as many devices as there are"),
+        ({"freeze_stages": 1}, {}, "freeze_stages=1: a Sequential has no stem and stages to freeze: set it to 0"),
+        ({"drop_path": 0.1}, {}, "drop_path=0.1: a Sequential has no blocks with a drop_path"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_the_folder_to_what_can(digits, tmp_path, changes, options, message):
+    plain = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    with pytest.raises(ResnexusError, match=message):
+        train(plain, *digits, RECIPE.changed(changes), tmp_path, **options)
+    assert not (tmp_path / "recipe.json").exists()
+
+
+def test_a_training_in_another_thread_hears_no_signal(digits, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(train, network(), *digits, RECIPE.changed({"epochs": 1}), tmp_path).result()
+    assert len(outcome.rows) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_sigterm_is_heard_by_us_alone_and_given_back(digits, tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from resnexus.assessment.counting import (
     classes_part,
@@ -28,14 +27,12 @@ from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.calibration import calibration
 from resnexus.evaluation.corruptions.errors import corruption_errors
 from resnexus.evaluation.predictions import Predictions, paired
-from resnexus.evaluation.real_labels import read_real, real_accuracy
-from resnexus.evaluation.significance import mcnemar
+from resnexus.evaluation.real_labels import check_numbers, read_real, real_accuracy
+from resnexus.evaluation.significance import PairedAnswers, mcnemar
 from resnexus.progress import Progress, Silent
 from resnexus.report.evaluation_record import Corrupted, EvaluationRecord, Opponent
 from resnexus.report.thumbnails import thumbnail
 from resnexus.subject import open_subject
-
-Evaluated: TypeAlias = tuple[EvaluationRecord, Predictions]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,12 +99,17 @@ def _assessed(
     questions = open_questions(data, subject, settings)
     if real is not None and not questions.labelling.imagenet:
         raise ResnexusError(f"real={printable(settings.real)}: {subject.name} has other classes than ImageNet's")
+    if real is not None:  # before the pass, which may take hours
+        check_numbers(map(questions.originals.name, range(len(questions.originals))), real)
     if questions.ignored:
         progress.say(ignored_note(questions.ignored))
     passes = Passes(subject.network.to(device), questions, settings, progress)
     start = time.perf_counter()
     predictions, skipped = passes.run(questions.preprocess, "evaluating")
     seconds = time.perf_counter() - start
+    # Before the other passes: what does not fit is told at once.
+    real_share = None if real is None else real_accuracy(predictions.logits, predictions.files, real)
+    pairs = None if opponent is None else mcnemar(*paired(predictions, opponent[1]))
     variations, corruptions = tuple(passes.variations(predictions)), tuple(passes.corruptions())
     like = (settings.seed, questions.preprocess)
     record = EvaluationRecord(
@@ -122,29 +124,28 @@ def _assessed(
         predictions_sha256=predictions.digest,
         top1=share_of(predictions, 1),
         top5=share_of(predictions, 5),
-        real=None if real is None else real_accuracy(predictions.logits, predictions.files, real),
+        real=real_share,
         calibration=calibration(*predictions.answers),
         classes=classes_part(predictions),
         confusions=confusions_part(predictions, settings),
         variations=variations,
         corruptions=corruptions,
         corruption_seed=settings.seed,
-        against=None if opponent is None else _against(predictions, corruptions, like, opponent),
+        against=None if opponent is None or pairs is None else _against(pairs, corruptions, like, opponent[0]),
         notes=(*questions.notes, *notes_part(subject, questions, predictions)),
     )
     return Assessment(record=record, predictions=predictions, thumbnails=_thumbnails(record, questions))
 
 
 def _against(
-    predictions: Predictions, corruptions: tuple[Corrupted, ...], like: tuple[int, Preprocess], other: Evaluated
+    pairs: PairedAnswers, corruptions: tuple[Corrupted, ...], like: tuple[int, Preprocess], record: EvaluationRecord
 ) -> Opponent:
     """Compare with another evaluation; its pictures are corrupted alike if seed and preparation are the same."""
-    record, theirs = other
     alike = like == (record.corruption_seed, record.preprocess)
     return Opponent(
         name=record.network.name,
         predictions_sha256=record.predictions_sha256,
-        paired=mcnemar(*paired(predictions, theirs)),
+        paired=pairs,
         corruption_errors=corruption_errors(_errors(corruptions), _errors(record.corruptions)) if alike else {},
     )
 

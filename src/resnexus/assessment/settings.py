@@ -39,7 +39,8 @@ class AssessmentSettings:
         precision: of the network.
 
     Raises:
-        ResnexusError: a value that is not accepted, or a package that a corruption needs is not installed.
+        ResnexusError: a value that is not accepted or has no effect, or a package that a corruption needs is not
+            installed.
     """
 
     labels: str | None = None
@@ -77,3 +78,8 @@ class AssessmentSettings:
         for name, least in (("confusions", 0), ("examples", 0), ("seed", 0), ("batch_size", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise ResnexusError(f"{name}={getattr(self, name)}: expected at least {least}")
+        for name, plain in (("severities", SEVERITIES), ("seed", 0)):
+            if not self.corruptions and getattr(self, name) != plain:
+                raise ResnexusError(
+                    f"{name}={getattr(self, name)} has no effect without corruptions: name some of them"
+                )

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from resnexus.data.images import enough_memory
-from resnexus.data.policies import POLICIES, Policy, changed, erased
+from resnexus.data.policies import MAX_MAGNITUDE, MAX_OPERATIONS, POLICIES, Policy, changed, erased
 from resnexus.data.preprocess import AnyImage, Preprocess
 from resnexus.data.sources import name_of
 from resnexus.errors import ResnexusError, unknown
@@ -41,7 +41,7 @@ class Augment:
         size: side of the result in pixels; that of the evaluation transform if None.
         policy: what further happens to the pixels, of `POLICIES`.
         policy_magnitude: of RandAugment, 0 to 30 as in torchvision, where 30 turns by 30 degrees; 3 times timm's.
-        policy_operations: of RandAugment, per image.
+        policy_operations: of RandAugment, per image, 1 to 10.
         erasing: probability of erasing a rectangle at the end.
 
     Raises:
@@ -74,6 +74,10 @@ class Augment:
             raise unknown("policy", self.policy, POLICIES)
         if isinstance(self.shift, bool) or not isinstance(self.shift, int) or self.shift < 0:
             raise ResnexusError(f"shift={self.shift!r}: expected a whole number of pixels, at least 0")
+        for field, least, most in (("policy_magnitude", 0, MAX_MAGNITUDE), ("policy_operations", 1, MAX_OPERATIONS)):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ResnexusError(f"{field}={value!r}: expected a whole number from {least} to {most}")
 
     def __call__(self, image: AnyImage, preprocess: Preprocess, random: np.random.Generator) -> Tensor:
         """Return the (in_chans, size, size) float32 input for one training image.

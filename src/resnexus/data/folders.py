@@ -143,7 +143,7 @@ def _classes(folder: Path, layout: str) -> _Part:
         others = f"; {ignored_note(ignored)}" if ignored else f": they end in {', '.join(SUFFIXES)}"
         raise ResnexusError(f"no images in {_listed(empty)}{others}")
     names = [printable(name) for name, _ in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ResnexusError(f"{printable(folder)}: two class folders print as {twice!r}; rename one")
     images = {name: list(filter(_is_image, paths)) for name, (_, paths) in zip(names, found, strict=True)}

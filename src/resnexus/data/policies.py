@@ -13,6 +13,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 Policy = Literal["none", "rand_augment", "trivial_augment", "auto_augment"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+MAX_MAGNITUDE, MAX_OPERATIONS = 30, 10
+"""Of RandAugment; torchvision knows no magnitude above."""
 
 
 def changed(pixels: Array, policy: Policy, magnitude: int, operations: int, random: np.random.Generator) -> Array:

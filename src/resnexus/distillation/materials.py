@@ -20,7 +20,7 @@ from resnexus.distillation.pictures import Picture
 from resnexus.distillation.replay import ReplayedImages, collate_answered
 from resnexus.distillation.unlabelled import JoinedImages, PoolImages
 from resnexus.errors import ResnexusError, printable
-from resnexus.prediction.manifest import portable
+from resnexus.prediction.inputs import portable
 from resnexus.progress import Progress
 from resnexus.teachers import Taught, Teaching, open_teacher
 from resnexus.trainer import Running

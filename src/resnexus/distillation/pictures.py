@@ -12,9 +12,9 @@ from typing import Protocol
 
 from resnexus.data.error_codes import ErrorCode
 from resnexus.errors import ResnexusError, unknown
-from resnexus.prediction.inputs import Address, Input, Listing, Wanted, from_uri
+from resnexus.prediction.inputs import FILE, Address, Input, Listing, Wanted, from_uri, portable
 from resnexus.prediction.job import Countable
-from resnexus.prediction.manifest import file_size, portable, read_manifest, read_rows, shard_members, shard_name
+from resnexus.prediction.manifest import file_size, read_manifest, read_rows, shard_members, shard_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,8 @@ def in_shards(pool: Pool, size: int) -> Iterator[tuple[int, tuple[Picture, ...]]
 def _places(found: Input) -> Iterator[tuple[str, int]]:
     """Yield URI and size of what an input stands for."""
     if isinstance(found.source, Address):
-        yield found.source.url, -1
+        url = found.source.url
+        yield portable(url.removeprefix(FILE)) if url.startswith(FILE) else url, -1
     elif not isinstance(found.source, (str, os.PathLike)):
         raise ResnexusError(f"{found.name}: a pool consists of files and addresses, which can be found again")
     else:

@@ -26,10 +26,10 @@ from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable
 from resnexus.prediction.bulk import absolute, one_thread
 from resnexus.prediction.executors import Executor, Local
+from resnexus.prediction.inputs import passed_over
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
-from resnexus.report.printing import counted
 from resnexus.teachers import TeacherModule
 from resnexus.version import __version__
 
@@ -122,7 +122,7 @@ def score(
     with claimed(out, busy=_BUSY):
         found = summary(pool)
         if pool.ignored:
-            progress.say(f"passed over {counted(pool.ignored, 'file')} in the folders: no images by their names")
+            progress.say(passed_over(pool.ignored))
         record = _described(teacher, replace(settings, asking=asking), found, progress)
         for note in record.notes:
             progress.say(note)

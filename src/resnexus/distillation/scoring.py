@@ -51,6 +51,9 @@ class ScoreTask:
     record: CacheRecord
     asking: PredictionSettings
 
+    def __str__(self) -> str:
+        return printable(Path(self.out) / tensors_name(self.shard))
+
 
 def score_shard(task: ScoreTask) -> int:
     """Score one shard into its two files, whole or not at all; return how many pictures it has.

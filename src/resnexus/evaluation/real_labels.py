@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -56,6 +56,12 @@ def real_accuracy(logits: Tensor, files: Sequence[str], real: Sequence[frozenset
     if not counted:
         raise ResnexusError(f"none of the {len(files)} images has a ReaL label")
     return share(sum(answer in found for answer, found in counted), len(counted))
+
+
+def check_numbers(files: Iterable[str], real: Sequence[frozenset[int]]) -> None:
+    """See that every file has a number of the list; errors as for `real_accuracy`."""
+    for name in files:
+        _number(name, len(real))
 
 
 def _number(name: str, images: int) -> int:

@@ -29,6 +29,7 @@ from resnexus.prediction.settings import PredictionSettings
 from resnexus.prediction.writing import WRITTEN_HERE, writing
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
+from resnexus.weights.pretrained import names_file
 
 RECORD = "predictions.json"
 _BUSY = "another process predicts into"
@@ -64,6 +65,9 @@ class ShardTask:
     out: str
     model: str
     settings: PredictionSettings
+
+    def __str__(self) -> str:
+        return printable(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +212,12 @@ def verify(manifest: Path, out: Path, progress: Progress | None = None) -> Tally
 
 
 def absolute(name: str) -> str:
-    """Return the whole path of a file or of an artefact; another name as it is."""
+    """Return the whole path of a file of weights or of an artefact; another name as it is.
+
+    A file beside that is called as a network or a tag does not count, as nowhere else.
+    """
     path = Path(name)
-    return str(path.absolute()) if path.is_file() or is_artefact(path) else name
+    return str(path.absolute()) if names_file(name) or is_artefact(path) else name
 
 
 def _table(path: Path, *columns: str) -> Any:

@@ -22,7 +22,7 @@ class Executor(Protocol):
     """Applies a function to tasks."""
 
     def __call__(self, function: Callable[[Any], int], tasks: Iterable[Any], /) -> Iterator[int]:
-        """Yield what the function returned for every task, in any order."""
+        """Yield what the function returned for every task, in any order; as text a task is what is to be made."""
         ...
 
 
@@ -101,7 +101,7 @@ class OnRay:
             ResnexusError: the cluster has nothing yet that a task could run on, and nobody says how many there will be.
         """
         ray = required("ray")
-        started = not ray.is_initialized()
+        started, under_way = not ray.is_initialized(), list[Any]()
         if started:
             _connect(ray, self._name)
         try:
@@ -114,6 +114,8 @@ class OnRay:
                 yield from map(int, ray.get(done))
                 under_way += [remote.remote(task) for task in islice(waiting, 1)]
         finally:
+            for left in under_way:  # of an error; a cluster that goes on would go on with them
+                ray.cancel(left)
             if started:
                 ray.shutdown()
 

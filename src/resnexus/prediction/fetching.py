@@ -76,11 +76,11 @@ def fetch_image(url: str, limits: FetchLimits, clock: Callable[[], float] = time
         with _session(limits) as session:
             for _ in range(limits.max_redirects + 1):
                 _check_scheme(url)
-                headers = {"Host": urlsplit(url).netloc}  # the connection itself goes to a number
+                headers = {"Host": _netloc(url)}  # the connection itself goes to a number
                 with session.get(url, headers=headers, stream=True, timeout=limits.silence_s) as response:
                     if response.status_code not in _REDIRECTS:
                         return _body(response, limits, deadline, clock)
-                    url = urljoin(url, response.headers.get("Location", ""))
+                    url = urljoin(url, _as_utf8(response.headers.get("Location", "")))
     except (requests.Timeout, urllib3.TimeoutError) as error:
         raise FetchError(ErrorCode.TIMED_OUT) from error
     except (
@@ -119,6 +119,21 @@ def _check_scheme(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
         raise FetchError(ErrorCode.ADDRESS_REFUSED)
+
+
+def _netloc(url: str) -> str:
+    """Return host and port of an address as they are asked for: a name of other letters than ASCII's in IDNA's."""
+    import requests
+
+    return urlsplit(str(requests.Request("GET", url).prepare().url)).netloc
+
+
+def _as_utf8(header: str) -> str:
+    """Return a header that was taken for Latin-1, as all are, in UTF-8, which servers send, if it is."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _session(limits: FetchLimits) -> Session:

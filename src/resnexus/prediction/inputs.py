@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from glob import iglob
 from pathlib import Path
 from typing import IO, Any, TypeAlias
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 from PIL import Image
@@ -20,11 +20,12 @@ from resnexus.data.images import SUFFIXES
 from resnexus.data.preprocess import AnyImage
 from resnexus.data.sources import name_of
 from resnexus.errors import ResnexusError, printable
+from resnexus.report.printing import counted
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _ADDRESS_AS_PATH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 _MEMBER = re.compile(r"(.*\.tar)#(\d+):(.*)", re.DOTALL)
-_FILE = "file://"
+FILE = "file://"
 _PATTERN = ("*", "?", "[")
 
 
@@ -72,14 +73,14 @@ class Listing:
     """Inputs in the order in which they are named; listed anew whenever it is iterated, so that none is kept.
 
     A folder stands for the images in it at any depth, by their suffix and in natural order; names that begin with a dot
-    are passed over. A pattern (`*`, `?`, `[...]`, `**` for any depth) stands for what it finds, in natural order. Any
-    other path is one input, whatever it is.
+    are passed over, and links to folders. A pattern (`*`, `?`, `[...]`, `**` for any depth) stands for what it finds,
+    in natural order. Any other path is one input, whatever it is.
 
     Args:
         items: paths, patterns, http(s) and fsspec addresses, PIL images, uint8 arrays, bytes or binary files.
 
     Attributes:
-        ignored: files that are no images by their suffix, in the folders that were listed so far.
+        ignored: files that are no images by their suffix, and links to folders, in the folders that were listed so far.
 
     Raises:
         ResnexusError: nothing is named; and while it is iterated, a folder or pattern without any image.
@@ -120,13 +121,15 @@ class Listing:
 
     def _found(self, pattern: str) -> Iterator[tuple[str, Wanted]]:
         paths = sorted(iglob(pattern, recursive=True), key=natural)
+        if "**" in pattern:  # which finds what is in the folders, too
+            paths = [path for path in paths if not os.path.isdir(path)]
         if not paths:
             raise ResnexusError(f"{printable(pattern)}: the pattern finds nothing")
         for path in paths:
-            if not os.path.isdir(path):
-                yield path, path
-            elif "**" not in pattern:  # which has found what is in there already
+            if os.path.isdir(path):
                 yield from self._images(path)
+            else:
+                yield path, path
 
     def _images(self, folder: str) -> Iterator[tuple[str, Wanted]]:
         some = False
@@ -142,6 +145,8 @@ class Listing:
 
 def walked(folder: str) -> Iterator[str]:
     """Yield the files in a folder at any depth, in natural order, and keep no more than the names of one folder.
+
+    A link to a folder is not followed, since it may lead back: it is yielded as a file is.
 
     Raises:
         ResnexusError: a folder cannot be read.
@@ -159,6 +164,11 @@ def walked(folder: str) -> Iterator[str]:
             yield from walked(path)
         else:
             yield path
+
+
+def passed_over(count: int) -> str:
+    """Return the sentence that counts what lies in folders and is no input."""
+    return f"passed over {counted(count, 'file')} in the folders: no images by their names, or links to folders"
 
 
 def is_address(text: str) -> bool:
@@ -213,15 +223,36 @@ class Lines:
 
 
 def from_uri(uri: str, size: int) -> Wanted:
-    """Return what a URI of a manifest stands for: a path, an address, or `SHARD.tar#OFFSET:NAME`."""
-    if uri.startswith(_FILE):
-        return os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))
+    """Return what a URI of a manifest stands for: a path, an address, or `SHARD.tar#OFFSET:NAME`.
+
+    Behind `file://`, a path is percent-encoded, up to the `#`.
+    """
+    if uri.startswith(FILE):
+        place, _, inside = uri.removeprefix(FILE).partition("#")
+        offset, colon, _ = inside.partition(":")
+        if colon and offset.isdecimal():
+            return Member(_decoded(place), int(offset), size)
+        return _decoded(uri.removeprefix(FILE))
     if is_address(uri):
         return Address(uri)
     match = _MEMBER.fullmatch(uri)
     return Member(match[1], int(match[2]), size) if match else uri
 
 
+def portable(path: str) -> str:
+    """Return the URI of a file: its path, or a file:// address where the path would not lead back to it.
+
+    That is a path that is no UTF-8, which Parquet's text must be, and one that looks like an image in a shard.
+    """
+    if from_uri(path, 0) == path and not any("\udc80" <= char <= "\udcff" for char in path):
+        return path
+    return FILE + quote(os.fsencode(os.path.abspath(path)))
+
+
 def member_uri(shard: Path, offset: int, name: str) -> str:
     """Return the URI of an image in a tar shard."""
-    return f"{shard}#{offset}:{name}"
+    return f"{portable(os.fspath(shard))}#{offset}:{name}"
+
+
+def _decoded(path: str) -> str:
+    return os.fsdecode(unquote_to_bytes(path))

@@ -14,7 +14,7 @@ from typing import Protocol
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.heatmaps import check_heatmaps, painting
-from resnexus.prediction.inputs import Input
+from resnexus.prediction.inputs import Input, Listing, passed_over
 from resnexus.prediction.predictor import Predictor
 from resnexus.prediction.runner import Card
 from resnexus.prediction.settings import PredictionSettings
@@ -96,15 +96,17 @@ def predict_to_file(
         clock: seconds.
 
     Raises:
-        ResnexusError: the network or an option cannot be used, an input cannot be listed, or a file cannot be written.
+        ResnexusError: the network or an option cannot be used, an input cannot be listed, heat maps would lie among the
+            inputs, or a file cannot be written.
     """
     progress = progress or Silent()
     check_out(out, settings)
     if heatmaps is not None:
+        _check_apart(inputs, heatmaps)
         check_heatmaps(heatmaps)
     total = sum(1 for _ in inputs)
     if inputs.ignored:
-        progress.say(f"passed over {counted(inputs.ignored, 'file')} in the folders: no images by their names")
+        progress.say(passed_over(inputs.ignored))
     if not total:
         raise ResnexusError("no input: the list is empty")
     errors: Counter[str] = Counter()
@@ -135,6 +137,19 @@ def predict_to_file(
     if out != STANDARD_OUTPUT:
         write_json(run, run_path(Path(out)))
     return run
+
+
+def _check_apart(inputs: Countable, heatmaps: Path) -> None:
+    """See that heat maps do not come to lie in a folder of inputs, which is listed while they are drawn."""
+    for item in inputs.items if isinstance(inputs, Listing) else ():
+        if not isinstance(item, (str, os.PathLike)) or not os.path.isdir(item):
+            continue
+        folder, place = Path(os.fsdecode(item)).resolve(), heatmaps.resolve()
+        if place.is_relative_to(folder) and not any(part.startswith(".") for part in place.relative_to(folder).parts):
+            raise ResnexusError(
+                f"{printable(heatmaps)} lies in {printable(item)}, whose pictures are the inputs: heat maps would be "
+                "among them; choose a folder beside it"
+            )
 
 
 def run_path(out: Path) -> Path:

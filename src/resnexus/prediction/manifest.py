@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from resnexus.claim import claimed
 from resnexus.data.images import SUFFIXES
@@ -22,7 +22,7 @@ from resnexus.data.shards.archive import ShardError, listed_members
 from resnexus.errors import ResnexusError, printable
 from resnexus.files import check_writable, replacing
 from resnexus.packages import required
-from resnexus.prediction.inputs import Input, check_local, from_uri, member_uri, walked
+from resnexus.prediction.inputs import FILE, Input, check_local, from_uri, member_uri, passed_over, portable, walked
 from resnexus.prediction.stores import CHAIN
 from resnexus.progress import Progress, Silent
 from resnexus.records import read_json, write_json
@@ -100,7 +100,8 @@ def write_manifest(
     with claimed(out, busy=_BUSY):
         _check_free(out)
         images, size, shards = 0, 0, 0
-        rows = _rows(names)
+        passed = Counter[str]()
+        rows = _rows(names, passed)
         while part := list(islice(rows, shard_images)):
             _write_shard(out / shard_name(shards), images, part)
             shards, images, size = shards + 1, images + len(part), size + sum(max(0, row[1]) for row in part)
@@ -112,6 +113,8 @@ def write_manifest(
             sources=tuple(map(printable, names)), images=images, bytes=size, shards=shards, shard_images=shard_images
         )
         write_json(found, out / RECORD)
+    if passed.total():
+        progress.say(passed_over(passed.total()))
     return found
 
 
@@ -163,15 +166,17 @@ def _check_free(out: Path) -> None:
         path.unlink()
 
 
-def _rows(sources: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield place and size of every image."""
+def _rows(sources: Iterable[str], passed: Counter[str]) -> Iterator[tuple[str, int]]:
+    """Yield URI and size of every image; count for every source what lies in its folders beside them."""
     for source in sources:
         if "://" in source:
-            yield from _stored(source)
+            yield from _stored(source, passed)
         elif os.path.isdir(source):
             for path in walked(os.path.abspath(source)):
                 if path.lower().endswith(SUFFIXES):
-                    yield path, file_size(path)
+                    yield portable(path), file_size(path)
+                else:
+                    passed[source] += 1
         elif source.endswith(".tar"):
             yield from shard_members(Path(source).absolute())
         else:
@@ -200,7 +205,7 @@ def shard_members(shard: Path) -> Iterator[tuple[str, int]]:
         raise ShardError(f"cannot read {printable(shard)}: {printable(error)}") from error
 
 
-def _stored(address: str) -> Iterator[tuple[str, int]]:
+def _stored(address: str, passed: Counter[str]) -> Iterator[tuple[str, int]]:
     """List a folder of what fsspec opens, one level at a time; its stores raise whatever their services answer.
 
     No listing is kept: fsspec would hold those of all folders as long as the process lives.
@@ -213,9 +218,12 @@ def _stored(address: str) -> Iterator[tuple[str, int]]:
     try:
         system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
         for entry in _files(system, root):
-            if entry["name"].lower().endswith(SUFFIXES):
-                size = entry.get("size")
-                yield system.unstrip_protocol(entry["name"]), -1 if size is None else int(size)
+            if not entry["name"].lower().endswith(SUFFIXES):
+                passed[address] += 1
+            else:
+                uri, size = system.unstrip_protocol(entry["name"]), entry.get("size")
+                # fsspec does not encode the path of a file, as a URI of a manifest has it behind file://
+                yield portable(entry["name"]) if uri.startswith(FILE) else uri, -1 if size is None else int(size)
     except Exception as error:
         if isinstance(error, ResnexusError):
             raise
@@ -239,18 +247,11 @@ def _write_shard(path: Path, first: int, rows: list[tuple[str, int]]) -> None:
     pa, parquet = required("pyarrow"), _parquet()
     columns = {
         "id": pa.array(range(first, first + len(rows)), pa.int64()),
-        "uri": pa.array([portable(uri) for uri, _ in rows], pa.string()),
+        "uri": pa.array([uri for uri, _ in rows], pa.string()),
         "size": pa.array([size for _, size in rows], pa.int64()),
     }
     with replacing(path) as temporary:
         parquet.write_table(pa.table(columns), temporary, compression="zstd")
-
-
-def portable(path: str) -> str:
-    """Return a path as Parquet's UTF-8 holds it: one that is no UTF-8 as a file:// address, percent-encoded."""
-    if any("\udc80" <= char <= "\udcff" for char in path):
-        return "file://" + quote(os.fsencode(os.path.abspath(path)))
-    return path
 
 
 def _parquet() -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +63,7 @@ def writing(out: str, settings: PredictionSettings) -> Iterator[Writer]:
     """
     check_out(out, settings)
     if out == STANDARD_OUTPUT:
-        yield lambda prediction: print(json_line(prediction), end="")
-        sys.stdout.flush()
+        yield lambda prediction: print(json_line(prediction), end="", flush=True)
         return
     path = Path(out)
     with replacing(path) as temporary, _KINDS[path.suffix](temporary, settings) as write:

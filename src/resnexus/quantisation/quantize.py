@@ -26,7 +26,7 @@ from resnexus.quantisation.forms.contract import Form
 from resnexus.quantisation.forms.registry import find_form
 from resnexus.quantisation.latency import runs, timed
 from resnexus.quantisation.settings import QuantisationSettings
-from resnexus.report.quantisation_page import write_quantisation
+from resnexus.report.quantisation_page import page_of, write_quantisation
 from resnexus.report.quantisation_record import LeftLayer, QuantisationRecord
 
 GATE = "a gate: its few multiply-adds decide over whole channels"
@@ -75,6 +75,7 @@ def quantize(
     settings, progress, out = settings or QuantisationSettings(), progress or Silent(), Path(out)
     inner, form = _format(format)
     required("jinja2")  # of the page: now, and not after the work
+    page_of(out)
     entry = Int8Format(inner, form, data, settings, progress)
     record = export(model, out, format=entry, weights=weights, architecture=architecture, progress=progress)
     if entry.outcome is None:

@@ -8,10 +8,12 @@ from typing import Any
 
 from resnexus.benchmark.cell import Cell
 from resnexus.benchmark.ratios import ratio_of
+from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.intervals import Share
 from resnexus.files import write_text
 from resnexus.records import write_json
 from resnexus.report.conditions import machine_facts, where_and_when
+from resnexus.report.document import is_report
 from resnexus.report.evaluation_tables import p_value
 from resnexus.report.latencies import latency_entry
 from resnexus.report.printing import counted, decimals_for, number, percent, signed
@@ -33,11 +35,23 @@ def write_quantisation(record: QuantisationRecord, out: Path) -> Path:
         out: the artefact.
 
     Raises:
-        ResnexusError: a file cannot be written, or jinja2 is not installed.
+        ResnexusError: as for `page_of`, a file cannot be written, or jinja2 is not installed.
     """
-    page = out.with_suffix(".int8.html")
+    page = page_of(out)
     write_text(render(record), page)
     write_json(record, out.with_suffix(".int8.json"))
+    return page
+
+
+def page_of(out: Path) -> Path:
+    """Return where the page of an artefact goes, if it may.
+
+    Raises:
+        ResnexusError: somebody else's page is there.
+    """
+    page = out.with_suffix(".int8.html")
+    if page.exists() and not is_report(page, GENERATOR):
+        raise ResnexusError(f"{printable(page)} is no page of a quantisation and is not overwritten: move it away")
     return page
 
 

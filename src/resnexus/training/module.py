@@ -76,8 +76,12 @@ class Classifier(lightning.LightningModule):
         if self.teacher is not None:
             self.teacher.to(self.device)
 
+    def on_train_start(self) -> None:
+        """Keep the frozen part of the network as it is; an epoch that goes on in its middle has no start."""
+        freeze(self.network, self.recipe.optim.freeze_stages)
+
     def on_train_epoch_start(self) -> None:
-        """Keep the frozen part of the network as it is."""
+        """Keep the frozen part of the network as it is, after an evaluation that left all in training mode."""
         freeze(self.network, self.recipe.optim.freeze_stages)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor | None:

@@ -88,9 +88,18 @@ def freeze(network: nn.Module, parts: int) -> None:
     Args:
         network: with `stem` and `stages`.
         parts: 0 for nothing, 1 for the stem, 2 for stem and stage 0, and so on.
+
+    Raises:
+        ResnexusError: a network without stem and stages, as those of other libraries are.
     """
-    modules = [network.get_submodule("stem"), *network.get_submodule("stages").children()] if parts else []
-    for module in modules[:parts]:
+    if not parts:
+        return
+    stem, stages = (getattr(network, name, None) for name in ("stem", "stages"))
+    if not (isinstance(stem, nn.Module) and isinstance(stages, nn.Module)):
+        raise ResnexusError(
+            f"freeze_stages={parts}: a {type(network).__name__} has no stem and stages to freeze: set it to 0"
+        )
+    for module in [stem, *stages.children()][:parts]:
         module.eval()
         module.requires_grad_(False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from lightning.fabric.plugins import CheckpointIO
 
 from resnexus.errors import ResnexusError, printable
 from resnexus.training.checkpoints import SavedTraining, read_training, save_training
-from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
+from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped, heard_by
 
 ASK_EVERY = 8
 """Steps between two questions to the other processes: was one asked to stop, is it time to keep the training."""
@@ -53,7 +52,7 @@ class Saving(lightning.Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Hear SIGTERM from now on; whoever calls the trainer gives it back to whom it was."""
-        signal.signal(signal.SIGTERM, self._ask)
+        heard_by(self._ask)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Hear SIGTERM alone.
@@ -61,7 +60,7 @@ class Saving(lightning.Callback):
         Lightning has put a handler of its own before ours meanwhile, which tells the other processes at once, from
         wherever this one is: with one of them gone it waits for it until it is killed, too.
         """
-        signal.signal(signal.SIGTERM, self._ask)
+        heard_by(self._ask)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -113,6 +112,11 @@ def _any(trainer: lightning.Trainer, batch_idx: int, own: bool) -> bool:
     return bool(found > 0)
 
 
+_FILES = " (known by the paths of the files, as the data were named, and their sizes)"
+_KNOWN_BY = {"train_images": _FILES, "val_images": _FILES}
+"""Condition -> what tells one from another, where that is a digest."""
+
+
 def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """Check that a folder's training is the one that is asked for.
 
@@ -122,7 +126,8 @@ def check_same(recorded: dict[str, Any], wanted: dict[str, Any], folder: Path) -
     different = [name for name in sorted(recorded.keys() | wanted.keys()) if recorded.get(name) != wanted.get(name)]
     if different:
         name = different[0]
+        there, here = (values.get(name) for values in (recorded, wanted))
         raise ResnexusError(
-            f"{printable(folder)} holds a training with {name}={recorded.get(name)!r}, not {wanted.get(name)!r}: give "
+            f"{printable(folder)} holds a training with {name}={there!r}, not {here!r}{_KNOWN_BY.get(name, '')}: give "
             "another folder, or the same settings to go on"
         )

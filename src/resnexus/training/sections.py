@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from resnexus.data.augment import Augment
 from resnexus.data.policies import Policy
 from resnexus.errors import ResnexusError, unknown
 
@@ -28,12 +29,12 @@ class Optim:
         lr: learning rate for a global batch of `lr_batch_size`; it grows in proportion to the global batch.
         lr_batch_size: see `lr`.
         momentum: of SGD.
-        nesterov: of SGD.
+        nesterov: of SGD; needs a momentum.
         betas: of AdamW and LAMB.
         eps: of AdamW and LAMB.
         weight_decay: see `optimizer`.
         without_decay: `"vectors"` leaves out normalisations and biases; `"none"` decays everything, as published.
-        clip_norm: largest norm of the gradient of all weights together; None for any.
+        clip_norm: largest norm of the gradient of all weights together, above 0; None for any.
         stage_lr: factors of the learning rate for the stem with stage 0, the further stages, and the head; empty for
             one rate everywhere. As many as the network has stages, and one.
         stage_lr_decay: the rate of each of these parts relative to that of the next one, counted from the head, which
@@ -60,6 +61,10 @@ class Optim:
         check_within(self, lr=(0, math.inf), lr_batch_size=(1, math.inf), momentum=(0, 1), eps=(0, 1))
         check_within(self, weight_decay=(0, math.inf), clip_norm=(0, math.inf), freeze_stages=(0, 5))
         check_within(self, stage_lr_decay=(0, 1))
+        if self.clip_norm == 0:
+            raise ResnexusError("clip_norm=0: expected more than 0, or null for a gradient of any norm")
+        if self.nesterov and not self.momentum:
+            raise ResnexusError("nesterov=True with momentum=0: expected a momentum above 0; set one of them")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ResnexusError(f"betas={self.betas}: expected two numbers, each at least 0 and below 1")
         if any(not factor >= 0 for factor in self.stage_lr):
@@ -195,7 +200,13 @@ class Images:
     def __post_init__(self) -> None:
         check_known(self, policy=Policy, interpolation=Interpolation)
         check_within(self, image_size=(1, 4096), eval_size=(1, 4096), resize_short=(self.eval_size, 4096), flip=(0, 1))
-        check_within(self, policy_magnitude=(0, 30), policy_operations=(1, 10), erasing=(0, 1), repeats=(1, 100))
+        check_within(self, erasing=(0, 1), repeats=(1, 100))
+        Augment(  # which checks them
+            crop_area=self.crop_area,  # type: ignore[arg-type]
+            crop_aspect=self.crop_aspect,  # type: ignore[arg-type]
+            policy_magnitude=self.policy_magnitude,
+            policy_operations=self.policy_operations,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +220,8 @@ class Step:
         compile: run the network through `torch.compile`.
         grad_checkpointing: recompute blocks in the backward pass instead of keeping their activations.
         sync_batch_norm: normalise over the images of all processes.
-        zero_init_residual: a network with random weights begins with blocks that are their shortcuts.
+        zero_init_residual: a network with random weights begins with blocks that are their shortcuts; not for a torch
+            module, which brings its own.
         drop_path: largest probability of leaving out a block's branch; it grows from 0 along the depth.
         ema_decay: of the moving average of the weights, which is then evaluated and kept; 0 for none.
         workers: processes that read images.

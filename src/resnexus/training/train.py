@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,15 @@ from resnexus.data.canvases import Canvases
 from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import EpochOrder
 from resnexus.data.photographs.photographs import Photographs
-from resnexus.errors import ResnexusError
+from resnexus.errors import ResnexusError, printable
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.records import RecordError, read_json, write_json
 from resnexus.training.hardware import placed
 from resnexus.training.loader import TrainingLoader
-from resnexus.training.processes import spread
 from resnexus.training.recipe import Recipe
 from resnexus.training.restarts import meet_again
-from resnexus.training.stopping import STOPPED_EXIT_CODE
+from resnexus.training.stopping import STOPPED_EXIT_CODE, heard_by
 from resnexus.training.teacher import Teacher, check_teacher
 
 if TYPE_CHECKING:
@@ -46,6 +44,8 @@ _EXPECTED_WARNINGS = (
     r".*`training_step` returned `None`.*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
     r".*GPU available but not used.*",
+    r".*AMP with fp16 is not supported on CPU.*",
+    r".*in eval mode at the start of training.*",
     r".*lr_scheduler.step\(\)` before `optimizer.step\(\).*",
 )
 
@@ -120,8 +120,8 @@ def train(
             is trained; what it returns is added to the row of that epoch.
 
     Raises:
-        ResnexusError: another training is in the folder, an image cannot be read, the loss is not finite, a teacher is
-            missing or has no effect, a GPU is not there, or lightning is not installed.
+        ResnexusError: another training is in the folder, a device that is not there, a setting that cannot be, an image that cannot be
+            read, a loss that is not finite, a teacher that is missing or has no effect, or lightning is not installed.
         Stopped: SIGTERM came, and the training was kept.
     """
     required("lightning")
@@ -134,19 +134,20 @@ def train(
 
     where = placed(device, devices)
     check_teacher(recipe, given=teacher is not None or (module is not None and module.answered))
-    stage_factors(network, recipe.optim, (module or Classifier).part_of)  # before the folder holds the recipe
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    _check_conditions(recipe, conditions or {}, out, prod(spread(devices)))
     folder = out / "checkpoints"
-    saved = newest_training(folder)
     figures = Validation(val_images, keep, out / "metrics.csv", workers=recipe.step.workers, measure=measure)
-    _prepare(network, recipe)
     with _quiet():
         board = [Board(out / "tensorboard", figures)] if tensorboard else []
         callbacks: list[Any] = [figures, *board, Saving(folder, every_s=save_every_s)]
+        # What is refused is refused before the folder holds the recipe: then it takes no other.
         trainer = _trainer(recipe, callbacks, where)
-        meet_again(trainer.strategy.root_device)
         order = _order(len(train_images), recipe, trainer.world_size)
+        stage_factors(network, recipe.optim, (module or Classifier).part_of)
+        _prepare(network, recipe)
+        _check_conditions(recipe, conditions or {}, out, trainer.world_size)
+        saved = newest_training(folder)
+        meet_again(trainer.strategy.root_device)
         loader = TrainingLoader(
             train_images,
             order,
@@ -173,6 +174,7 @@ def train(
 def _prepare(network: nn.Module, recipe: Recipe) -> None:
     """Set up a network as the recipe's steps are computed."""
     from resnexus.training.drop_path import set_drop_path
+    from resnexus.training.optimizers import freeze
     from resnexus.training.synchronised import synchronise_batch_norm
 
     if recipe.step.channels_last:
@@ -186,6 +188,8 @@ def _prepare(network: nn.Module, recipe: Recipe) -> None:
         set_drop_path(network, recipe.step.drop_path)
     if recipe.step.sync_batch_norm:
         synchronise_batch_norm(network)
+    # Before several processes agree on which gradients they share, and before there is an optimiser.
+    freeze(network, recipe.optim.freeze_stages)
 
 
 def _order(images: int, recipe: Recipe, processes: int) -> EpochOrder:
@@ -203,15 +207,17 @@ def _trainer(recipe: Recipe, callbacks: list[Any], where: dict[str, Any]) -> lig
     import lightning
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from resnexus.training.saving import SavingIO
 
     # Said here, because Lightning takes whatever runs in a job of SLURM for a task of srun.
     environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
-    return lightning.Trainer(
+    precision = _LIGHTNING_PRECISIONS[recipe.step.precision]
+    trainer = lightning.Trainer(
         **where,
         max_epochs=recipe.epochs,
-        precision=_LIGHTNING_PRECISIONS[recipe.step.precision],  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
         accumulate_grad_batches=recipe.step.accumulate,
         gradient_clip_val=recipe.optim.clip_norm,
         plugins=[SavingIO(), environment],
@@ -222,6 +228,9 @@ def _trainer(recipe: Recipe, callbacks: list[Any], where: dict[str, Any]) -> lig
         use_distributed_sampler=False,
         callbacks=callbacks,
     )
+    if trainer.precision != precision:  # Lightning takes another one where there is none of it
+        raise ResnexusError(f"precision={recipe.step.precision!r} is not for the CPU: set precision=bf16 or fp32")
+    return trainer
 
 
 @contextmanager
@@ -284,4 +293,4 @@ def _fit(trainer: lightning.Trainer, module: Any, loader: TrainingLoader, resume
             raise KeyboardInterrupt from stop
         raise
     finally:
-        signal.signal(signal.SIGTERM, terminated)
+        heard_by(terminated)

@@ -186,3 +186,42 @@ def test_the_codes_are_those_of_predict_and_the_documentation_says_them():
     page = (Path(__file__).parents[3] / "docs" / "web.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) >= codes | own
     assert {picture.page for picture in awkward.pictures().values()} <= codes | {awkward.EXACT, awkward.CLOSE}
+
+
+CAMERA = """
+const { openCamera } = await import("./camera.js");
+const parts = { video: { play: () => given.plays ? Promise.resolve() : Promise.reject(new Error("aborted")) } };
+const dialog = {
+  open: false,
+  querySelector: (name) => (parts[name] ??= {}),
+  showModal() { this.open = true; },
+  close() { this.open = false; this.onclose(); },
+};
+const streams = [];
+let allowed = false;
+globalThis.document = { getElementById: () => dialog };
+Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: { getUserMedia: async () => {
+  if (!allowed) throw new Error("denied");
+  const track = { live: true, stop() { this.live = false; } };
+  streams.push(track);
+  return { getTracks: () => [track] };
+} } } });
+const refused = await openCamera().catch((error) => error.message);
+allowed = true;
+const opening = [openCamera(), openCamera()];
+if (!given.plays) { await Promise.resolve(); await Promise.resolve(); dialog.open && dialog.close(); }
+await Promise.all(opening);
+const shutter = parts[".shutter"].disabled;
+if (dialog.open) dialog.close();
+const first = streams.map(({ live }) => live);
+await openCamera();
+process.stdout.write(JSON.stringify({ refused, shutter, first, streams: streams.length }));
+"""
+
+
+@pytest.mark.parametrize("plays", [True, False], ids=["it plays", "it is closed before"])
+def test_one_stream_of_the_camera_is_open_at_a_time(node, plays):
+    found = node(CAMERA, {"plays": plays})
+    assert found["refused"] == "There is no camera, or the browser was not allowed to use it."
+    assert (found["first"], found["streams"]) == ([False], 2)  # one for two clicks, and another one afterwards
+    assert found["shutter"] is not plays
