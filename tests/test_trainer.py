@@ -53,7 +53,7 @@ def test_what_learned_from_a_teacher_says_so(pictures, tmp_path):
 
 
 def test_data_under_another_path_are_other_images_and_that_is_said(pictures, tmp_path, monkeypatch):
-    arguments = {"changes": SMALL | {"stage_lr_decay": 1}, "accelerator": "cpu", "out": tmp_path / "run"}
+    arguments = {"changes": SMALL | {"stage_lr_decay": 1}, "device": "cpu", "out": tmp_path / "run"}
     resnexus.train(ROW, pictures, **arguments)
     monkeypatch.chdir(pictures.parent)
     with pytest.raises(ResnexusError, match=r"train_images='\w+', not '\w+' \(known by the paths of the files, as the"):

@@ -3,7 +3,7 @@ import torch
 
 from resnexus import ResnexusError
 from resnexus.training import checkpoints
-from resnexus.training.checkpoints import newest_training, read_training, save_training, saved_trainings
+from resnexus.training.checkpoints import newest_training, read_training, remove_surplus, save_training, saved_trainings
 
 
 def test_two_are_kept_and_the_newest_is_found(tmp_path):
@@ -15,6 +15,18 @@ def test_two_are_kept_and_the_newest_is_found(tmp_path):
     assert newest.batch == content["batches"] == 1000
     assert torch.equal(content["weights"], torch.full((3,), 1000.0))
     assert newest_training(tmp_path / "nothing") is None
+
+
+def test_what_a_process_left_that_was_killed_after_the_last_is_removed(tmp_path):
+    for batch in (1, 2):
+        save_training({"batches": batch}, tmp_path, batch)
+    kept = save_training({"batches": 3}, tmp_path / "elsewhere", 3)
+    kept.path.rename(tmp_path / kept.path.name)
+    kept.path.parent.rmdir()
+    (tmp_path / f".{kept.path.name}.abcdefgh.new").mkdir()
+    remove_surplus(tmp_path)
+    assert sorted(path.name[:14] for path in tmp_path.iterdir()) == ["batch000000002", "batch000000003"]
+    remove_surplus(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from resnexus.errors import ResnexusError, printable
-from resnexus.files import write_bytes
+from resnexus.files import sweep, write_bytes
 
 KEPT = 2
 """How many lie in a folder: the newest, and the one before in case it is damaged."""
@@ -48,9 +48,19 @@ def save_training(content: dict[str, Any], folder: Path, batch: int) -> SavedTra
     data = buffer.getvalue()
     path = folder / f"batch{batch:09d}-{hashlib.sha256(data).hexdigest()[:16]}.ckpt"
     write_bytes(data, path)
+    remove_surplus(folder)
+    return SavedTraining(batch, path)
+
+
+def remove_surplus(folder: Path) -> None:
+    """Remove all checkpoints but the newest `KEPT`, and what a killed process was writing.
+
+    Whoever is killed right after it has written a checkpoint leaves one too many; of a finished training none follows.
+    """
+    if folder.is_dir():
+        sweep(folder)
     for old in saved_trainings(folder)[:-KEPT]:
         old.path.unlink(missing_ok=True)
-    return SavedTraining(batch, path)
 
 
 def saved_trainings(folder: Path) -> list[SavedTraining]:

@@ -20,7 +20,7 @@ from resnexus.data.canvases import Canvases
 from resnexus.data.labelled import LabelledImages
 from resnexus.data.order import EpochOrder
 from resnexus.data.photographs.photographs import Photographs
-from resnexus.errors import ResnexusError, printable
+from resnexus.errors import ResnexusError
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.records import RecordError, read_json, write_json
@@ -120,13 +120,13 @@ def train(
             is trained; what it returns is added to the row of that epoch.
 
     Raises:
-        ResnexusError: another training is in the folder, a device that is not there, a setting that cannot be, an image that cannot be
-            read, a loss that is not finite, a teacher that is missing or has no effect, or lightning is not installed.
+        ResnexusError: another training is in the folder, a device is not there, a setting cannot be, an image cannot be
+            read, the loss is not finite, a teacher is missing or has no effect, or lightning is not installed.
         Stopped: SIGTERM came, and the training was kept.
     """
     required("lightning")
     from resnexus.training.board import Board
-    from resnexus.training.checkpoints import newest_training
+    from resnexus.training.checkpoints import newest_training, remove_surplus
     from resnexus.training.module import Classifier
     from resnexus.training.optimizers import stage_factors
     from resnexus.training.saving import Saving
@@ -148,14 +148,7 @@ def train(
         _check_conditions(recipe, conditions or {}, out, trainer.world_size)
         saved = newest_training(folder)
         meet_again(trainer.strategy.root_device)
-        loader = TrainingLoader(
-            train_images,
-            order,
-            process=trainer.global_rank,
-            collate=collated,
-            workers=recipe.step.workers,
-            pin=trainer.strategy.root_device.type == "cuda",
-        )
+        loader = _loader(train_images, order, collated, recipe, trainer)
         learner = (module or Classifier)(
             network,
             len(train_images.classes),
@@ -167,6 +160,7 @@ def train(
         )
         with _told(progress, label, trainer, order, (saved.batch if saved else 0, recipe.epochs * order.batches)):
             _fit(trainer, learner, loader, saved.path if saved else None)
+    remove_surplus(folder)
     network.cpu().eval()
     return Outcome(rows=tuple(figures.rows), waiting=figures.waiting.share)
 
@@ -207,7 +201,6 @@ def _trainer(recipe: Recipe, callbacks: list[Any], where: dict[str, Any]) -> lig
     import lightning
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from resnexus.training.saving import SavingIO
 
@@ -231,6 +224,23 @@ def _trainer(recipe: Recipe, callbacks: list[Any], where: dict[str, Any]) -> lig
     if trainer.precision != precision:  # Lightning takes another one where there is none of it
         raise ResnexusError(f"precision={recipe.step.precision!r} is not for the CPU: set precision=bf16 or fp32")
     return trainer
+
+
+def _loader(
+    images: LabelledImages | Canvases | Photographs,
+    order: EpochOrder,
+    collated: Callable[[Any], Any],
+    recipe: Recipe,
+    trainer: lightning.Trainer,
+) -> TrainingLoader:
+    return TrainingLoader(
+        images,
+        order,
+        process=trainer.global_rank,
+        collate=collated,
+        workers=recipe.step.workers,
+        pin=trainer.strategy.root_device.type == "cuda",
+    )
 
 
 @contextmanager
