@@ -1,5 +1,6 @@
 """What fsspec opens: where an address may lead, and what this machine lacks for it."""
 
+import os
 import sys
 import zipfile
 
@@ -63,3 +64,11 @@ def test_they_are_followed_where_private_addresses_are(awkward, tmp_path):
 def test_a_store_is_known_by_its_scheme(awkward):
     assert np.array_equal(PUBLIC(Address(f"file://{awkward[0]}/plain.png")), PUBLIC(awkward[0] / "plain.png"))
     assert {name.lower() for name in STORES} == STORES
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("scheme", ["file", "local"])
+def test_a_pipe_by_its_address_is_not_waited_for(tmp_path, scheme):
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, code in (("pipe.png", ErrorCode.NOT_A_FILE), ("nothing.png", ErrorCode.NOT_FOUND)):
+        assert PUBLIC(Address(f"{scheme}://{tmp_path}/{name}")) == code

@@ -16,7 +16,7 @@ from resnexus.errors import ResnexusError
 from resnexus.packages import MissingPackageError
 from resnexus.prediction.fetching import FetchError, FetchLimits, fetch_image
 from resnexus.prediction.inputs import Address, Member, Wanted
-from resnexus.prediction.stores import read_stored
+from resnexus.prediction.stores import path_here, read_stored
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Frame: TypeAlias = Array | ErrorCode
@@ -76,6 +76,9 @@ class Decoding:
             return source
         if source.url.lower().startswith(("http://", "https://")):
             return fetch_image(source.url, self.fetching)
+        path = path_here(source.url)
+        if path is not None:  # opened as any file is: fsspec would wait for ever for what comes out of a pipe
+            return path
         return read_stored(source.url, private=self.fetching.private)
 
 

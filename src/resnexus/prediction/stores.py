@@ -17,6 +17,7 @@ STORES = frozenset(
     ("abfs", "abfss", "az", "file", "gcs", "gs", "hf", "local", "memory", "oci", "ocilake", "oss", "s3", "s3a", "tos")
 )
 """Schemes of addresses that name no machine, in lower case."""
+_HERE = ("file", "local")
 CHAIN = "::"
 """What fsspec takes for the end of one address and the beginning of the next."""
 
@@ -54,3 +55,9 @@ def read_stored(url: str, *, private: bool) -> bytes:
 def is_in_a_store(url: str) -> bool:
     """Whether an address names a bucket or a folder of a store, and neither a machine nor a second address."""
     return url.partition("://")[0].lower() in STORES and CHAIN not in url
+
+
+def path_here(url: str) -> str | None:
+    """Return the path of a file of this machine that an address names; None for other addresses."""
+    scheme, _, path = url.partition("://")
+    return path if scheme.lower() in _HERE and CHAIN not in url else None

@@ -66,7 +66,7 @@ class Outcome:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The figures of the epoch with the best top-1; of equal ones the first."""
+        """The figures of the epoch with the best top-1, if there were images to evaluate on; of equals the first."""
         return max(self.rows, key=lambda row: float(row["top1"]))
 
 
