@@ -70,7 +70,8 @@ def quantize(
     Raises:
         ResnexusError: a value that is not accepted, a library that is not installed, weights or images that cannot be
             used, more accuracy lost than is allowed whatever is put back, no layer in int8, or a place that cannot be
-            written. No artefact is written then.
+            written. No artefact is written then; what ends the measuring of latency after it leaves the artefact, which
+            was compared, without the page and record of its quantisation.
     """
     settings, progress, out = settings or QuantisationSettings(), progress or Silent(), Path(out)
     inner, form = _format(format)
