@@ -8,13 +8,15 @@ that are trained and evaluated on do not touch. A seed draws everything: which p
 order. The teacher is a larger network on the same labels, and no others.
 
 Every arm is the same student for as many steps as SSLD's in both stages. A cell (data, seed, arm) is kept in WORK when
-it is finished, so that the study may be stopped and started again; the record is written anew after every seed.
+it is finished, so that the study may be stopped and started again; the record is written anew after every seed. With
+`--finished` nothing is begun, and the record holds what is finished.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from resnexus.distillation.replay import ReplayedImages, collate_answered
 from resnexus.distillation.replaying import Replaying
 from resnexus.distillation.score import ScoreSettings, score
 from resnexus.distillation.stages import finetune
-from resnexus.distillation.steps import Left, Steps
+from resnexus.distillation.steps import Finished, Left, Steps
 from resnexus.distillation.students import as_many_steps, batches
 from resnexus.distillation.unlabelled import JoinedImages, PoolImages
 from resnexus.evaluation.metrics import spread
@@ -121,6 +123,26 @@ ARMS = {
 REFERENCE = "ssld"
 
 
+class NotFinishedError(Exception):
+    """A step is not finished, and none is to be begun."""
+
+
+class FinishedSteps(Steps):
+    """Steps of which none is begun."""
+
+    def step(self, name: str, depends: Mapping[str, Any], job: Callable[[Path], Left], *after: str) -> Finished:
+        """Return a finished step.
+
+        Raises:
+            NotFinishedError: it is not finished.
+        """
+
+        def begun(_: Path) -> Left:
+            raise NotFinishedError(name)
+
+        return super().step(name, depends, begun, *after)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One student.
@@ -173,12 +195,16 @@ class Seed:
         seed: of everything.
         work: folder of all cells.
         progress: where to report.
+        steps: `Steps`, or `FinishedSteps` to begin nothing.
+
+    Raises:
+        NotFinishedError: with `FinishedSteps`, there is no teacher, or nothing was mined.
     """
 
-    def __init__(self, name: str, seed: int, work: Path, progress: Progress) -> None:
+    def __init__(self, name: str, seed: int, work: Path, progress: Progress, steps: type[Steps] = Steps) -> None:
         self.name, self.seed, self.data, self.progress = name, seed, DATA[name], progress
         self.out = work / name / f"seed{seed}"
-        self.steps = Steps(self.out, progress)
+        self.steps = steps(self.out, progress)
         self.running: Any = {"device": "cpu", "progress": progress}
         self.stage1 = stage1(self.data, seed)
         self.stage2 = objective("distil-finetune", changes=self.data.images | self.data.stage2 | {"seed": seed})
@@ -189,12 +215,16 @@ class Seed:
         self.selection = self._selection()
 
     def cells(self, arms: list[str]) -> list[Cell]:
-        """Do what is left of the arms that the data have, and return them after the teacher."""
+        """Do what is left of the arms that the data have, or leave it out; the teacher is first."""
         found = self.steps.done["teacher"].figures
         first = Cell(
             data=self.name, seed=self.seed, arm="teacher", pool=0, seconds=self.steps.done["teacher"].seconds, **found
         )
-        return [first, *(self._cell(name, ARMS[name]) for name in arms if self.data.has(name))]
+        cells = [first]
+        for name in filter(self.data.has, arms):
+            with suppress(NotFinishedError):
+                cells.append(self._cell(name, ARMS[name]))
+        return cells
 
     def _write(self) -> None:
         def write(_: Path) -> Left:
@@ -342,12 +372,15 @@ def stage1(data: Data, seed: int) -> Recipe:
     return objective("distil", changes=data.images | data.stage1 | {"seed": seed})
 
 
-def measure(names: list[str], seeds: int, arms: list[str], work: Path, progress: Progress) -> Iterator[Study]:
-    """Do what is left of the study; yield the record after every seed of a data set."""
+def measure(
+    names: list[str], seeds: int, arms: list[str], work: Path, progress: Progress, steps: type[Steps] = Steps
+) -> Iterator[Study]:
+    """Do what is left of the study, or leave it out; yield the record after every seed of a data set."""
     cells: list[Cell] = []
     for seed in range(seeds):
         for name in names:
-            cells += Seed(name, seed, work, progress).cells(arms)
+            with suppress(NotFinishedError):
+                cells += Seed(name, seed, work, progress, steps).cells(arms)
             yield Study(
                 environment=environment(),
                 arms={arm: ARMS[arm].what for arm in arms},
@@ -383,8 +416,10 @@ def tables(study: Study) -> str:
             "| student | top-1, %, mean ± s.d. | SSLD minus it, points (95 % interval) |",
             "| --- | ---: | ---: |",
         ]
+        seeds = len(found["teacher"])
         for arm, by_seed in found.items():
             words = study.arms.get(arm, "the teacher, from the same labels")
+            words += "" if len(by_seed) == seeds else f" ({counted(len(by_seed), 'seed')})"
             lines.append(f"| {words} | {_spread(by_seed)} | {_difference(differences.get(arm))} |")
         parts.append("\n".join([*lines, "", *_verdicts(study, differences), *_dedupe(study, data, cells)]) + "\n")
     machine, costs = study.environment, "; ".join(f"{name} {number(1000 * g, 2)}" for name, g in study.gflops.items())
@@ -443,8 +478,10 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--finished", action="store_true", help="begin nothing")
     arguments = parser.parse_args()
-    for study in measure(arguments.data, arguments.seeds, arguments.arms, arguments.work, Shown()):
+    steps = FinishedSteps if arguments.finished else Steps
+    for study in measure(arguments.data, arguments.seeds, arguments.arms, arguments.work, Shown(), steps):
         write_json(study, arguments.record)
 
 

@@ -12,6 +12,7 @@ from resnexus.data.order import Draw
 from resnexus.distillation.objectives import OBJECTIVES, objective
 from resnexus.distillation.pictures import Picture
 from resnexus.distillation.unlabelled import JoinedImages, PoolImages
+from resnexus.progress import Silent
 from resnexus.training.losses import UNLABELLED, distance
 from resnexus.training.teacher import Teacher
 from studies import ssld, ssld_data
@@ -102,6 +103,19 @@ def test_the_table_pairs_every_arm_with_ssld():
     assert not any("Dedupe" in line for line in lines)
 
 
+def test_fewer_seeds_than_the_teacher_has_are_said():
+    text = ssld.tables(study(teacher=(0.9,) * 3, ssld=(0.88, 0.89, 0.9), plain=(0.85, 0.84)))
+    words = ssld.ARMS["plain"].what
+    assert f"| {words} (2 seeds) | 84.50 ± 0.71 | +4.00 |" in text.splitlines()
+
+
+def test_what_is_not_finished_is_not_begun(tmp_path):
+    assert [one.cells for one in ssld.measure(["digits"], 2, ["ssld"], tmp_path, Silent(), ssld.FinishedSteps)] == [
+        ()
+    ] * 2
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_a_loss_is_told():
     text = ssld.tables(study(teacher=(0.9,) * 3, ssld=(0.7, 0.71, 0.72), labels=(0.8, 0.81, 0.83)))
     assert "- SSLD is worse than: labels alone." in text
@@ -146,6 +160,8 @@ def test_a_piece_of_the_study_is_kept_and_every_kind_of_arm_runs(tmp_path, monke
         "fixres",
     ]
     (first,) = ssld.measure(["noise"], 1, arms[:2], tmp_path, recorded)
+    *_, begun = ssld.measure(["noise"], 2, arms, tmp_path, recorded, ssld.FinishedSteps)
+    assert begun.cells == first.cells
     (second,) = ssld.measure(["noise"], 1, arms, tmp_path, recorded)
     assert [cell.arm for cell in second.cells] == ["teacher", *arms]
     assert second.cells[:3] == first.cells
