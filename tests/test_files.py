@@ -1,6 +1,7 @@
 """A file is written whole or not at all, by nobody's leave but the system's, and a killed writer leaves nothing."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -111,18 +112,56 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(tm
 
 
 def test_a_folder_swept_while_it_was_made_is_made_again(tmp_path, monkeypatch):
-    made = []
+    made, opened = [], files._opened
 
-    def swept_at_once(**arguments):
-        path = tmp_path / f".a.{len(made):08}.new"
-        made.append(path)
-        if len(made) > 1:
-            path.mkdir()
-        return str(path)
+    def swept_at_once(folder):
+        made.append(folder)
+        if len(made) == 1:
+            folder.rmdir()
+        return opened(folder)
 
-    monkeypatch.setattr(files.tempfile, "mkdtemp", swept_at_once)
+    write_text("before", tmp_path / "a")  # which sweeps what others left
+    monkeypatch.setattr(files, "_opened", swept_at_once)
     write_text("content", tmp_path / "a")
-    assert len(made) == 2
+    assert len(set(made)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, monkeypatch):
+    write_text("before", tmp_path / "a")
+    (tmp_path / ".a.00000000.new").mkdir()
+    names = iter(["00000000", "11111111"])
+    monkeypatch.setattr(files.secrets, "token_hex", lambda count: next(names))
+    write_text("content", tmp_path / "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.00000000.new", "a"]
+    assert (tmp_path / "a").read_text() == "content"
+
+
+def test_an_interruption_while_the_folder_is_made_leaves_none(tmp_path, monkeypatch):
+    def interrupted(folder):
+        assert folder.is_dir()
+        raise KeyboardInterrupt
+
+    write_text("before", tmp_path / "a")
+    monkeypatch.setattr(files, "_opened", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text("content", tmp_path / "a")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "before")]
+
+
+def test_an_interruption_while_the_folder_is_removed_leaves_none(tmp_path, monkeypatch):
+    calls, remove = [], shutil.rmtree
+
+    def interrupted(folder, **options):
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        remove(folder, **options)
+
+    write_text("before", tmp_path / "a")
+    monkeypatch.setattr(files.shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text("content", tmp_path / "a")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 

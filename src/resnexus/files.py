@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,25 +97,43 @@ def _workplace(path: Path) -> Iterator[Path]:
         _swept.add(parent)
         with suppress(OSError):
             sweep(parent)
-    folder, lock = _claimed(path)
-    try:
+    folder, lock = _unforeseen(path), None
+    try:  # from here on, since an interruption may come as soon as the folder is there
+        while (lock := _made(folder)) is None:
+            folder = _unforeseen(path)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # an interruption ended the first
+            raise
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _unforeseen(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+
+
+def _made(folder: Path) -> int | None:
+    """Make a folder, and return what holds a lock on it until it is closed or the process dies.
+
+    None if there was one already, or a sweep of another process came between.
+    """
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return None
+    with suppress(FileNotFoundError):
+        lock = _opened(folder)
+        with suppress(OSError):  # where the file system has no locks, nothing is swept either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return lock
         os.close(lock)
-
-
-def _claimed(path: Path) -> tuple[Path, int]:
-    """Return a fresh folder, and what holds a lock on it until it is closed or the process dies."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
-        with suppress(FileNotFoundError):  # a sweep of another process came between: make another
-            lock = _opened(folder)
-            with suppress(OSError):  # where the file system has no locks, nothing is swept either
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.is_dir():
-                return folder, lock
-            os.close(lock)
+    return None
 
 
 def _opened(folder: Path) -> int:
