@@ -80,7 +80,7 @@ def _cases(artefact: Artefact, pictures: Sequence[AnyImage]) -> Iterator[tuple[T
     record = artefact.record
     images = torch.stack([record.preprocess(picture) for picture in pictures])
     given = [artefact.prepare(picture) for picture in pictures]
-    single = record.interface.included == "full" or record.interface.batch == "one"
+    single = record.interface.one_at_a_time
     yield images, given if single or len(given) == 1 else [given[0], np.concatenate(given[1:])]
     if record.interface.sizes != "fixed":  # and one that is not square
         across = 3 if record.interface.included == "none" else 2

@@ -84,6 +84,11 @@ class Interface:
         return "picture" if self.included == "full" else "images"
 
     @property
+    def one_at_a_time(self) -> bool:
+        """Whether a call takes one image or picture alone."""
+        return self.included == "full" or self.batch == "one"
+
+    @property
     def axes(self) -> tuple[int | str, ...]:
         """Lengths of what goes in: numbers, and names for what is free."""
         side: int | str = self.image_size if self.sizes == "fixed" else f"multiple of {MULTIPLE}"

@@ -40,16 +40,19 @@ def each_run(
         processes: trainings at a time; several have a process each, and are all done before the first is returned.
     """
     jobs = list(jobs)
-    left = [job for job in jobs if processes > 1 and finished(job, out) is None]
-    if len(left) > 1:
+    before = {job.name: finished(job, out) for job in jobs}
+    left = [job for job in jobs if before[job.name] is None]
+    together = processes > 1 and len(left) > 1
+    if together:
         train_at_a_time(left, out, progress, train=train, processes=processes)
-    trained = {job.name for job in left if len(left) > 1}
     for number, job in enumerate(jobs, start=1):
-        run = finished(job, out)
+        run = before[job.name]
+        if run is not None:
+            progress.say(f"{job.title}: finished before, kept")
+            remove_unfinished(job, out)  # of a process that was killed just then
+        elif together:
+            run = finished(job, out)
         if run is None:
             with goes_on_later(job.title):
                 run = train(job, out, progress, f"{job.title} ({number} of {len(jobs)})")
-        elif job.name not in trained:
-            progress.say(f"{job.title}: finished before, kept")
-            remove_unfinished(job, out)  # of a process that was killed just then
         yield job, run

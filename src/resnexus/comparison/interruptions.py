@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import signal
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from resnexus.training.stopping import Stopped
+from resnexus.training.stopping import Stopped, heard_by
 
 
 class _Job(Protocol):
@@ -41,18 +40,16 @@ def stoppable(out: Path) -> Iterator[None]:
     Args:
         out: the folder from which the same call goes on.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(out)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.getsignal(signal.SIGTERM)
+    heard_by(stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        heard_by(before)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def open_exported(model: str | os.PathLike[str], settings: PredictionSettings) -
         classes=record.classes,
         preprocess=record.preprocess,
         multi_label=multi_label,
-        batch_size=1 if whole or record.interface.batch == "one" else settings.batch_size,
+        batch_size=1 if record.interface.one_at_a_time else settings.batch_size,
         whole=whole,
         notes=record.notes,
     )
@@ -91,8 +91,7 @@ def _check(settings: PredictionSettings, record: ArtefactRecord, name: str) -> N
     interface = record.interface
     if interface.maps:
         raise ResnexusError(f"{name} gives feature maps and no scores: `resnexus.open_artefact` runs it")
-    single = interface.included == "full" or interface.batch == "one"
-    if single and settings.batch_size not in (1, PredictionSettings.batch_size):
+    if interface.one_at_a_time and settings.batch_size not in (1, PredictionSettings.batch_size):
         what = "prepares pictures itself," if interface.included == "full" else "takes images"
         raise ResnexusError(f"batch_size={settings.batch_size} has no effect on {name}: it {what} one at a time")
     if settings.heatmaps and not interface.heatmap:
