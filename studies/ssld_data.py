@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resnexus.distillation.embedded import write_embedded
+from resnexus.data.digits import CLASSES
+from resnexus.distillation.embedded import EMBEDDED, Source, divided, write_embedded
 from resnexus.packages import required
 
 WITHOUT = "without-dedupe"
@@ -36,6 +37,8 @@ class Data:
         dedupe: whether copies of the pictures to evaluate on are looked for: of 8x8 pixels, two digits of one class
             are as alike as copies of larger pictures.
         planted: whether the pool holds copies of them that were put there.
+        elsewhere: whether the teacher learned from more labels, as published teachers did, those of pictures that no
+            student sees: they lie in `elsewhere/train/CLASS/`.
         arms: that are measured; empty for all.
     """
 
@@ -48,6 +51,7 @@ class Data:
     stage2: dict[str, Any] = field(default_factory=lambda: {"epochs": 15})
     dedupe: bool = True
     planted: bool = False
+    elsewhere: bool = False
     arms: tuple[str, ...] = ()
 
     def has(self, arm: str) -> bool:
@@ -57,6 +61,28 @@ class Data:
 
 def _embedded(name: str) -> Callable[[Path, int], str]:
     return lambda out, seed: write_embedded(name, out, seed=seed).digest
+
+
+def halved(source: Source) -> Callable[[Path, int], str]:
+    """Return what writes an embedded data set with every second picture of the pool in the teacher's folder instead."""
+
+    def write(out: Path, seed: int) -> str:
+        (pixels, labels), digest = source.load(), hashlib.sha256()
+        pooled = 0
+        for place, index in sorted(divided(labels, source, seed).items()):
+            part, label = place.split("/")[0], CLASSES[labels[index]]
+            if part == "all":
+                continue
+            if part == "pool":
+                pooled += 1
+            if part == "pool" and pooled % 2:
+                place = f"elsewhere/train/{label}/{index:05d}.png"
+            _save(pixels[index], out / place, digest)
+            if part == "labelled":
+                _save(pixels[index], out / place.replace("labelled", "elsewhere", 1), digest)
+        return digest.hexdigest()
+
+    return write
 
 
 def _textures(out: Path, seed: int) -> str:
@@ -126,6 +152,27 @@ DATA = {
         per_class=400,
         teacher={"epochs": 60},
         stage1={"epochs": 12},
+    ),
+    "digits-elsewhere": Data(
+        what="scikit-learn's digits with a teacher that learned elsewhere: 100 labelled, 668 without labels, 360 to "
+        "evaluate on; the teacher has the labels of 669 others, too",
+        write=halved(EMBEDDED["digits"]),
+        images=_images(8),
+        per_class=75,
+        teacher={"epochs": 30},
+        stage1={"epochs": 15},
+        dedupe=False,
+        elsewhere=True,
+    ),
+    "mnist5k-elsewhere": Data(
+        what="the digits of MNIST with a teacher that learned elsewhere: 500 labelled, 1,750 without labels, 1,000 to "
+        "evaluate on; the teacher has the labels of 1,750 others, too",
+        write=halved(EMBEDDED["mnist5k"]),
+        images=_images(14, antialias=True),
+        per_class=200,
+        teacher={"epochs": 30},
+        stage1={"epochs": 12},
+        elsewhere=True,
     ),
     "textures": Data(
         what="patches of 32x32 pixels of brick, grass and gravel, at 16x16: 15 labelled, the rest of the upper halves "

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from resnexus import Preprocess, complexity
 from resnexus.benchmark.environment import environment
 from resnexus.data.augment import Augment
 from resnexus.data.batches import Batch
 from resnexus.data.order import Draw
+from resnexus.distillation.embedded import Source
 from resnexus.distillation.objectives import OBJECTIVES, objective
 from resnexus.distillation.pictures import Picture
 from resnexus.distillation.unlabelled import JoinedImages, PoolImages
@@ -83,9 +85,33 @@ def test_patches_do_not_overlap_and_what_is_left_over_is_in_none():
     assert len({int(value) for patch in found for value in patch.flat}) == 6 * 32 * 32
 
 
-def study(**top1):
+def test_a_teacher_from_elsewhere_has_labels_of_pictures_that_no_student_sees(tmp_path):
+    pixels, labels = np.arange(30 * 16, dtype=np.uint16).astype(np.uint8).reshape(30, 4, 4), np.arange(30) % 2
+    pixels[:, 0, 0] = np.arange(30)  # no two alike
+    write = ssld_data.halved(Source(title="few", load=lambda: (pixels, labels), labelled=2, val=3))
+    digests = {seed: write(tmp_path / str(seed), seed) for seed in (0, 1)}
+    assert digests[0] != digests[1] == write(tmp_path / "again", 1)
+
+    def seen(part):
+        files = (tmp_path / "0" / part).rglob("*.png")
+        found = [(int(np.asarray(Image.open(path))[0, 0]), path.parent.name) for path in files]
+        assert len({index for index, _ in found}) == len(found)
+        assert part == "pool" or all(int(label) == labels[index] for index, label in found)
+        return {index for index, _ in found}
+
+    parts = {part: seen(part) for part in ("labelled/train", "labelled/val", "pool", "elsewhere/train")}
+    assert [len(found) for found in parts.values()] == [4, 6, 10, 4 + 10]
+    assert parts["labelled/train"] < parts["elsewhere/train"]
+    assert seen("elsewhere/val") == parts["labelled/val"]
+    assert set.union(*parts.values()) == set(range(30))
+    apart = ("labelled/val", "pool", "elsewhere/train")
+    assert sum(len(parts[part]) for part in apart) == 30
+    assert "the teacher, from more labels" in ssld.tables(study("digits-elsewhere", teacher=(0.9,), ssld=(0.9,)))
+
+
+def study(data="digits", **top1):
     cells = tuple(
-        ssld.Cell(data="digits", seed=seed, arm=arm, top1=value, images=360, pool=0, seconds=1.0)
+        ssld.Cell(data=data, seed=seed, arm=arm, top1=value, images=360, pool=0, seconds=1.0)
         for arm, values in top1.items()
         for seed, value in enumerate(values)
     )
