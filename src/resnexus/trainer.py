@@ -20,7 +20,7 @@ from resnexus.data.fingerprint import fingerprint
 from resnexus.data.labelled import LabelledImages
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
-from resnexus.models import create_model
+from resnexus.models import create_model, starting_weights
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
@@ -93,7 +93,7 @@ def train(
         data: where the images are, as `open_dataset` takes it.
         out: folder of the training, of one training alone.
         recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
-        weights: to start from: a tag of the published ones, or a file; None for random ones.
+        weights: to start from: a tag of the published ones, or a file; None, or `"random"`, for random ones.
         teacher: for a recipe that learns from one (`_ssld`, `usi`): a published network, `NETWORK`, `NETWORK:TAG` or a
             checkpoint's name, a file of weights, or a torch module of these classes.
         changes: settings of the recipe to change, such as `{"lr": 0.05}`; for embedded data, none of how images are
@@ -160,7 +160,7 @@ def train_on(
         recipe: of the training.
         preprocess: of images that are evaluated; the record of the weights has it.
         out: folder of the training.
-        weights: to start from; None for a module, which brings its own.
+        weights: to start from, as `train` takes them; None for a module, which brings its own.
         teacher: by name, file or module; or one that is open already, or whose answers the batches bring.
         collated: makes a batch of items of `train_images`.
         module: what computes the loss of such a batch.
@@ -175,6 +175,7 @@ def train_on(
     required("lightning")  # now, and not when the folder is there and the teacher fetched
     progress, classes = running.get("progress") or Silent(), train_images.classes
     here: Running = {**running, "progress": progress}
+    weights = weights if isinstance(row, nn.Module) else starting_weights(weights)
     network = _network(row, classes, preprocess, recipe, weights)
     taught = teacher if isinstance(teacher, Taught) else open_teacher(teacher, classes, preprocess, progress)
     progress.say(
