@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader
 
 from resnexus.benchmark.environment import environment
 from resnexus.machine import usable_cores
+from resnexus.models import RANDOM
 from resnexus.packages import required
 from resnexus.prediction.inputs import Listing
 from resnexus.prediction.predictor import Predictor
@@ -38,7 +39,6 @@ from resnexus.prediction.settings import PredictionSettings
 from resnexus.prediction.writing import writing
 from resnexus.progress import Shown
 from resnexus.records import write_json
-from resnexus.subject import RANDOM
 from studies.loading import HEIGHT, QUALITY, WIDTH, photographs, versions
 
 NETWORK, PEERS_NAME = "ResNeXt50_32x4d", "resnext50_32x4d"

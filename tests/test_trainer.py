@@ -12,6 +12,7 @@ import resnexus
 from resnexus import ResnexusError, trainer
 from resnexus.claim import claimed
 from resnexus.data.preprocess import Preprocess
+from resnexus.training.preparation import open_data
 from resnexus.training.recipe import Recipe
 from resnexus.weights.checkpoint_file import CheckpointRecord, read_record, sha256, write_checkpoint
 
@@ -113,15 +114,29 @@ def test_the_weights_of_a_module_are_not_drawn_anew(pictures, tmp_path):
     network = resnexus.create_model(ROW, num_classes=2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     recipe = Recipe().changed(SMALL | {"zero_init_residual": True})
-    data = trainer.open_data(pictures, recipe)
+    data = open_data(pictures, recipe)
     with pytest.raises(ResnexusError, match="zero_init_residual=True is for random weights, and module Network brings"):
         trainer.train_on(network, data.train, data.val, recipe, preprocess=data.preprocess, out=tmp_path / "run")
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_embedded_images_are_not_fetched():
-    with pytest.raises(ResnexusError, match="download has no effect on digits: only CIFAR is fetched"):
-        trainer.open_data("digits", Recipe(), download=True)
+def test_random_is_the_word_for_weights_that_are_left_out(pictures, tmp_path):
+    arguments = {"changes": SMALL | {"stage_lr_decay": 1}, "device": "cpu", "out": tmp_path / "run"}
+    done = resnexus.train(ROW, pictures, weights="random", **arguments)
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["weights"] is None
+    assert read_record(tmp_path / "run" / "last.safetensors").source is None
+    # The same training: left out, it goes on, and nothing is left to do.
+    again = resnexus.train(ROW, pictures, **arguments)
+    assert [row["epoch"] for row in again.outcome.rows] == [row["epoch"] for row in done.outcome.rows] == [1]
+
+
+def test_random_is_no_word_for_a_module_which_brings_its_own(pictures, tmp_path):
+    network, recipe = resnexus.create_model(ROW, num_classes=2), Recipe().changed(SMALL)
+    data = open_data(pictures, recipe)
+    with pytest.raises(ResnexusError, match="weights='random' has no effect on module Network: load them into it"):
+        trainer.train_on(
+            network, data.train, data.val, recipe, preprocess=data.preprocess, out=tmp_path / "run", weights="random"
+        )
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -21,6 +21,8 @@ _log = logging.getLogger("resnexus")
 
 OPTIONS = tuple(field.name for field in fields(Architecture) if field.name != "name")
 DEFAULT_CHANNELS = 3
+RANDOM = "random"
+"""What is given for weights where freshly drawn ones are meant."""
 _ARGUMENTS = ("pretrained", "num_classes", "in_chans", "features_only", "out_indices", "output_stride")
 
 
@@ -141,6 +143,15 @@ def open_trained(
     if not network.num_classes:
         raise ResnexusError(f"{printable(model)}: the network has no last layer, so that it names no class")
     return network.eval(), path
+
+
+def starting_weights(weights: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """Return what a training starts from where random weights have a name: a tag or a file, None for random ones.
+
+    Args:
+        weights: a tag or a file; `"random"`, or None, which means the same.
+    """
+    return None if weights == RANDOM else weights
 
 
 def _trained(

@@ -11,15 +11,12 @@ import torch
 from resnexus.architectures.network import Network
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
-from resnexus.models import create_model, open_trained
+from resnexus.models import RANDOM, create_model, open_trained
 from resnexus.progress import Progress
 from resnexus.series.checkpoints import Checkpoint, checkpoints
 from resnexus.series.imagenet import imagenet_classes
 from resnexus.weights.checkpoint_file import CheckpointRecord, sha256
 from resnexus.weights.pretrained import names_file
-
-RANDOM = "random"
-"""What is given for weights to try a network out without any."""
 
 _SEED = 0
 

@@ -15,21 +15,19 @@ from torch import Tensor, nn
 from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.claim import claimed
-from resnexus.data.augment import Augment
 from resnexus.data.batches import BadImage, collate
-from resnexus.data.datasets import EMBEDDED, open_dataset
 from resnexus.data.fingerprint import fingerprint
-from resnexus.data.labelled import LabelledImages, Splits
+from resnexus.data.labelled import LabelledImages
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError
-from resnexus.models import create_model
+from resnexus.models import create_model, starting_weights
 from resnexus.packages import required
 from resnexus.progress import Progress, Silent
 from resnexus.series.recipes import find_recipe
 from resnexus.teachers import Taught, Teaching, module_name, open_teacher
 from resnexus.training.answers import count_answers
 from resnexus.training.hardware import placed
-from resnexus.training.preparation import preparation
+from resnexus.training.preparation import check_changes, open_data
 from resnexus.training.processes import rank
 from resnexus.training.recipe import Recipe
 from resnexus.training.starts import note_start
@@ -95,10 +93,11 @@ def train(
         data: where the images are, as `open_dataset` takes it.
         out: folder of the training, of one training alone.
         recipe: a name of `resnexus.series.recipes.recipes()`, a YAML file, or a `Recipe`.
-        weights: to start from: a tag of the published ones, or a file; None for random ones.
+        weights: to start from: a tag of the published ones, or a file; None, or `"random"`, for random ones.
         teacher: for a recipe that learns from one (`_ssld`, `usi`): a published network, `NETWORK`, `NETWORK:TAG` or a
             checkpoint's name, a file of weights, or a torch module of these classes.
-        changes: settings of the recipe to change, such as `{"lr": 0.05}`.
+        changes: settings of the recipe to change, such as `{"lr": 0.05}`; for embedded data, none of how images are
+            prepared, which they have their own way for.
         device: as `resnexus.devices.device_word` takes it: `"auto"`, `"cpu"`, `"gpu"`, `"cuda:1"`.
         devices: how many of them; under torchrun as many as it started.
         allow_bad_images: train past images that cannot be read.
@@ -115,6 +114,7 @@ def train(
     progress = progress or Silent()
     row = architecture(model) if isinstance(model, str) else model
     wanted = (recipe if isinstance(recipe, Recipe) else find_recipe(recipe)).changed(changes or {})
+    check_changes(changes or {}, data)
     check_teacher(wanted, given=teacher is not None)
     splits = open_data(data, wanted, progress, download=download)
     return train_on(
@@ -160,7 +160,7 @@ def train_on(
         recipe: of the training.
         preprocess: of images that are evaluated; the record of the weights has it.
         out: folder of the training.
-        weights: to start from; None for a module, which brings its own.
+        weights: to start from, as `train` takes them; None for a module, which brings its own.
         teacher: by name, file or module; or one that is open already, or whose answers the batches bring.
         collated: makes a batch of items of `train_images`.
         module: what computes the loss of such a batch.
@@ -175,6 +175,7 @@ def train_on(
     required("lightning")  # now, and not when the folder is there and the teacher fetched
     progress, classes = running.get("progress") or Silent(), train_images.classes
     here: Running = {**running, "progress": progress}
+    weights = weights if isinstance(row, nn.Module) else starting_weights(weights)
     network = _network(row, classes, preprocess, recipe, weights)
     taught = teacher if isinstance(teacher, Taught) else open_teacher(teacher, classes, preprocess, progress)
     progress.say(
@@ -213,26 +214,6 @@ def train_on(
         )
     bad = (*train_images.bad_images(), *(() if val_images is None else val_images.bad_images()))
     return Trained(out=out, recipe=recipe, outcome=outcome, bad_images=bad)
-
-
-def open_data(
-    data: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None, *, download: bool = False
-) -> Splits:
-    """Open a data set as a recipe prepares its images, and say what there is to say of it.
-
-    An embedded one has a preparation of its own.
-
-    Raises:
-        ResnexusError: as `open_dataset` does.
-    """
-    if data in EMBEDDED:
-        shifted = Augment(crop_area=None, flip=0.0, shift=1)
-        return open_dataset(data, augment=shifted, seed=recipe.seed, download=download)
-    preprocess, augment = preparation(recipe)
-    splits = open_dataset(data, preprocess, augment, seed=recipe.seed, download=download, progress=progress)
-    for remark in splits.remarks:
-        (progress or Silent()).say(remark)
-    return splits
 
 
 def _network(

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from resnexus import ResnexusError, export, open_artefact
+from resnexus.artefacts.formats import onnx, openvino
+from resnexus.artefacts.formats.registry import find_format
 from tests.artefacts.conftest import PREPROCESS
 
 
@@ -50,3 +52,34 @@ def test_a_picture_is_prepared(artefact):
 def test_views_are_taken(artefact, images):
     backwards = images.numpy()[::-1]
     assert np.allclose(artefact(backwards), artefact(images.numpy())[::-1], atol=1e-5)
+
+
+class Asked(Exception):
+    """What is asked for is known, and nothing need be opened."""
+
+
+def test_threads_are_those_of_the_library(tmp_path, monkeypatch):
+    def session(path, threads=None):
+        raise Asked(path, threads)
+
+    monkeypatch.setattr(onnx, "onnx_session", session)
+    path = tmp_path / "own.onnx"
+    path.touch()
+    for threads in (1, None):
+        with pytest.raises(Asked) as asked:
+            open_artefact(path, threads=threads)
+        assert asked.value.args == (path, threads)
+    with pytest.raises(ResnexusError, match="threads=0: expected at least 1"):
+        open_artefact(path, threads=0)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "triton", "ovms", "web"])
+def test_every_format_of_another_library_passes_them_on(tmp_path, monkeypatch, name):
+    def opened(self, path, threads=None):
+        raise Asked(threads)
+
+    for inner in (onnx.OnnxFormat, openvino.OpenVinoFormat):
+        monkeypatch.setattr(inner, "open", opened)
+    with pytest.raises(Asked) as asked:
+        find_format(name).open(tmp_path, threads=3)
+    assert asked.value.args == (3,)

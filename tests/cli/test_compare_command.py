@@ -36,7 +36,7 @@ def handed(monkeypatch):
 
 def test_the_help_says_that_weights_may_be_a_file(command):
     text = " ".join(command("compare", "--help").stdout.split())
-    assert "--weights TAG|FILE" in text
+    assert "--weights TAG|FILE|random" in text
     assert "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network" in text
 
 

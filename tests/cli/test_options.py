@@ -42,7 +42,7 @@ TAKES = {
     "--size": {"STR", "INT"},
     "--sizes": {"STR", "fixed|multiples-of-32"},
     "--teacher": {"NETWORK[:TAG]|FILE", "FILE"},
-    "--weights": {"TAG|FILE|random", "TAG|FILE", "FILE"},
+    "--weights": {"TAG|FILE|random", "FILE"},
 }
 """Option -> what commands say that it takes, None for nothing, where they differ for a reason."""
 

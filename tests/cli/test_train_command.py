@@ -41,6 +41,7 @@ def test_recipes_are_listed_and_printed_whole(command):
         ),
         (["--model", "ResNet_small", "--teacher", "SENet154_vd"], "error: a teacher has no effect on this recipe"),
         (["--recipe", "usi", "--model", "ResNet_small", "--teacher", "gone.safetensors"], "gone.safetensors"),
+        (["--model", "ResNet_small", "--set", "image_size=64"], "error: image_size=64 has no effect on 'digits'"),
         (["--model", "ResNet_small", "--data", "nowhere"], "error: data 'nowhere': no folder"),
         (["--model", "ResNet_small", "--weights", "gone.safetensors"], "gone.safetensors"),
     ],

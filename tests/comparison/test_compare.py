@@ -384,3 +384,18 @@ def test_json_for_machines(tmp_path, folder):
     assert content["networks"][0]["name"] == "ResNet_small"
     assert content["networks"][0]["image_size"] == 5
     assert content == json.loads((tmp_path / "out" / "results.json").read_text())
+
+
+class Asked(Exception):
+    """What is asked for is known, and nothing is to be trained."""
+
+
+def test_random_is_the_word_for_weights_that_are_left_out(run, monkeypatch):
+    def trainings(data, *, weights, **options):
+        raise Asked(weights)
+
+    monkeypatch.setattr(module, "trainings", trainings)
+    for weights, wanted in (("random", None), (None, None), ("imagenet", "imagenet")):
+        with pytest.raises(Asked) as asked:
+            run(weights=weights)
+        assert asked.value.args == (wanted,)

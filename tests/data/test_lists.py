@@ -93,6 +93,18 @@ def test_every_bad_line_is_named_with_its_number(listed):
     )
 
 
+@pytest.mark.parametrize("named", [{"labels": ["rose", "tulip"]}, {}])
+def test_a_class_of_more_digits_than_python_reads_is_a_bad_line(listed, named):
+    write(listed, **named, train_list=["a.png 0", f"b.png {'1' * 4301}", f"c.png {'0' * 99}1"])
+    with pytest.raises(ResnexusError) as error:
+        open_dataset(listed, SMALL)
+    shown = f"b.png {'1' * 74}"
+    assert str(error.value) == (
+        f"{listed}/train_list.txt: line 2, {shown!r}: a class of 4,301 digits, more than 100. Expected a path and the "
+        "number of its class"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

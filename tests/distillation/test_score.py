@@ -76,6 +76,7 @@ def test_another_name_of_the_device_goes_on(cache, pool_folder, weights, tmp_pat
         ({"augment": Augment(flip=0)}, "augment"),
         ({"image_size": 20}, "preprocess"),
         ({"asking": PredictionSettings(batch_size=4)}, "batch_size"),
+        ({"asking": PredictionSettings(batch_size=8, private_addresses=True)}, "private_addresses"),
     ],
 )
 def test_other_settings_do_not_go_on(cache, pool_folder, weights, change, names):

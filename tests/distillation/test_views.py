@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,15 @@ import torch
 from resnexus import ResnexusError
 from resnexus.data.augment import Augment
 from resnexus.distillation import scoring
+from resnexus.distillation.dedupe import _asking
+from resnexus.distillation.pictures import Listed
+from resnexus.distillation.picturing import _pictures
+from resnexus.distillation.score import errors, score
 from resnexus.distillation.scoring import Scorer
 from resnexus.distillation.views import check_redrawable, redrawn, view_seed
+from resnexus.prediction.settings import PredictionSettings
 from tests.distillation.conftest import BROKEN, SETTINGS
+from tests.weights.server import FileServer
 
 
 def test_every_view_has_a_seed_of_its_own_that_follows_from_counters():
@@ -75,3 +83,22 @@ def test_a_picture_that_is_gone(cache):
 def test_views_that_cannot_be_kept(augment, message):
     with pytest.raises(ResnexusError, match=message):
         check_redrawable(augment)
+
+
+def test_pictures_of_a_private_network_are_read_again_where_they_were_read(pool_folder, weights, tmp_path):
+    settings = replace(SETTINGS, asking=replace(SETTINGS.asking, private_addresses=True))
+    with FileServer((pool_folder / "0.png").read_bytes()) as server:
+        cache = score(Listed([f"{server.url}/0.png"]), str(weights), tmp_path, settings)
+        assert errors(cache) == {}
+        assert torch.equal(
+            redrawn(cache.pictures[0], None, cache.record), cache.record.preprocess(pool_folder / "0.png")
+        )
+        assert [shown.why for shown in _pictures(cache, [(0, "mined")])] == ["mined"]
+        elsewhere = replace(cache.record, private_addresses=False)
+        with pytest.raises(ResnexusError, match="one of a private network"):
+            redrawn(cache.pictures[0], None, elsewhere)
+    for allowed in (False, True):  # by the cache, or by who asks
+        assert _asking(cache, PredictionSettings(private_addresses=allowed)).private_addresses
+    cache.record = elsewhere
+    for allowed in (False, True):
+        assert _asking(cache, PredictionSettings(private_addresses=allowed)).private_addresses is allowed

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnexus import Architecture, ResnexusError
-from resnexus.parity.forms import OnnxNetwork, compare_forms
+from resnexus.parity.forms import OnnxNetwork, compare_forms, onnx_session
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
@@ -86,3 +86,10 @@ def test_a_file_of_other_outputs(tmp_path):
     write(tmp_path / "a.onnx", 1)
     with pytest.raises(ResnexusError, match=r"input and 3 outputs, one for each map; found inputs .* and 1 outputs"):
         OnnxNetwork(tmp_path / "a.onnx", 3)
+
+
+def test_a_session_has_the_threads_that_it_is_given(tmp_path):
+    write(tmp_path / "means.onnx", "batch")
+    sessions = [onnx_session(tmp_path / "means.onnx", threads) for threads in (1, 3, None)]
+    options = [session.get_session_options() for session in sessions]
+    assert [(one.intra_op_num_threads, one.inter_op_num_threads) for one in options] == [(1, 1), (3, 1), (0, 0)]

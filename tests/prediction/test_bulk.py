@@ -1,3 +1,4 @@
+import json
 import shutil
 import signal
 import socket
@@ -68,6 +69,7 @@ def test_every_image_has_its_record(weights, awkward, done):
     codes = awkward[1]
     broken = sum(code is not None for code in codes.values())
     assert (tally.images, tally.shards, tally.errors) == (len(codes), 3, broken)
+    assert json.loads((out / "predictions.json").read_text())["threads"] == 1
     rows = [row for path in sorted(out.glob("*.parquet")) for row in parquet.read_table(path).to_pylist()]
     folder = predict(weights, awkward[0], topk=2)
     assert [row["id"] for row in rows] == list(range(len(codes)))

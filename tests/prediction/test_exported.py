@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from resnexus import ResnexusError, export
 from resnexus.artefacts.formats.registry import find_format
+from resnexus.prediction import exported
+from resnexus.prediction.bulk import one_thread
 from resnexus.prediction.inputs import Listing
 from resnexus.prediction.predictor import Predictor, predict
+from resnexus.prediction.settings import PredictionSettings
 from resnexus.weights.checkpoint_file import CheckpointRecord, write_checkpoint
 from tests.assessment.conftest import PREPROCESS
 from tests.sampled import sampled
@@ -121,3 +125,26 @@ def test_heads_of_any_size(random_network, network, awkward, tmp_path, count):
                 assert len(one.class_ids) == min(5, count)
                 assert one.label_names == tuple(names[number] for number in one.class_ids)
                 assert multi_label or count > 1 or one.scores == (1.0,)
+
+
+def test_other_libraries_have_as_many_threads_as_pytorch(monkeypatch):
+    asked = []
+
+    def opened(model, *, trust_code, threads):
+        asked.append(threads)
+        raise ResnexusError("nothing need be opened")
+
+    def ask():
+        with pytest.raises(ResnexusError, match="nothing need be opened"):
+            exported.open_exported("own.onnx", PredictionSettings())
+
+    monkeypatch.setattr(exported, "open_artefact", opened)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        ask()
+        with one_thread():  # as a shard of a manifest is predicted
+            ask()
+    finally:
+        torch.set_num_threads(before)
+    assert asked == [3, 1]

@@ -3,10 +3,13 @@ import pytest
 import torch
 from PIL import Image
 
-from resnexus import ResnexusError
+from resnexus import Preprocess, ResnexusError
+from resnexus.prediction import heatmaps
 from resnexus.prediction.heatmaps import check_heatmaps, overlaid, painting
 from resnexus.prediction.opening import open_runner
-from resnexus.prediction.predictor import Predictor
+from resnexus.prediction.predictor import Predictor, Seen
+from resnexus.prediction.record import Prediction
+from resnexus.prediction.runner import Card
 from resnexus.prediction.settings import PredictionSettings
 
 
@@ -83,3 +86,58 @@ def test_a_page_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(ResnexusError, match="no page of heat maps"):
         check_heatmaps(tmp_path)
+
+
+def painted(folder, *numbers):
+    """Draw heat maps of inputs as a run does."""
+    card = Card(name="n", architecture="a", weights="0", num_classes=2, classes=None, preprocess=Preprocess())
+    with painting(folder, card) as paint:
+        for number in numbers:
+            found = Prediction(id=number, filename=f"{number}.png", class_ids=(1,), scores=(0.5,))
+            paint(Seen(found, np.zeros((8, 8, 3), np.uint8), np.ones((2, 2), np.float32)))
+
+
+def test_a_folder_holds_the_pictures_of_one_run(tmp_path):
+    pytest.importorskip("jinja2")
+    painted(tmp_path, 0, 1, 2)
+    mine = {"notes.txt": b"mine", "2.jpg": b"mine", "000000002.png": b"mine", "copy-000000001.jpg": b"mine"}
+    for name, content in mine.items():
+        (tmp_path / name).write_bytes(content)
+    painted(tmp_path, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"000000001.jpg", "index.html", *mine}
+    assert all((tmp_path / name).read_bytes() == content for name, content in mine.items())
+    assert (tmp_path / "index.html").read_text().count("<img ") == 1
+
+
+def test_a_run_that_was_interrupted_leaves_no_page_and_no_picture_of_the_run_before(tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+    painted(tmp_path, 0, 1)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(heatmaps, "template", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        painted(tmp_path, 5)
+    assert [path.name for path in tmp_path.iterdir()] == ["000000005.jpg"]
+    monkeypatch.undo()
+    painted(tmp_path, 6)
+    assert {path.name for path in tmp_path.iterdir()} == {"000000006.jpg", "index.html"}
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_picture_of_somebody_else_is_left_alone(tmp_path, linked):
+    pytest.importorskip("jinja2")
+    folder = tmp_path / "heat"
+    painted(folder, 0)
+    painted(tmp_path / "other", 0)
+    theirs = folder / "0123456789.jpg"
+    if linked:
+        theirs.symlink_to(tmp_path / "other" / "000000000.jpg")
+    else:
+        Image.new("RGB", (8, 8)).save(theirs)
+    before = theirs.read_bytes()
+    with pytest.raises(ResnexusError, match=r"0123456789\.jpg is no heat map that `resnexus predict` wrote and is not"):
+        painted(folder, 0)
+    assert theirs.read_bytes() == before
+    assert {path.name for path in folder.iterdir()} == {"000000000.jpg", "0123456789.jpg", "index.html"}

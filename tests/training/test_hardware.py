@@ -22,17 +22,23 @@ def test_the_gpu_comes_first_in_bfloat16_where_it_has_it(monkeypatch, gpu, bf16,
 @pytest.mark.parametrize(
     ("device", "devices", "expected"),
     [
-        ("auto", 2, {"accelerator": "auto", "devices": 2, "num_nodes": 1}),
+        ("auto", 2, {"accelerator": "cuda", "devices": 2, "num_nodes": 1}),
         ("cpu", 3, {"accelerator": "cpu", "devices": 3, "num_nodes": 1}),
-        ("gpu", 2, {"accelerator": "gpu", "devices": 2, "num_nodes": 1}),
-        ("cuda", 1, {"accelerator": "gpu", "devices": 1, "num_nodes": 1}),
-        ("cuda:1", 1, {"accelerator": "gpu", "devices": [1], "num_nodes": 1}),
+        ("gpu", 2, {"accelerator": "cuda", "devices": 2, "num_nodes": 1}),
+        ("cuda", 1, {"accelerator": "cuda", "devices": 1, "num_nodes": 1}),
+        ("cuda:1", 1, {"accelerator": "cuda", "devices": [1], "num_nodes": 1}),
     ],
 )
 def test_what_lightning_is_told(monkeypatch, device, devices, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert placed(device, devices) == expected
+
+
+def test_auto_is_the_cpu_on_a_mac_as_everywhere_without_a_gpu_of_nvidia(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert placed("auto", 2) == {"accelerator": "cpu", "devices": 2, "num_nodes": 1}
 
 
 @pytest.mark.parametrize(

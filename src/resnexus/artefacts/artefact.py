@@ -17,18 +17,24 @@ from resnexus.errors import ResnexusError, printable
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def open_artefact(path: str | os.PathLike[str], *, trust_code: bool = False) -> Artefact:
+def open_artefact(
+    path: str | os.PathLike[str], *, trust_code: bool = False, threads: int | None = None
+) -> Artefact:
     """Open what `resnexus.export` wrote; of every format but weights without a graph, none of our networks is built.
 
     Args:
         path: the file or folder; of OpenVINO's two files the `.xml`.
         trust_code: open formats that can run code, `.pt2` among them: for files of your own, or of somebody who may run
             programs on this machine.
+        threads: in which ONNX Runtime or OpenVINO computes; as many as it takes by itself if None. What PyTorch runs
+            has PyTorch's threads.
 
     Raises:
-        ResnexusError: no such artefact, a format whose library is not installed, or one that can run code and is not
-            trusted.
+        ResnexusError: no such artefact, a format whose library is not installed, one that can run code and is not
+            trusted, or less than one thread.
     """
+    if threads is not None and threads < 1:
+        raise ResnexusError(f"threads={threads}: expected at least 1")
     path = Path(path)
     found = format_of(path)
     if found.runs_code and not trust_code:
@@ -36,7 +42,7 @@ def open_artefact(path: str | os.PathLike[str], *, trust_code: bool = False) -> 
             f"{printable(path)}: opening the format {found.name} can run code that somebody put into it; give "
             "trust_code=True, or --trust-code, if you made it or trust who did"
         )
-    return Artefact(printable(path), found.open(path))
+    return Artefact(printable(path), found.open(path, threads))
 
 
 @final

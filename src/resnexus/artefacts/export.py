@@ -24,10 +24,11 @@ from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.variations import at_size
 from resnexus.files import replacing
+from resnexus.models import RANDOM
 from resnexus.progress import Progress, Silent
 from resnexus.rewrites.folding import cast
 from resnexus.rewrites.table import free, rewritten
-from resnexus.subject import RANDOM, Subject, open_subject
+from resnexus.subject import Subject, open_subject
 from resnexus.weights.checkpoint_file import CheckpointRecord
 
 IN_MEMORY = "in memory"

@@ -30,7 +30,7 @@ _Models = Annotated[
 ]
 _Weights = Annotated[
     str | None,
-    typer.Option(metavar="TAG|FILE", help=f"Weights to start from: {_FROM}; random if left out."),
+    typer.Option(metavar="TAG|FILE|random", help=f"Weights to start from: {_FROM}; random if left out."),
 ]
 _ImageSize = Annotated[
     int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if left out, 320 of other tasks.")

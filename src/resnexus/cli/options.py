@@ -77,7 +77,8 @@ RecipeName = Annotated[
     ),
 ]
 StartWeights = Annotated[
-    str | None, typer.Option(metavar="TAG|FILE", help="To start from: imagenet, ssld, or a file; random if left out.")
+    str | None,
+    typer.Option(metavar="TAG|FILE|random", help="To start from: imagenet, ssld, or a file; random if left out."),
 ]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; as many as PyTorch uses if left out.")]
 TimeLimit = Annotated[float, typer.Option(help="Seconds that a worker gets for one image.")]

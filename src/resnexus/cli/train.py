@@ -63,9 +63,9 @@ def train(
     if list_recipes:
         print("\n".join(recipes()))
         return
-    wanted = find_recipe(recipe).changed(parse_changes(changes or []))
+    found, changed = find_recipe(recipe), parse_changes(changes or [])
     if print_recipe:
-        _print(wanted, as_json=json_output)
+        _print(found.changed(changed), as_json=json_output)
         return
 
     from resnexus.progress import Shown, Silent
@@ -77,9 +77,10 @@ def train(
         model or _network_of(recipe),
         data,
         out=out,
-        recipe=wanted,
+        recipe=found,
         weights=weights,
         teacher=teacher,
+        changes=changed,
         device=device,
         devices=devices,
         allow_bad_images=allow_bad_images,

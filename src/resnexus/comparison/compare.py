@@ -29,6 +29,7 @@ from resnexus.comparison.settings import Settings
 from resnexus.comparison.stopwatch import Timing, timed
 from resnexus.data.datasets import EMBEDDED
 from resnexus.errors import printable, unknown
+from resnexus.models import starting_weights
 from resnexus.progress import Progress, Silent
 from resnexus.report.document import write_report
 from resnexus.report.record import Comparison, Run, TrainedNetwork
@@ -64,8 +65,8 @@ def compare(
         data: a folder with train/CLASS/ and val/CLASS/, or the name of an embedded data set (`"digits"`).
         out: folder of the report; trained weights and records are kept in it too.
         models: names or rows. By default the small siblings for embedded data, one network of each kind for a folder.
-        weights: tag of the published weights to start from, or a file that fits every network that is compared; None
-            trains from random weights.
+        weights: tag of the published weights to start from, or a file that fits every network that is compared; None,
+            or `"random"`, trains from random weights.
         image_size: pixels on a side for a folder's images, 224 if None; embedded data have their own.
         seeds: trainings per network.
         settings: of the training; the defaults of `Settings` if None.
@@ -87,6 +88,7 @@ def compare(
     progress = Silent() if progress is None else progress
     if not isinstance(series, Path) and series not in get_args(SeriesMode):
         raise unknown("series mode", series, get_args(SeriesMode))
+    weights = starting_weights(weights)
     benched = benched_series(series) if isinstance(series, Path) else ()
     processes = at_a_time(processes, embedded=data in EMBEDDED)
     jobs = trainings(

@@ -19,6 +19,8 @@ LISTS = {"train": "train_list.txt", "val": "val_list.txt"}
 _NAMES = ("labels.txt", "*label_list.txt")
 MAX_CLASSES = 1_000_000
 """Largest number of classes believed."""
+_MOST_DIGITS = 100
+"""Digits of a class; Python itself reads some thousands, and no more."""
 _SHOWN = 5
 """Bad lines that an error shows; it counts the others."""
 _SHORT = reprlib.Repr()  # a few aliases in YAML may stand for more than fits in memory
@@ -191,6 +193,8 @@ def _fault(path: str, label: str, accepted: range | Mapping[int, int] | None) ->
         return "no path" if not path else "a zero byte in the path"
     if not (label.isascii() and label.isdecimal()):
         return f"class {printable(label)[:20]!r} is no whole number from 0"
+    if len(label) > _MOST_DIGITS:
+        return f"a class of {len(label):,} digits, more than {_MOST_DIGITS}"
     if accepted is not None and int(label) not in accepted:
         within = f"from 0 to {len(accepted) - 1}" if isinstance(accepted, range) else "of the training list"
         return f"class {int(label)} is none {within}"

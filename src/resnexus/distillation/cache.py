@@ -29,6 +29,7 @@ from resnexus.data.preprocess import Preprocess
 from resnexus.distillation.filed import FiledPictures
 from resnexus.distillation.pictures import Picture as Picture  # a part of the contract
 from resnexus.errors import ResnexusError, printable
+from resnexus.prediction.fetching import FetchLimits
 from resnexus.records import read_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -67,6 +68,8 @@ class CacheRecord:
         batch_size: images per forward pass.
         notes: what had to be assumed, and what to beware of, in sentences.
         versions: package -> version.
+        private_addresses: whether addresses of the pool may lead into private networks, as `PredictionSettings` has it;
+            so whoever reads its pictures again goes where they were read.
 
     Raises:
         ResnexusError: numbers that do not fit each other.
@@ -94,6 +97,7 @@ class CacheRecord:
     batch_size: int
     notes: tuple[str, ...]
     versions: dict[str, str]
+    private_addresses: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "features", "views", "topk", "pictures", "shard_pictures"):
@@ -105,6 +109,11 @@ class CacheRecord:
             raise ResnexusError(f"one_view={self.one_view}, views={self.views}: they do not fit")
         if self.classes is not None and len(self.classes) != self.num_classes:
             raise ResnexusError(f"{len(self.classes)} names for num_classes={self.num_classes}")
+
+    @property
+    def fetching(self) -> FetchLimits:
+        """Limits of what is brought over HTTP to read a picture again."""
+        return FetchLimits(private=self.private_addresses)
 
     @property
     def image_size(self) -> int:

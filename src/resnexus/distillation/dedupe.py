@@ -103,7 +103,10 @@ def dedupe(
 
 
 def _asking(cache: Cache, asking: PredictionSettings) -> PredictionSettings:
-    """Return how the teacher is asked again: as it was for the cache, with the device and the workers that are here."""
+    """Return how the teacher is asked again: as it was for the cache, with the device and the workers that are here.
+
+    Addresses lead where those of the cache's pool did.
+    """
     record = cache.record
     return replace(
         asking,
@@ -112,6 +115,7 @@ def _asking(cache: Cache, asking: PredictionSettings) -> PredictionSettings:
         engine=record.engine,
         precision=record.precision,
         batch_size=record.batch_size,
+        private_addresses=asking.private_addresses or record.private_addresses,
     )
 
 

@@ -77,7 +77,7 @@ def _spaced(which: Array) -> list[int]:
 
 def _pictures(cache: Cache, found: Iterable[tuple[int, str]]) -> Iterator[Shown]:
     """Yield the pictures that can be read again, with why they are shown."""
-    decoding = Decoding(preprocess=Preprocess())
+    decoding = Decoding(preprocess=Preprocess(), fetching=cache.record.fetching)
     for number, why in found:
         picture = cache.pictures[number]
         try:

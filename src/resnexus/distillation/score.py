@@ -182,6 +182,7 @@ def _described(teacher: str | TeacherModule, settings: ScoreSettings, pool: Summ
         batch_size=card.batch_size,
         notes=tuple(notes + ([ONE_VIEW] if settings.views == 1 else [])),
         versions={"resnexus": __version__} | {name: version(name) for name in _VERSIONS},
+        private_addresses=asking.private_addresses,
     )
 
 

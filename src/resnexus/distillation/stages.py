@@ -52,7 +52,7 @@ def train_student(
         teacher: as `resnexus.train` takes it.
         labelled: what `open_dataset` takes, in files; to learn from as said above, and to evaluate on; or None.
         selection: what `resnexus distill mine` wrote: only these pictures of the pool.
-        weights: to start from; None for random ones.
+        weights: to start from, as `resnexus.train` takes them.
         label: what the stage is called in print.
         running: where and how it runs.
 

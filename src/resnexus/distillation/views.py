@@ -14,7 +14,6 @@ from resnexus.distillation.cache import CacheRecord
 from resnexus.distillation.pictures import Picture
 from resnexus.errors import ResnexusError, printable
 from resnexus.prediction.decoding import Decoding
-from resnexus.prediction.fetching import FetchLimits
 from resnexus.prediction.inputs import Wanted
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -69,14 +68,13 @@ class Viewing(Decoding):
         return self.augment.view(pixels, self.preprocess, np.random.default_rng(seed))
 
 
-def redrawn(picture: Picture, seed: int | None, record: CacheRecord, fetching: FetchLimits | None = None) -> Tensor:
+def redrawn(picture: Picture, seed: int | None, record: CacheRecord) -> Tensor:
     """Return a view of a picture as the teacher saw it, bit for bit.
 
     Args:
         picture: of the cache.
         seed: of the view, as the cache holds it; `PLAIN` for the plain one.
         record: of the cache.
-        fetching: limits of what is brought over HTTP.
 
     Returns:
         (C, size, size) float32, normalised by the cache's preprocessing.
@@ -84,7 +82,7 @@ def redrawn(picture: Picture, seed: int | None, record: CacheRecord, fetching: F
     Raises:
         ResnexusError: the picture cannot be read any more.
     """
-    viewing = Viewing(preprocess=record.preprocess, augment=record.augment, fetching=fetching or FetchLimits())
+    viewing = Viewing(preprocess=record.preprocess, augment=record.augment, fetching=record.fetching)
     frames = viewing(Viewed(picture.source, (seed,)))
     if isinstance(frames, ErrorCode):
         raise ResnexusError(f"picture {picture.id}, {printable(picture.uri)}: {frames.meaning}")

@@ -100,8 +100,12 @@ def compare_forms(network: Network | FeatureNetwork, form: OnnxNetwork) -> Agree
     return agreement(network(images), form(images))
 
 
-def onnx_session(path: Path) -> Any:
+def onnx_session(path: Path, threads: int | None = None) -> Any:
     """Open an ONNX file on the CPU.
+
+    Args:
+        path: the file.
+        threads: in which ONNX Runtime computes; as many as it takes by itself if None.
 
     Raises:
         ResnexusError: no such file, one that ONNX Runtime refuses, or no ONNX Runtime.
@@ -110,7 +114,10 @@ def onnx_session(path: Path) -> Any:
     refusals = onnxruntime.capi.onnxruntime_pybind11_state
     if not path.is_file():
         raise ResnexusError(f"no such file: {printable(path)}")
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (refusals.InvalidProtobuf, refusals.InvalidGraph, refusals.Fail, refusals.NoSuchFile) as error:
         raise ResnexusError(f"{printable(path)}: ONNX Runtime cannot open it: {printable(error)}") from error

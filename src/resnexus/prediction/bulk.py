@@ -32,6 +32,8 @@ from resnexus.records import read_json, write_json
 from resnexus.weights.pretrained import names_file
 
 RECORD = "predictions.json"
+THREADS = 1
+"""In which a shard is computed."""
 _BUSY = "another process predicts into"
 
 
@@ -43,11 +45,13 @@ class BulkRun:
         model: what answers.
         settings: how it is asked.
         manifest: of the images.
+        threads: in which each answer is computed, by PyTorch, ONNX Runtime or OpenVINO.
     """
 
     model: Card
     settings: PredictionSettings
     manifest: Manifest
+    threads: int = THREADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,9 +234,9 @@ def _table(path: Path, *columns: str) -> Any:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch compute in one thread: how many there are would change the last digits of an answer."""
+    """Let PyTorch, and what is opened meanwhile, compute in one thread: more would change an answer's last digits."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     try:
         yield
     finally:

@@ -17,14 +17,14 @@ from resnexus.prediction.settings import PredictionSettings
 
 
 def open_exported(model: str | os.PathLike[str], settings: PredictionSettings) -> ArtefactRunner:
-    """Open an artefact as what answers.
+    """Open an artefact as what answers; other libraries compute in as many threads as PyTorch does now.
 
     Raises:
         ResnexusError: it cannot be opened, it can run code and is not trusted, or the settings ask for what it has
             not.
     """
     name = printable(model)
-    artefact = open_artefact(model, trust_code=settings.trust_code)
+    artefact = open_artefact(model, trust_code=settings.trust_code, threads=torch.get_num_threads())
     record = artefact.record
     _check(settings, record, name)
     probe = artefact(artefact.prepare(np.zeros((8, 8, 3), np.uint8)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 GENERATOR = "resnexus predict"
 """By which a page of heat maps is known; no other page is replaced."""
 PAGE = "index.html"
+_NAMED = re.compile(r"\d{9,}\.jpg")
+_SAID = f"{GENERATOR} --heatmap".encode()
+_MARK = b"\xff\xfe" + (2 + len(_SAID)).to_bytes(2, "big") + _SAID
+"""The comment in a JPEG by which a picture is known; no other one is replaced or removed."""
+_HEAD_BYTES = 256
 MOST_ON_PAGE = 500
 """Pictures that the page shows; the files hold all."""
 _COLOUR = (255, 60, 0)
@@ -80,29 +86,67 @@ def overlaid(frame: Array, heat: Array) -> Array:
 
 
 def check_heatmaps(folder: Path) -> None:
-    """Make a folder for heat maps, and see that its page is ours to write.
+    """Make a folder for heat maps, and see that its page and the pictures that are called as ours are ours to write.
 
     Raises:
-        ResnexusError: it cannot be written, it holds a page of something else, or jinja2 is not installed.
+        ResnexusError: it cannot be written, it holds a page or such a picture of something else, or jinja2 is not
+            installed.
     """
     required("jinja2")
     check_local(folder, WRITTEN_HERE)
     if (folder / PAGE).exists() and not is_report(folder / PAGE, GENERATOR):
-        raise ResnexusError(
-            f"{printable(folder / PAGE)} is no page of heat maps and is not overwritten: choose another folder, or "
-            "move it away"
-        )
+        raise _not_ours(folder / PAGE, "page of heat maps")
+    for path in _numbered(folder):
+        if not _is_heatmap(path):
+            raise _not_ours(path, "heat map that `resnexus predict` wrote")
     check_writable(folder)
+
+
+def _not_ours(path: Path, what: str) -> ResnexusError:
+    return ResnexusError(
+        f"{printable(path)} is no {what} and is not overwritten: choose another folder, or move it away"
+    )
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """Return what is called as a picture of ours, in order."""
+    return sorted(path for path in folder.iterdir() if _NAMED.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def _is_heatmap(path: Path) -> bool:
+    """Whether a file says that it is a picture of ours; a link is somebody else's."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return _MARK in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run wrote, its page first, so that no page names a picture that is not there."""
+    for path in (folder / PAGE, *_numbered(folder)):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ResnexusError(
+                f"cannot remove {printable(path)}, which an earlier run wrote: {error.strerror}; choose another folder"
+            ) from error
 
 
 @contextmanager
 def painting(folder: Path, card: Card) -> Iterator[Painter]:
     """Give what writes `000000000.jpg` and so on, by the numbers of the inputs, and `index.html` at the end.
 
+    What an earlier run wrote there is removed first, so that the folder holds the pictures of one run; what is not ours
+    stays.
+
     Raises:
-        ResnexusError: as for `check_heatmaps`, or a file cannot be written.
+        ResnexusError: as for `check_heatmaps`, or a file cannot be written or removed.
     """
     check_heatmaps(folder)
+    _clear(folder)
     pictures: list[Shown] = []
     count = 0
 
@@ -113,7 +157,7 @@ def painting(folder: Path, card: Card) -> Iterator[Painter]:
         count += 1
         file, picture = f"{seen.prediction.id:09d}.jpg", overlaid(seen.frame, seen.heat)
         with replacing(folder / file) as temporary:
-            Image.fromarray(picture).save(temporary, "JPEG", quality=90)
+            Image.fromarray(picture).save(temporary, "JPEG", quality=90, comment=_SAID)
         if len(pictures) < MOST_ON_PAGE:
             pictures.append(_shown(seen, file, picture))
 

@@ -17,11 +17,12 @@ from resnexus.artefacts.formats.registry import is_artefact
 from resnexus.data.preprocess import Preprocess
 from resnexus.devices import device_named
 from resnexus.errors import ResnexusError, printable
+from resnexus.models import RANDOM
 from resnexus.prediction.exported import open_exported
 from resnexus.prediction.runner import Card, FunctionRunner, MapRunner, Runner
 from resnexus.prediction.settings import PredictionSettings
 from resnexus.progress import Progress, Silent
-from resnexus.subject import RANDOM, open_subject
+from resnexus.subject import open_subject
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

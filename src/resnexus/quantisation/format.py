@@ -119,9 +119,9 @@ class Int8Format(Format):
         """Write it as the other format does."""
         self.inner.write(built, record, path)
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Open it as the other format does."""
-        return self.inner.open(path)
+        return self.inner.open(path, threads)
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Return the files of the other format."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from resnexus.devices import AUTO, CPU, GPU, present_device
+from resnexus.devices import GPU, present_device
 from resnexus.errors import ResnexusError
 from resnexus.training.processes import spread
 
@@ -36,7 +36,8 @@ def placed(device: str, devices: int) -> dict[str, Any]:
     """Return what Lightning is told of where a training runs: its `accelerator`, `devices` and `num_nodes`.
 
     Args:
-        device: as `resnexus.devices.device_word` takes it; `"auto"` is left to Lightning, which on a Mac takes the GPU.
+        device: as `resnexus.devices.device_word` takes it. Lightning's own `"auto"` and `"gpu"` are not asked: on a Mac
+            they mean another GPU.
         devices: how many of them on a machine; under torchrun as many as it started.
 
     Raises:
@@ -53,5 +54,4 @@ def placed(device: str, devices: int) -> dict[str, Any]:
         )
     if kind == GPU and here > torch.cuda.device_count():
         raise ResnexusError(f"devices={here}: expected at most {torch.cuda.device_count()}, the GPUs that are here")
-    accelerator = AUTO if device == AUTO else {CPU: "cpu", GPU: "gpu"}[kind]
-    return {"accelerator": accelerator, "devices": [int(number)] if numbered else here, "num_nodes": nodes}
+    return {"accelerator": kind, "devices": [int(number)] if numbered else here, "num_nodes": nodes}

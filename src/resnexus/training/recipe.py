@@ -86,12 +86,8 @@ class Recipe:
         """
         sections: dict[str, dict[str, Any]] = {}
         own: dict[str, Any] = {}
-        for key, value in changes.items():
-            if key in SECTIONS and isinstance(value, Mapping):
-                for name, inner in value.items():
-                    sections.setdefault(key, {})[_setting(f"{key}.{name}")[1]] = inner
-                continue
-            section, name = _setting(key)
+        for name, value in by_name(changes).items():
+            section = SETTINGS[name]
             (own if section is None else sections.setdefault(section, {}))[name] = value
         hints = get_type_hints(Recipe)
         for section, values in sections.items():
@@ -128,12 +124,30 @@ SETTINGS = _places()
 """Setting -> its section; None for those of the recipe itself."""
 
 
-def _setting(key: str) -> tuple[str | None, str]:
-    """Return the section and the name that `"lr"` or `"optim.lr"` stands for."""
+def by_name(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes of a recipe by the names of the settings alone: name -> plain value.
+
+    Args:
+        changes: as `Recipe.changed` takes them.
+
+    Raises:
+        ResnexusError: an unknown setting, with the nearest.
+    """
+    found: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key in SECTIONS and isinstance(value, Mapping):
+            found |= {_name(f"{key}.{name}"): inner for name, inner in value.items()}
+        else:
+            found[_name(key)] = value
+    return found
+
+
+def _name(key: str) -> str:
+    """Return the setting that `"lr"` or `"optim.lr"` stands for."""
     section, dot, name = key.rpartition(".")
     if name not in SETTINGS:
         raise unknown("setting of a recipe", key, [*SETTINGS, *(f"{s}.{n}" for n, s in SETTINGS.items() if dot and s)])
     if dot and section != SETTINGS[name]:
         place = f"{SETTINGS[name]}.{name}" if SETTINGS[name] else name
         raise ResnexusError(f"setting {key!r}: {name} is not in {section!r}; write {name} or {place}")
-    return SETTINGS[name], name
+    return name

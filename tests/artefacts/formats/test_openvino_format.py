@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from resnexus import ResnexusError, export, open_artefact
+from resnexus.artefacts.formats.openvino import compiled
 from tests.artefacts.conftest import CLASSES
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
@@ -63,3 +64,15 @@ def test_half_a_model(path, tmp_path):
 def test_the_whole_preprocessing_is_refused(network, tmp_path):
     with pytest.raises(ResnexusError, match="preprocess='full' is not for OpenVINO"):
         export(network, tmp_path / "own.xml", format="openvino", preprocess="full")
+
+
+def test_it_computes_in_the_threads_that_it_is_given_and_is_bound_to_no_processor():
+    openvino = pytest.importorskip("openvino")
+    images = openvino.opset13.parameter([1, 4], np.float32)
+    model = openvino.Model([openvino.opset13.relu(images)], [images])
+    found = compiled(model, threads=1)
+    assert found.get_property("INFERENCE_NUM_THREADS") == 1
+    assert found.get_property("ENABLE_CPU_PINNING") is False
+    own = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for name in ("INFERENCE_NUM_THREADS", "ENABLE_CPU_PINNING"):
+        assert compiled(model).get_property(name) == own.get_property(name)

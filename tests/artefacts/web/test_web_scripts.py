@@ -13,7 +13,8 @@ from PIL import Image
 
 from resnexus.artefacts.web.scripts import bundled
 from resnexus.data.error_codes import ErrorCode
-from resnexus.data.images import FORMATS
+from resnexus.data.images import FORMATS, load_pixels
+from resnexus.data.sources import ImageError
 from tests import awkward
 from tests.artefacts.web.conftest import SCRIPTS, as_base64
 
@@ -130,6 +131,36 @@ def test_a_format_is_told_from_the_bytes(node):
     assert found[: len(FORMATS)] == [[kind, True, False] for kind in FORMATS]
     assert [format_ for format_, _, _ in found[len(FORMATS) : -2]] == [None] * 4
     assert found[-2:] == [["JPEG", True, True], ["JPEG", True, False]]
+
+
+def branded(major, *compatible):
+    """An AVIF that calls itself otherwise: the first brand, and those that it is compatible with."""
+    plain = encoded("AVIF")
+    size = int.from_bytes(plain[:4], "big")
+    room = size // 4 - 4
+    brands = (*compatible, *[b"miaf"] * room)[:room]
+    return plain[:8] + major + plain[12:16] + b"".join(brands) + plain[size:]
+
+
+def test_avif_is_told_from_heic_as_in_python(node):
+    files = {
+        branded(b"avif", b"mif1"): "AVIF",
+        branded(b"mif1", b"miaf", b"avif"): "AVIF",
+        branded(b"msf1", b"avif"): "AVIF",
+        branded(b"mif1", b"heic"): None,
+        branded(b"mif1"): None,
+        branded(b"heic", b"mif1", b"avif"): None,
+        branded(b"avix", b"avif"): None,
+    }
+    assert [kind for kind, _, _ in looked_at(node, files)] == list(files.values())
+    for file, kind in files.items():
+        if kind:
+            assert load_pixels(file).shape == (40, 56, 3)
+        else:
+            with pytest.raises(ImageError, match="not one of JPEG"):
+                load_pixels(file)
+    sequences = [branded(b"avis", b"msf1"), branded(b"msf1", b"avis"), branded(b"msf1", b"hevc")]
+    assert [kind for kind, _, _ in looked_at(node, sequences)] == ["AVIF", "AVIF", None]
 
 
 def test_a_file_that_was_cut_is_told_from_a_whole_one(node):

@@ -218,3 +218,10 @@ def test_backbones_for_photographs_start_from_weights(run, backbones, folders, t
     with pytest.raises(ResnexusError, match=r"own\.safetensors"):
         run(**options | {"models": backbones}, weights=path, out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_random_is_the_word_for_weights_that_are_left_out(run):
+    wanted = {"random": "unknown backbone for canvases of digits 'nothing'", "imagenet": "imagenet has no effect"}
+    for weights, message in wanted.items():
+        with pytest.raises(ResnexusError, match=message):
+            run(models=["nothing"], weights=weights)

@@ -47,7 +47,7 @@ class CheckpointFormat(Format):
         """Return the three files."""
         return path / WEIGHTS, path / CONFIG, path / RECORD_FILE
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Build the network around the weights."""
         record = read_json(ArtefactRecord, path / RECORD_FILE)
         deployed = Deployed(from_pretrained(path).eval(), record.preprocess, record.interface)

@@ -86,7 +86,7 @@ class CompiledFormat(Format):
             root = archive.namelist()[0].partition("/")[0]
             archive.writestr(f"{root}/extra/{RECORD_FILE}", record_text(record))
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Load the library, if it is for this processor and this PyTorch."""
         record = archived_record(path)
         _check_processor(_known(record.instruction_set), printable(path))

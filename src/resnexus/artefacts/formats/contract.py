@@ -78,8 +78,13 @@ class Format(ABC):
         """Write to `path`, a file or an existing folder, all that `files` names."""
 
     @abstractmethod
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Open what `write` wrote.
+
+        Args:
+            path: the file or folder.
+            threads: in which ONNX Runtime or OpenVINO computes, bound to no processor; as many as it takes by itself if
+                None. Other formats have the threads of PyTorch, or of their own.
 
         Raises:
             ResnexusError: it cannot be read.

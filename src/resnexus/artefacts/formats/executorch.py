@@ -47,7 +47,7 @@ class ExecutorchFormat(Format):
         with torch.no_grad(), path.open("wb") as file:
             planned.to_executorch().write_to_file(file)
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Load the program; needs nothing but ExecuTorch, and PyTorch for arrays."""
         runtime = _module("runtime").Runtime.get()
         try:

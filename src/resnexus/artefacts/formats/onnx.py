@@ -39,9 +39,9 @@ class OnnxFormat(Format):
         describe(built, record)
         path.write_bytes(built.SerializeToString())
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Open a session on the CPU; needs nothing but ONNX Runtime."""
-        session = onnx_session(path)
+        session = onnx_session(path, threads)
         found = session.get_modelmeta().custom_metadata_map
         if RECORD_KEY not in found:
             raise ResnexusError(

@@ -55,7 +55,7 @@ class OpenVinoFormat(Format):
         """Return the weights and the graph."""
         return path.with_suffix(".bin"), path
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Compile the model for the CPU, to compute in float32; needs nothing but OpenVINO."""
         for file in self.files(path):
             if not file.is_file():
@@ -70,7 +70,7 @@ class OpenVinoFormat(Format):
                 f"{printable(path)} says nothing about itself: expected a model that `resnexus export` wrote"
             )
         record = read_text(model.get_rt_info(RECORD_KEY).astype(str), f"the record in {path}")
-        run_model = compiled(model)
+        run_model = compiled(model, threads=threads)
 
         def run(images: Array) -> list[Array]:
             found = run_model(images)
@@ -79,16 +79,21 @@ class OpenVinoFormat(Format):
         return Opened(record, run)
 
 
-def compiled(model: Any, precision: str = "f32") -> Any:
+def compiled(model: Any, precision: str = "f32", threads: int | None = None) -> Any:
     """Compile a model, or the file of one, for the CPU.
 
     Args:
         model: what OpenVINO read, or a path.
         precision: what it computes in where it is not in int8; without this hint OpenVINO takes bfloat16 wherever the
             processor has it.
+        threads: in which it computes, bound to no processor: several processes would be bound to the same ones. As
+            many as OpenVINO takes if None.
     """
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+    if threads is not None:
+        settings |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
     with signal_stack_kept():
-        return required("openvino").Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+        return required("openvino").Core().compile_model(model, "CPU", settings)
 
 
 def _shape(interface: Interface) -> list[Any]:

@@ -39,7 +39,7 @@ class ProgramFormat(Format):
         torch.export.save(built, archive, extra_files={RECORD_FILE: record_text(record)})
         path.write_bytes(archive.getbuffer())
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Load the program; needs PyTorch and none of our networks."""
         record = archived_record(path)
         if record.int8 is not None:

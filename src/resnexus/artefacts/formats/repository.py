@@ -42,9 +42,9 @@ class RepositoryFormat(Format):
         """Return the model, the labels and the record."""
         return *self.inner.files(self._file(path)), path / LABELS, path / RECORD_FILE
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Open the model as a file of its own."""
-        return self.inner.open(self._file(path))
+        return self.inner.open(self._file(path), threads)
 
     def _file(self, path: Path) -> Path:
         return path / VERSION / f"model{self.inner.suffix}"

@@ -109,13 +109,13 @@ class WebFormat(Format):
         build = build_of(webgpu=self.webgpu)
         return tuple(path / name for name in (build.script, build.program, MODEL, RECORD_FILE, PAGE))
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path, threads: int | None = None) -> Opened:
         """Open the model of a page."""
         if path.is_dir():
-            return onnx.FORMAT.open(path / MODEL)
+            return onnx.FORMAT.open(path / MODEL, threads)
         with tempfile.TemporaryDirectory() as folder:
             write_bytes(embedded_model(path), Path(folder) / MODEL)
-            return onnx.FORMAT.open(Path(folder) / MODEL)
+            return onnx.FORMAT.open(Path(folder) / MODEL, threads)
 
 
 def embedded_model(page: Path) -> bytes:

@@ -25,6 +25,7 @@ from resnexus.comparison.interruptions import stoppable
 from resnexus.comparison.processes import at_a_time
 from resnexus.data.photographs.photographs import Task
 from resnexus.errors import ResnexusError, printable, unknown
+from resnexus.models import starting_weights
 from resnexus.packages import installed_version
 from resnexus.progress import Progress, Silent
 from resnexus.report.dense.page import write_dense_report
@@ -69,8 +70,8 @@ def compare_dense(
         models: names or rows. For digits small siblings, all if None; for photographs networks of `resnexus list`, one
             of each kind if None.
         weights: of the backbones for photographs, a tag of the published ones or a file that fits every network; then
-            normalisations are not trained, nor the stem, nor, without `stage_lr`, the first stage. None starts from
-            random weights.
+            normalisations are not trained, nor the stem, nor, without `stage_lr`, the first stage. None, or
+            `"random"`, starts from random weights.
         image_size: pixels on a side that photographs are brought to, a multiple of 32; 320 if None.
         seeds: trainings per network.
         settings: of the training; the task's defaults if None. Photographs are counted, whatever it says.
@@ -88,6 +89,7 @@ def compare_dense(
     if task not in get_args(Task):
         raise unknown("task", task, get_args(Task))
     progress = Silent() if progress is None else progress
+    weights = starting_weights(weights)
     settings = settings or defaults(task, digits=data == DIGITS)
     processes = at_a_time(processes, embedded=data == DIGITS)
     if task == "detection" and settings.output_stride is not None:

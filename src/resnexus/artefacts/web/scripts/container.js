@@ -6,15 +6,31 @@ const SIGNATURES = [
   ["GIF", [0, "GIF8"]],
   ["BMP", [0, "BM"]],
   ["WEBP", [0, "RIFF"], [8, "WEBP"]],
-  ["AVIF", [4, "ftypavi"]],
   ["TIFF", [0, "II*\0"]],
   ["TIFF", [0, "MM\0*"]],
 ];
+const AVIF_BRANDS = ["avif", "avis"];
+// Of a container that may hold AVIF, HEIC or something else: what it is compatible with says which.
+const CONTAINER_BRANDS = ["mif1", "msf1"];
 
 /** The format of a file, told from its first bytes and never from its name; null if it is none that is read. */
 export function formatOf(bytes) {
+  if (isAvif(bytes)) return "AVIF";
   const found = SIGNATURES.find(([, ...marks]) => marks.every(([place, mark]) => holds(bytes, place, mark)));
   return found ? found[0] : null;
+}
+
+/** Whether the brands of a file are those of AVIF, by the rule that Pillow and libavif have in Python. */
+function isAvif(bytes) {
+  if (!holds(bytes, 4, "ftyp")) return false;
+  const hasOneOf = (brands, place) => brands.some((brand) => holds(bytes, place, brand));
+  if (hasOneOf(AVIF_BRANDS, 8)) return true;
+  if (!hasOneOf(CONTAINER_BRANDS, 8)) return false;
+  const end = Math.min(number(bytes, 0, 4, false), bytes.length);
+  for (let place = 16; place + 4 <= end; place += 4) {
+    if (hasOneOf(AVIF_BRANDS, place)) return true;
+  }
+  return false;
 }
 
 /** Whether a file ends where its format says; true where the format does not say, and its decoder must find out. */
