@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import resnexus
-from resnexus.architectures.siblings import SIBLINGS
+from resnexus.architectures.catalog import architecture
 from resnexus.architectures.spec import Architecture
 from resnexus.benchmark.environment import Environment, environment
 from resnexus.benchmark.ranges import not_negative, whole
@@ -53,6 +53,8 @@ class ImageSet:
         size: pixels on a side.
         epochs: passes over the training images.
         crops: whether to train on random crops of at least half of an image, every second one flipped.
+        lr: learning rate.
+        warmup_epochs: in which it rises to that.
     """
 
     title: str
@@ -60,6 +62,8 @@ class ImageSet:
     size: int
     epochs: int
     crops: bool
+    lr: float = 0.008
+    warmup_epochs: float = 0.5
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -67,18 +71,25 @@ class ImageSet:
         sizes = dict.fromkeys(("image_size", "eval_size", "resize_short"), self.size)
         optimiser = {
             "optimizer": "adamw",
-            "lr": 0.008,
+            "lr": self.lr,
             "stage_lr_decay": 1.0,
-            "warmup_epochs": 0.5,
+            "warmup_epochs": self.warmup_epochs,
             "global_batch_size": 32,
         }
         uncropped = {"crop_area": [1.0, 1.0], "crop_aspect": [1.0, 1.0], "flip": 0.0}
         return {"epochs": self.epochs, **optimiser, **({"crop_area": [0.5, 1.0]} if self.crops else uncropped), **sizes}
 
     def row(self, name: str) -> Architecture:
-        """Return a small sibling, with the series' strided stem where images are larger than the digits."""
-        row = SIBLINGS[name]
+        """Return a network, a small sibling with the series' strided stem where images are larger than the digits."""
+        row = architecture(name)
         return row if self.size <= _SMALL_STEM else replace(row, stem="conv7")
+
+    def train(self, network: str, seed: int, images: Path, out: Path) -> Path:
+        """Train on the images that lie in class folders, or go on with it, and return the weights of the last step."""
+        resnexus.train(
+            self.row(network), images, out=out, recipe=RECIPE, changes=self.changes | {"seed": seed}, device="cpu"
+        )
+        return out / "last.safetensors"
 
 
 SETS: Mapping[str, ImageSet] = MappingProxyType(
@@ -154,12 +165,9 @@ class SmallData:
 def trained(data: str, network: str, seed: int, folder: Path) -> float:
     """Train one network on one set that lies in `folder`, or go on with it, and return its top-1, a fraction."""
     chosen, images = SETS[data], folder / data / "images"
-    out = folder / data / f"{network}-seed{seed}"
-    row, changes = chosen.row(network), chosen.changes | {"seed": seed}
-    resnexus.train(row, images, out=out, recipe=RECIPE, changes=changes, device="cpu")
-    last = out / "last.safetensors"
+    last = chosen.train(network, seed, images, folder / data / f"{network}-seed{seed}")
     held_out = resnexus.open_dataset(images, read_record(last).preprocess).val
-    return resnexus.evaluate(resnexus.create_model(row, pretrained=last), held_out).top1
+    return resnexus.evaluate(resnexus.create_model(chosen.row(network), pretrained=last), held_out).top1
 
 
 def prepared(data: str, folder: Path) -> SetResult:
