@@ -94,7 +94,8 @@ def painted(folder, *numbers):
     with painting(folder, card) as paint:
         for number in numbers:
             found = Prediction(id=number, filename=f"{number}.png", class_ids=(1,), scores=(0.5,))
-            paint(Seen(found, np.zeros((8, 8, 3), np.uint8), np.ones((2, 2), np.float32)))
+            frame, heat = np.zeros((8, 8, 3), np.uint8), np.ones((2, 2), np.float32)
+            paint(Seen(prediction=found, frame=frame, heat=heat))
 
 
 def test_a_folder_holds_the_pictures_of_one_run(tmp_path):

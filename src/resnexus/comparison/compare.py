@@ -88,13 +88,12 @@ def compare(
     progress = Silent() if progress is None else progress
     if not isinstance(series, Path) and series not in get_args(SeriesMode):
         raise unknown("series mode", series, get_args(SeriesMode))
-    weights = starting_weights(weights)
     benched = benched_series(series) if isinstance(series, Path) else ()
     processes = at_a_time(processes, embedded=data in EMBEDDED)
     jobs = trainings(
         data,
         models=models,
-        weights=weights,
+        weights=starting_weights(weights),
         image_size=image_size,
         seeds=seeds,
         settings=settings,
