@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """Write what standard output cannot hold as JSON does, so that JSON stays that: `\\xe9` would be none."""
+    r"""Write what standard output cannot hold as JSON does, so that JSON stays that: `\xe9` would be none."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
