@@ -70,7 +70,7 @@ def planned(workers: int) -> list[list[Task]]:
     rows += [Task(kind="parity", cells=tuple((precision, 2) for precision in FULL), share=(of, 2)) for of in range(2)]
     rows += [Task(kind="training", model=name, cells=(("bf16", 128),)) for name in TIMM_TRAINED]
     rows += [_as_measured(name, half[:3]) for name in KINDS]
-    return [first] + [rows[begin : begin + workers] for begin in range(0, len(rows), workers)]
+    return [tasks[begin : begin + workers] for tasks in (first, rows) for begin in range(0, len(tasks), workers)]
 
 
 FULL = ("bf16", "fp32")

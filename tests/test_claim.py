@@ -22,7 +22,7 @@ def test_who_does_not_wait_is_told(tmp_path):
 def test_a_place_that_is_no_folder_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(ResnexusError, match=r"cannot write .*file: File exists. Choose another folder or make room"),
+        pytest.raises(ResnexusError, match=r"cannot write .*file: .*file is no folder. Choose another folder or make"),
         claimed(tmp_path / "file", busy="another process trains in"),
     ):
         pass

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from resnexus import files
-from resnexus.files import replacing, sweep, write_text
+from resnexus.errors import ResnexusError
+from resnexus.files import check_writable, replacing, sweep, write_text
 
 KILLED = """
 import sys, time
@@ -64,6 +65,28 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "victim")
     write_text("content", tmp_path / "link")
     assert ((tmp_path / "victim").read_text(), (tmp_path / "link").is_symlink()) == ("kept", False)
+
+
+def test_a_folder_is_not_replaced_which_is_told_before_the_work(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ResnexusError, match=r"cannot write .*a: it is a folder"), replacing(tmp_path / "a"):
+        pytest.fail("begun")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    write_text("content", tmp_path / "link")
+    assert (tmp_path / "link").read_text() == "content"
+
+
+def test_a_place_below_a_file_is_told_by_the_files_name(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    for refused, place in (
+        (lambda: write_text("", file / "a"), file / "a"),
+        (lambda: check_writable(file), file),
+    ):
+        with pytest.raises(ResnexusError) as caught:
+            refused()
+        assert str(caught.value) == f"cannot write {place}: {file} is no folder. Choose another folder or make room"
+    assert file.read_text() == "kept"
 
 
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resnexus.errors import ResnexusError, printable
+from resnexus.files import refusal
 from resnexus.progress import Progress
 
 LOCK = ".lock"
@@ -38,9 +39,7 @@ def claimed(folder: Path, *, busy: str, wait: Progress | None = None) -> Iterato
             wait.say(f"{held}waiting until it is done")
             lock.acquire()
     except OSError as error:
-        raise ResnexusError(
-            f"cannot write {printable(folder)}: {error.strerror or error}. Choose another folder or make room"
-        ) from error
+        raise ResnexusError(refusal(folder, error)) from error
     try:
         yield
     finally:

@@ -32,8 +32,11 @@ def replacing(path: Path, error: type[ResnexusError] = ResnexusError, *, mode: i
         mode: permissions of the file; those that any new file gets if None.
 
     Raises:
-        ResnexusError: the system refuses, in the block or at the end; names the path and the system's reason.
+        ResnexusError: a folder lies there, or the system refuses, in the block or at the end; names the path and the
+            reason.
     """
+    if os.path.isdir(path) and not os.path.islink(path):  # which the system would tell when the work is done
+        raise error(f"cannot write {printable(path)}: it is a folder. Choose another name, or move it away")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _workplace(path) as folder:
@@ -46,8 +49,15 @@ def replacing(path: Path, error: type[ResnexusError] = ResnexusError, *, mode: i
         with suppress(OSError):  # the file is there; some file systems cannot be told to keep a name
             _sync(path.parent)
     except OSError as cause:
-        reason = cause.strerror or cause
-        raise error(f"cannot write {printable(path)}: {reason}. Choose another folder or make room") from cause
+        raise error(refusal(path, cause)) from cause
+
+
+def refusal(path: Path, cause: OSError) -> str:
+    """Return the sentence for a place that the system refuses to write, with its reason."""
+    reason = str(cause.strerror or cause)
+    if isinstance(cause, FileExistsError) and cause.filename and not os.path.isdir(cause.filename):
+        reason = f"{printable(cause.filename)} is no folder"
+    return f"cannot write {printable(path)}: {reason}. Choose another folder or make room"
 
 
 def check_writable(folder: Path) -> None:
@@ -56,6 +66,10 @@ def check_writable(folder: Path) -> None:
     Raises:
         ResnexusError: the system refuses; names the path and the system's reason.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise ResnexusError(refusal(folder, cause)) from cause
     with replacing(folder / ".writable") as temporary:
         temporary.touch()
     (folder / ".writable").unlink()

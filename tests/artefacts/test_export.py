@@ -42,6 +42,15 @@ def test_what_does_not_go_together(network, tmp_path, out, options, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(network, tmp_path, monkeypatch):
+    monkeypatch.setattr("resnexus.artefacts.export.Deployed", lambda *_: pytest.fail("begun"))
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "a.pt2").mkdir()
+    for out, message in (("file/a.pt2", "cannot write .*file: .*file is no folder"), ("a.pt2", "a.pt2 is a folder")):
+        with pytest.raises(ResnexusError, match=message):
+            export(network, tmp_path / out, format="pt2")
+
+
 def test_every_format_has_its_name():
     assert [find_format(name).name for name in FORMATS] == list(FORMATS)
 

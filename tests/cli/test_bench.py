@@ -141,13 +141,16 @@ def test_the_engines_are_listed(command):
     names = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
     assert names[0] == "engine"
     assert {"eager", "compile_reduce_overhead", "onnxruntime", "openvino", "paddle", "resnexus"} <= set(names)
+    assert "\u2026" not in done.stdout  # nothing is cut off
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--engines", "openvin"), "unknown engine 'openvin': did you mean 'openvino'?"),
+        (("--engines", "tvm"), "names, see resnexus bench --list-engines."),
         (("--models", "ResNeXt51"), "unknown"),
+        (("--models", ""), "--models '': expected networks separated by commas, quick or all"),
         (("--precisions", "fp8"), "unknown precision 'fp8'"),
         (("--batch-sizes", "one"), "'one': expected whole numbers separated by commas"),
         (("--devices", "tpu"), "unknown device 'tpu'"),

@@ -108,7 +108,7 @@ def test_info_tells_what_is_wrong_and_why(command):
             "error: unknown architecture 'ResNet_smal': did you mean 'ResNet_small'",
         ),
         (["compare", "--models", "ResNet_small,ResNet_small"], "'ResNet_small' is named 2 times"),
-        (["compare", "--batch-sizes", "1,x"], "error: '1,x': expected whole numbers separated by commas"),
+        (["compare", "--batch-sizes", "1,x"], "error: --batch-sizes '1,x': expected whole numbers separated by commas"),
         (["compare", "--precisions", "fp8"], "error: unknown precision 'fp8'"),
         (["compare", "--epochs", "0"], "error: epochs=0: expected at least 1"),
         (["compare", "--series", "some"], "error: unknown series mode 'some'"),
@@ -159,9 +159,60 @@ def test_a_folder_whose_name_is_not_unicode_is_printed(monkeypatch, tmp_path):
     assert out.buffer.getvalue().decode() == f"wrote {tmp_path}/\\udcff/index.html\n"
 
 
+def test_json_stays_json_where_standard_output_is_no_utf_8(monkeypatch):
+    name = "caf\u00e9 \U0001f600 \udcff"
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "argv", ["resnexus", "compare", "--json"])
+    monkeypatch.setattr(compare, "compare", lambda data, **options: {"name": name})
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    out.flush()
+    assert json.loads(out.buffer.getvalue().decode("ascii")) == {"name": name}
+
+
 def test_what_a_message_quotes_cannot_steer_the_terminal(command, monkeypatch):
     def broken():
         raise ResnexusError("fits no \x1b[31mnetwork\r:\n- stem\n+ \udcff")
 
     monkeypatch.setattr("resnexus.cli.application.app", broken)
     assert command("list").stderr == "error: fits no \\x1b[31mnetwork\\r:\n- stem\n+ \\udcff\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "-", "--model", "ResNet_small", "--weights", "random", "--out", "-"),
+        ("distill", "score", "-", "--teacher", "ResNet_small", "--weights", "random", "--out", "cache"),
+    ],
+)
+def test_standard_input_that_is_closed_is_one_sentence(tmp_path, monkeypatch, command, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it then
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: -: standard input is closed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bench", "--list-engines", "--json"), "--json has no effect with --list-engines"),
+        (("train", "--list-recipes", "--recipe", "distil"), "--recipe has no effect with --list-recipes"),
+        (("distill", "run", "ssld-small", "--print-config", "--json"), "--json has no effect with --print-config"),
+        (("optimize", "--list", "--threads", "2"), "--threads has no effect with --list"),
+        (("optimize", "--clear", "--replan"), "--replan has no effect with --clear"),
+        (("optimize", "--explain", "fold_batch_norm", "--kernels"), "--kernels has no effect with --explain"),
+        (("verify", "a.onnx", "--signature", "key", "--features", "1"), "--features has no effect with --signature"),
+        (
+            ("export", "ResNet_small", "--format", "onnx", "--out", "a.onnx", "--output-stride", "8"),
+            "--output-stride 8 has no effect without --features",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(tmp_path, monkeypatch, command, arguments, message):
+    monkeypatch.setenv("RESNEXUS_HOME", str(tmp_path))
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {message}")

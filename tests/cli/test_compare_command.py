@@ -137,8 +137,8 @@ def test_a_task_has_defaults_of_its_own(command, dense, tmp_path, task):
     assert dense["settings"] == DEFAULTS[task]
     text = " ".join(command("compare", "--help").stdout.split())
     for value in (DEFAULTS[task].epochs, DEFAULTS[task].learning_rate):
-        assert f"{value} of {task}" in text
-    assert f"{DEFAULTS[task].batch_size} of canvases" in text
+        assert f"{value} for {task}" in text
+    assert f"for the other tasks {DEFAULTS[task].batch_size}." in text
 
 
 def test_what_is_typed_for_a_task_arrives(command, dense):

@@ -1,9 +1,12 @@
 """`resnexus distill train`, `finetune`, `fixres` and `run`, as they are typed."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from resnexus.cli.distill.options import report
 from tests.distillation.pictured import folders, teacher
 
 SMALL = ["image_size=8", "eval_size=8", "resize_short=8", "epochs=1", "global_batch_size=4", "warmup_epochs=0"]
@@ -80,3 +83,14 @@ def test_every_step_of_a_student_explains_its_options(command):
         done = command("distill", step, "--help")
         assert done.returncode == 0
         assert "--out" in done.stdout
+
+
+def test_pictures_that_were_skipped_are_named_beside_the_json(capsys):
+    rows = [{"epoch": 1, "train_loss": 0.5}]
+    outcome, recipe = SimpleNamespace(rows=rows), SimpleNamespace(epochs=1)
+    bad = [f"pool/{number}.png: damaged" for number in range(12)]
+    report(SimpleNamespace(outcome=outcome, recipe=recipe, out=Path("out"), bad_images=bad), as_json=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == rows
+    assert err.splitlines()[0] == "12 images could not be read and were skipped:"
+    assert err.splitlines()[1:] == [*(f"  {one}" for one in bad[:10]), "  and 2 more"]

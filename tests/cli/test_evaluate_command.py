@@ -85,7 +85,7 @@ def test_corruptions_and_preparations(here, command):
         (["nowhere.safetensors", "--data", "./digits"], "error: cannot read nowhere.safetensors: No such file"),
         (["own.safetensors", "--data", "./digits", "--corruptions", "frog"], "error: unknown corruption 'frog'"),
         (["own.safetensors", "--data", "./digits", "--severities", "0"], "error: severity=0: expected 1 to 5"),
-        (["own.safetensors", "--data", "./digits", "--sizes", "a"], "error: 'a': expected whole numbers"),
+        (["own.safetensors", "--data", "./digits", "--sizes", "a"], "error: --sizes 'a': expected whole numbers"),
         (["own.safetensors", "--data", "./digits", "--labels", "wnid"], "error: labels='wnid' are ImageNet's classes"),
         (
             ["own.safetensors", "--data", "./digits", "--against", "nowhere"],

@@ -96,3 +96,10 @@ def test_every_option_is_a_sentence(options):
             assert text.endswith("."), (name, option)
             assert not text.startswith("Of "), (name, option)
             assert not text.endswith("the recipe's."), (name, option)
+
+
+def test_arguments_are_called_in_capitals():
+    for name, command in commands(typer.main.get_command(app)):
+        for parameter in command.params:
+            if not parameter.opts[0].startswith("--"):
+                assert (parameter.metavar or "").isupper(), (name, parameter.name)

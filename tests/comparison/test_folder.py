@@ -50,7 +50,7 @@ def test_a_page_of_the_users_own_is_not_overwritten(tmp_path, recorded):
 
 def test_a_folder_that_is_a_file(tmp_path, recorded):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResnexusError, match=r"cannot write .*file: File exists. Choose another folder"):
+    with pytest.raises(ResnexusError, match=r"cannot write .*file: .*file is no folder. Choose another folder"):
         claimed_for_report(tmp_path / "file", recorded).__enter__()
 
 

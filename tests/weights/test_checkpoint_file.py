@@ -1,9 +1,16 @@
 """Our file of weights: the same content is the same bytes, in whatever order safetensors would write it."""
 
+import pytest
 import torch
 from safetensors import safe_open
 
-from resnexus.weights.checkpoint_file import CheckpointRecord, read_checkpoint, read_record, write_checkpoint
+from resnexus.weights.checkpoint_file import (
+    CheckpointFileError,
+    CheckpointRecord,
+    read_checkpoint,
+    read_record,
+    write_checkpoint,
+)
 
 
 def test_the_same_weights_are_the_same_bytes(tmp_path):
@@ -20,3 +27,10 @@ def test_the_same_weights_are_the_same_bytes(tmp_path):
     assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
     with safe_open(path, "pt") as file:
         assert file.metadata()["format"] == "pt"
+
+
+def test_a_missing_file_is_named_once(tmp_path):
+    path = tmp_path / "none.safetensors"
+    with pytest.raises(CheckpointFileError) as caught:
+        read_checkpoint(path)
+    assert str(caught.value) == f"cannot read {path}: No such file or directory"

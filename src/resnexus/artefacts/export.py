@@ -23,7 +23,7 @@ from resnexus.artefacts.trunk import trunk, with_maps
 from resnexus.data.preprocess import Preprocess
 from resnexus.errors import ResnexusError, printable
 from resnexus.evaluation.variations import at_size
-from resnexus.files import replacing
+from resnexus.files import check_writable, replacing
 from resnexus.models import RANDOM
 from resnexus.progress import Progress, Silent
 from resnexus.rewrites.folding import cast
@@ -115,6 +115,7 @@ def export(
     rewrites = free(record.row) if entry.rewrites else ()
     record = replace(record, interface=interface, rewrites=rewrites, versions=versions)
     record = replace(record, opset=opset, instruction_set=instruction_set)
+    check_writable(out.parent)
     for note in record.notes:
         progress.say(note)
     progress.say(f"{subject.name}: exporting as {entry.name}")
@@ -162,6 +163,8 @@ def _check_request(
     """Refuse what cannot be before the weights are fetched."""
     if entry.suffix and out.suffix != entry.suffix:
         raise ResnexusError(f"{printable(out)}: the format {entry.name} is a file *{entry.suffix}")
+    if entry.suffix and out.is_dir():
+        raise ResnexusError(f"{printable(out)} is a folder: the format {entry.name} is a file *{entry.suffix}")
     if not entry.suffix and out.is_file():
         raise ResnexusError(f"{printable(out)} is a file: the format {entry.name} is a folder")
     if entry.weights_only and (included != "none" or heatmap):

@@ -22,7 +22,7 @@ class AssessmentSettings:
     Attributes:
         labels: what the class folders are called, one of `series.imagenet_sets.NAMINGS`; recognised if None.
         part: `"val"` for the images that `train` keeps to evaluate on, `"all"` for every image of the folder; if None,
-            `"all"` for the test sets that are known and for published weights, else `"val"`.
+            `"val"`, but `"all"` where no val/ is there for the test sets that are known and for published weights.
         image_size: pixels on a side; those of the network's record if None.
         sizes: other sizes to evaluate at.
         sensitivity: whether to try other ways to resize and crop.

@@ -81,7 +81,7 @@ class BenchSettings:
         object.__setattr__(self, "devices", tuple(map(device_kind, self.devices)))
         _check_names("device", self.devices, (CPU, GPU))
         _check_names("precision", self.precisions, PRECISIONS)
-        _check_names("engine", self.engines, ENGINES)
+        _check_names("engine", self.engines, ENGINES, see="resnexus bench --list-engines")
         _check_names("back end", self.plan_backends or (), BACKENDS)
         for size in self.batch_sizes:
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
@@ -116,10 +116,10 @@ class BenchSettings:
             check_gpu()
 
 
-def _check_names(kind: str, given: Sequence[str], known: Iterable[str]) -> None:
+def _check_names(kind: str, given: Sequence[str], known: Iterable[str], see: str = "") -> None:
     for name in given:
         if name not in known:
-            raise unknown(kind, name, known)
+            raise unknown(kind, name, known, see)
         if given.count(name) > 1:
             raise ResnexusError(f"{kind} {name!r} is named {given.count(name)} times: name each once")
 

@@ -6,13 +6,17 @@ the verbs, so that Ctrl-C is heard before that.
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
 import sys
 from typing import Any
 
 from resnexus.cli.interrupt import Interrupt, end_process
 from resnexus.errors import ResnexusError, printable
 from resnexus.training.stopping import STOPPED_EXIT_CODE, Stopped
+
+_ESCAPED = "resnexus.escaped"
 
 
 def main() -> None:
@@ -21,7 +25,8 @@ def main() -> None:
     A mistake of the user ends in one sentence and exit code 2, Ctrl-C in 130, a training that SIGTERM stopped in 143.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a folder may be no Unicode
+        codecs.register_error(_ESCAPED, _escaped)
+        sys.stdout.reconfigure(errors=_ESCAPED)  # the name of a folder may be no Unicode, and the terminal no UTF-8
     interrupt = Interrupt()
     try:
         with interrupt:
@@ -40,6 +45,13 @@ def main() -> None:
             print(f"stopped and kept; the same command goes on from here: {error}", file=sys.stderr)
             sys.exit(STOPPED_EXIT_CODE)
         raise
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Write what standard output cannot hold as JSON does, so that JSON stays that: `\xe9` would be none."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def __getattr__(name: str) -> Any:

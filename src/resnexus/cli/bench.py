@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.options import COMMA, Features, Json, OutputStride, Threads
+from resnexus.cli.options import COMMA, Features, Json, OutputStride, Threads, console, names, numbers, refuse_others
 
 if TYPE_CHECKING:
     from resnexus.benchmark.bench import Bench, BenchSettings
@@ -21,7 +21,8 @@ _Models = Annotated[
     typer.Option(help=f"Networks, {COMMA}; quick: one of each kind, at 50 layers; all: all 28.  [default: quick]"),
 ]
 _Case = Annotated[
-    str | None, typer.Option(help=f"A benchmark with a name, instead of networks, maps and image size: {_CASES}.")
+    str | None,
+    typer.Option(help=f"A benchmark with a name, instead of networks, maps, stride and image size: {_CASES}."),
 ]
 _Engines = Annotated[
     str | None,
@@ -39,6 +40,7 @@ _Precisions = Annotated[
 
 
 def bench(
+    context: typer.Context,
     models: _Models = None,
     case: _Case = None,
     features: Features = None,
@@ -68,10 +70,10 @@ def bench(
     already holds, with the same settings on the same machine, is not timed again.
     """
     if list_engines:
+        refuse_others(context, {"list_engines"}, "--list-engines")
         _list_engines()
         return
     from resnexus.benchmark.bench import BenchSettings
-    from resnexus.cli.compare import names, numbers
     from resnexus.devices import device_kind
     from resnexus.machine import check_threads
     from resnexus.records import to_json
@@ -82,10 +84,10 @@ def bench(
     settings = BenchSettings(
         devices=kinds,
         precisions=named.precisions if precisions is None else tuple(names(precisions)),
-        batch_sizes=named.batch_sizes if batch_sizes is None else tuple(numbers(batch_sizes)),
+        batch_sizes=named.batch_sizes if batch_sizes is None else tuple(numbers(batch_sizes, "--batch-sizes")),
         engines=named.engines if engines is None else _engines(engines),
         image_size=named.image_size if image_size is None else image_size,
-        out_indices=named.out_indices if features is None else tuple(numbers(features)),
+        out_indices=named.out_indices if features is None else tuple(numbers(features, "--features")),
         output_stride=output_stride,
         rounds=rounds,
         threads=check_threads(threads),
@@ -131,15 +133,17 @@ def _case(name: str | None, given: Mapping[str, object], devices: Sequence[str])
 
 def _models(text: str) -> list[str]:
     from resnexus.architectures.catalog import CATALOG, architecture
-    from resnexus.cli.compare import names
     from resnexus.comparison.series import QUICK
+    from resnexus.errors import ResnexusError
 
-    return [architecture(name).name for name in {"quick": QUICK, "all": CATALOG}.get(text, names(text))]
+    found = [architecture(name).name for name in {"quick": QUICK, "all": CATALOG}.get(text, names(text))]
+    if not found:
+        raise ResnexusError(f"--models {text!r}: expected networks {COMMA}, quick or all; see resnexus list")
+    return found
 
 
 def _engines(text: str) -> tuple[str, ...]:
     from resnexus.benchmark.engines import ENGINES, quick_engines
-    from resnexus.cli.compare import names
 
     return tuple({"quick": quick_engines(), "all": ENGINES}.get(text, names(text)))
 
@@ -172,7 +176,6 @@ def _measured(models: list[str], settings: BenchSettings, out: Path, *, quiet: b
 
 
 def _list_engines() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from resnexus.benchmark.engines import ENGINES
@@ -180,10 +183,10 @@ def _list_engines() -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("engine", no_wrap=True)
     for title in ("what", "runs", "here"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for row in ENGINES.values():
         runs = "; ".join(f"{device} {' '.join(found)}" for device, found in row.precisions.items())
         missing = row.missing()
         opens = "opens in seconds" if row.quick else "opens in minutes"
         table.add_row(row.name, row.what, runs, f"needs {', '.join(missing)}" if missing else opens)
-    Console().print(table)
+    console().print(table)

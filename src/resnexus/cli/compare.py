@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resnexus.cli.options import COMMA, DATA, AllowBadImages, Json, Workers, refuse_others
+from resnexus.cli.options import COMMA, DATA, AllowBadImages, Json, Workers, names, numbers, refuse_others
 
 _FROM = "imagenet, ssld, or a file (.safetensors, .pdparams, .pth) that fits every network"
 
@@ -33,23 +33,23 @@ _Weights = Annotated[
     typer.Option(metavar="TAG|FILE|random", help=f"Weights to start from: {_FROM}; random if left out."),
 ]
 _ImageSize = Annotated[
-    int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if left out, 320 of other tasks.")
+    int | None, typer.Option(help="Pixels on a side of a folder's images; 224 if left out, for the other tasks 320.")
 ]
 _Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Passes over the training images; 20 if left out; of canvases 9 of segmentation, 6 of detection; 12 of "
-        "photographs."
+        help="Passes over the training images. If left out: 20; on canvases 9 for segmentation and 6 for detection; on "
+        "photographs 12."
     ),
 ]
 _TrainBatch = Annotated[
-    int | None, typer.Option(help="Images per training step; 128 if left out, 8 of canvases and of photographs.")
+    int | None, typer.Option(help="Images per training step; 128 if left out, for the other tasks 8.")
 ]
 _LearningRate = Annotated[
     float | None,
     typer.Option(
-        help="Learning rate at the start; 0.1 x train batch / 256 if left out, 0.01 of segmentation, 0.004 of "
-        "detection on canvases, 0.0005 on photographs."
+        help="Learning rate at the start. If left out: 0.1 x train batch / 256; on canvases 0.01 for segmentation and "
+        "0.004 for detection; on photographs 0.0005."
     ),
 ]
 _StageLr = Annotated[
@@ -151,7 +151,9 @@ def compare(
         **common,  # type: ignore[arg-type]
         settings=Settings(**given, workers=workers, allow_bad_images=allow_bad_images),
         timing=Timing(
-            precisions=tuple(names(precisions or "")), batch_sizes=tuple(numbers(batch_sizes)), device=device
+            precisions=tuple(names(precisions or "")),
+            batch_sizes=tuple(numbers(batch_sizes, "--batch-sizes")),
+            device=device,
         ),
         series=Path(series) if series.endswith(".json") else series,  # type: ignore[arg-type]  # checked by compare
         progress=Silent() if json_output else Shown(),
@@ -197,19 +199,4 @@ def _factors(text: str | None) -> tuple[float, ...] | None:
     try:
         return None if text is None else tuple(float(part) for part in names(text))
     except ValueError:
-        raise ResnexusError(f"{text!r}: expected numbers {COMMA}, such as 0.05,0.05,0.1,0.15,1") from None
-
-
-def names(text: str) -> list[str]:
-    """Read names separated by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def numbers(text: str) -> list[int]:
-    """Read whole numbers separated by commas."""
-    from resnexus.errors import ResnexusError
-
-    try:
-        return [int(part) for part in names(text)]
-    except ValueError:
-        raise ResnexusError(f"{text!r}: expected whole numbers {COMMA}, such as 1,4,8") from None
+        raise ResnexusError(f"--stage-lr {text!r}: expected numbers {COMMA}, such as 0.05,0.05,0.1,0.15,1") from None

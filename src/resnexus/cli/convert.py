@@ -10,9 +10,12 @@ import typer
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="A .pdparams, .safetensors or torch file (.pth, .pt, .bin, .ckpt, .tar).")
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="A .pdparams, .safetensors or torch file (.pth, .pt, .bin, .ckpt, .tar)."
+        ),
     ],
-    target: Annotated[Path, typer.Argument(help="The file to write; its suffix says of which kind.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The file to write; its suffix says of which kind.")],
     architecture: Annotated[
         str | None,
         typer.Option(metavar="NETWORK", help="The network, where names and shapes cannot tell, or to be sure."),

@@ -19,14 +19,17 @@ from resnexus.cli.options import (
     Labels,
     Model,
     Workers,
+    command_line,
+    names,
+    numbers,
 )
 
 if TYPE_CHECKING:
     from resnexus.report.evaluation_record import EvaluationRecord
 
 _IMAGES = (
-    "val: what `train` keeps to evaluate on; all: every image. If left out, all for test sets that are known and for "
-    "published weights without val/."
+    "val: what `train` keeps to evaluate on; all: every image. If left out, val, but all where no val/ is there for "
+    "test sets that are known and for published weights."
 )
 
 
@@ -64,17 +67,16 @@ def evaluate(
     """
     from resnexus.assessment.assess import assess
     from resnexus.assessment.settings import AssessmentSettings
-    from resnexus.cli.compare import numbers
     from resnexus.progress import Shown, Silent
 
     settings = AssessmentSettings(
         labels=labels,
         part=images,
         image_size=image_size,
-        sizes=tuple(numbers(sizes)),
+        sizes=tuple(numbers(sizes, "--sizes")),
         sensitivity=sensitivity,
         corruptions=_corruptions(corruptions),
-        severities=tuple(numbers(severities)),
+        severities=tuple(numbers(severities, "--severities")),
         seed=seed,
         real=real,
         against=against,
@@ -91,20 +93,11 @@ def evaluate(
 
 
 def _corruptions(text: str) -> tuple[str, ...]:
-    from resnexus.cli.compare import names
     from resnexus.evaluation.corruptions.table import CORRUPTIONS
 
     if text == "all":
         return tuple(row.name for row in CORRUPTIONS.values() if not row.extra)
     return tuple(names(text))
-
-
-def command_line() -> str:
-    """Return the command as it was typed."""
-    import shlex
-    import sys
-
-    return shlex.join(["resnexus", *sys.argv[1:]])
 
 
 def _print(record: EvaluationRecord, out: Path, *, as_json: bool) -> None:

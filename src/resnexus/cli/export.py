@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnexus.cli.options import ArchitectureName, Features, ImageSize, Json, Model, MultiLabel, OutputStride, Weights
+from resnexus.cli.options import (
+    ArchitectureName,
+    Features,
+    ImageSize,
+    Json,
+    Model,
+    MultiLabel,
+    OutputStride,
+    Weights,
+    numbers,
+)
 
 if TYPE_CHECKING:
     from resnexus.artefacts.record import ArtefactRecord
@@ -55,7 +65,8 @@ def export(
     heatmap: _Heatmap = False,
     opset: _Opset = None,
     instruction_set: Annotated[
-        str | None, typer.Option(metavar="avx2|avx512", help="What the code of aoti may use; it runs nowhere else.")
+        str | None,
+        typer.Option(metavar="avx2|avx512", help="aoti, which needs it: what its code may use, and so runs on."),
     ] = None,
     single_file: _SingleFile = False,
     weights_type: Annotated[
@@ -75,11 +86,12 @@ def export(
     from resnexus.artefacts.export import export as job
     from resnexus.artefacts.materials import check_materials, write_materials
     from resnexus.artefacts.signing import Signer
-    from resnexus.cli.compare import numbers
-    from resnexus.errors import printable
+    from resnexus.errors import ResnexusError, printable
     from resnexus.progress import Shown, Silent
     from resnexus.records import to_json
 
+    if output_stride is not None and features is None:
+        raise ResnexusError(f"--output-stride {output_stride} has no effect without --features")
     progress = Silent() if json_output else Shown()
     signer = None if sign is None else Signer(sign)  # a key that is none is told before the work
     if sbom:
@@ -90,7 +102,7 @@ def export(
         format=_chosen(format, progress, single_file=single_file, weights_type=weights_type, webgpu=webgpu),
         weights=weights,
         architecture=architecture,
-        out_indices=None if features is None else numbers(features),
+        out_indices=None if features is None else numbers(features, "--features"),
         output_stride=output_stride,
         image_size=image_size,
         sizes=sizes,  # type: ignore[arg-type]  # checked by the interface, and so is what follows

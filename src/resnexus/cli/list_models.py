@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnexus.cli.options import Json
+from resnexus.cli.options import Json, console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,7 @@ _TITLE_WIDTH = 6  # of the lines of a title where it has no room in one
 
 def list_models(
     pattern: Annotated[
-        str | None, typer.Argument(help="Keep names that contain this, or match it with * and ?.")
+        str | None, typer.Argument(metavar="PATTERN", help="Keep names that contain this, or match it with * and ?.")
     ] = None,
     family: Annotated[str | None, typer.Option(help="Keep one family: Res2Net, ResNeXt, SENet or ResNet.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"Sort by one of: {', '.join(COLUMNS)}.")] = None,
@@ -96,12 +96,9 @@ def _sorted(rows: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
 
 
 def _print(rows: list[dict[str, Any]], keep: str | None) -> None:
-    from rich.console import Console
-
-    # A pipe has no width to fit into.
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    table, left_out = fitting(rows, console.width, keep)
-    console.print(table)
+    shown = console()
+    table, left_out = fitting(rows, shown.width, keep)
+    shown.print(table)
     if left_out:
         print(f"no room for {', '.join(left_out)}; --json has all", file=sys.stderr)
 

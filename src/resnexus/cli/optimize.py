@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from resnexus.cli.options import COMMA, PRECISIONS, Features, OutputStride, Threads
+from resnexus.cli.options import COMMA, PRECISIONS, Features, OutputStride, Threads, numbers, refuse_others
 
 if TYPE_CHECKING:
     from resnexus.acceleration.backends.contract import Precision
@@ -30,6 +30,7 @@ _Device = Annotated[
 
 
 def optimize(
+    context: typer.Context,
     network: _Network = None,
     explain: Annotated[
         str | None, typer.Option(metavar="REWRITE", help="Explain one rewrite, or all the rewrites of a NETWORK.")
@@ -60,11 +61,12 @@ def optimize(
     """
     from resnexus.errors import ResnexusError, unknown
 
-    if network is None and (features is not None or output_stride is not None):
-        raise ResnexusError("--features and --output-stride have no effect without a network")
     if (network is not None) + (explain is not None) + list_rewrites + clear != 1:
         raise ResnexusError("give one of: a network, --explain REWRITE, --list, --clear")
-    if kernels and not clear:
+    if network is None:
+        instead = "--clear" if clear else "--list" if list_rewrites else "--explain"
+        refuse_others(context, {"clear", "kernels"} if clear else {"list_rewrites", "explain"}, instead)
+    elif kernels:
         raise ResnexusError("--kernels has no effect without --clear")
     if precision not in _PRECISIONS:
         raise unknown("precision", precision, _PRECISIONS)
@@ -76,7 +78,6 @@ def optimize(
         return
     from resnexus.acceleration.accelerate import accelerate
     from resnexus.architectures.catalog import architecture
-    from resnexus.cli.compare import numbers
     from resnexus.devices import device_kind, present_device
     from resnexus.parity.golden import golden_features, golden_network
     from resnexus.progress import Shown
@@ -87,12 +88,12 @@ def optimize(
     if features is None:
         model: Network | FeatureNetwork = golden_network(row, output_stride=output_stride)
     else:
-        model = golden_features(row, numbers(features), output_stride)
+        model = golden_features(row, numbers(features, "--features"), output_stride)
     engine = accelerate(
         model,
         device=device,
         precision=cast("Precision", precision),
-        batch_sizes=numbers(batch_sizes),
+        batch_sizes=numbers(batch_sizes, "--batch-sizes"),
         image_size=image_size,
         threads=threads,
         replan=replan,

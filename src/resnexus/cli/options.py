@@ -1,12 +1,15 @@
-"""Options that several commands share, each with one name, meaning and text; and which would have no effect."""
+"""What several commands share: options, each with one name, meaning and text, and how what is typed is read."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COMMA = "separated by commas"
 PRECISIONS = "fp32|bf16|fp16"
@@ -85,6 +88,61 @@ TimeLimit = Annotated[float, typer.Option(help="Seconds that a worker gets for o
 UsableWorkers = Annotated[int | None, typer.Option(help=f"{READING}; as many as usable cores if left out.")]
 Weights = Annotated[str | None, typer.Option(metavar="TAG|FILE|random", help=_WEIGHTS)]
 Workers = Annotated[int, typer.Option(help=f"{READING}.")]
+
+
+def names(text: str) -> list[str]:
+    """Read names separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """Read whole numbers separated by commas.
+
+    Args:
+        text: as it was typed.
+        option: whose value it is, as it is typed.
+
+    Raises:
+        ResnexusError: they are none.
+    """
+    from resnexus.errors import ResnexusError
+
+    try:
+        return [int(part) for part in names(text)]
+    except ValueError:
+        raise ResnexusError(f"{option} {text!r}: expected whole numbers {COMMA}, such as 1,4,8") from None
+
+
+def command_line() -> str:
+    """Return the command as it was typed."""
+    import shlex
+    import sys
+
+    return shlex.join(["resnexus", *sys.argv[1:]])
+
+
+def standard_input() -> IO[bytes]:
+    """Return what `-` reads.
+
+    Raises:
+        ResnexusError: whoever started the command closed it.
+    """
+    import sys
+
+    from resnexus.errors import ResnexusError
+
+    if sys.stdin is None:
+        raise ResnexusError("-: standard input is closed; write the list into it, or name the inputs")
+    return sys.stdin.buffer
+
+
+def console() -> Console:
+    """Return what prints tables on standard output: as wide as the terminal, and 120 characters in a file or a pipe."""
+    import sys
+
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def refuse_others(context: typer.Context, accepted: Collection[str], beside: str) -> None:

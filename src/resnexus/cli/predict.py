@@ -21,7 +21,9 @@ from resnexus.cli.options import (
     PrivateAddresses,
     TimeLimit,
     Weights,
+    command_line,
     refuse_others,
+    standard_input,
 )
 
 if TYPE_CHECKING:
@@ -98,8 +100,8 @@ def predict(
 ) -> None:
     """Say what is in pictures: one record for every input, in order, an error code where there is no answer.
 
-    Exit code 0: all are answered; 3: some records are errors; 2: nothing was begun. Beside OUT, OUT.run.json says what
-    answered and how it was asked.
+    Exit code 0: all are answered; 3: some records are errors; 2: an error ended it before all had one. Beside OUT,
+    NAME.run.json says what answered and how it was asked.
     """
     from resnexus.machine import usable_cores
     from resnexus.prediction.settings import PredictionSettings
@@ -163,7 +165,6 @@ def _predict_inputs(
     import sys
     from contextlib import closing, nullcontext
 
-    from resnexus.cli.evaluate import command_line
     from resnexus.errors import ResnexusError
     from resnexus.prediction.inputs import Lines, Listing
     from resnexus.prediction.job import predict_to_file, run_path
@@ -175,7 +176,7 @@ def _predict_inputs(
         raise ResnexusError("--json and --out - would both print: leave one out")
     if "-" in inputs and len(inputs) > 1:
         raise ResnexusError("- is the only input: standard input names all")
-    listed = closing(Lines(sys.stdin.buffer)) if "-" in inputs else nullcontext(Listing(inputs))
+    listed = closing(Lines(standard_input())) if "-" in inputs else nullcontext(Listing(inputs))
     with listed as listing:
         run = predict_to_file(
             model,

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from resnexus.cli.options import COMMA, DATA, ArchitectureName, Json, Labels, Model, Weights, Workers
+from resnexus.cli.options import (
+    COMMA,
+    DATA,
+    ArchitectureName,
+    Json,
+    Labels,
+    Model,
+    Weights,
+    Workers,
+    command_line,
+    numbers,
+)
 
 
 def quantize(
@@ -36,8 +47,6 @@ def quantize(
     --max-drop, the most sensitive layers are put back to float32 until it does not; if nothing helps, nothing is
     written. Beside OUT come the record, NAME.int8.json, and its page, NAME.int8.html.
     """
-    from resnexus.cli.compare import numbers
-    from resnexus.cli.evaluate import command_line
     from resnexus.errors import printable
     from resnexus.progress import Shown, Silent
     from resnexus.quantisation.quantize import quantize as job
@@ -54,7 +63,7 @@ def quantize(
         labels=labels,
         batch_size=batch_size,
         workers=workers,
-        latency_batches=() if batch_sizes == "none" else tuple(numbers(batch_sizes)),
+        latency_batches=() if batch_sizes == "none" else tuple(numbers(batch_sizes, "--batch-sizes")),
         rounds=rounds,
     )
     record = job(

@@ -17,6 +17,7 @@ from resnexus.cli.options import (
     Json,
     RecipeName,
     StartWeights,
+    refuse_others,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _SHOWN = 10
 
 
 def train(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(metavar="NETWORK", help="A network of `resnexus list`; that of the recipe's name if left out."),
@@ -61,6 +63,7 @@ def train(
     from resnexus.series.recipes import find_recipe, parse_changes, recipes
 
     if list_recipes:
+        refuse_others(context, {"list_recipes"}, "--list-recipes")
         print("\n".join(recipes()))
         return
     found, changed = find_recipe(recipe), parse_changes(changes or [])
@@ -103,7 +106,6 @@ def _network_of(recipe: str) -> str:
 
 def _report(done: Trained, *, as_json: bool) -> None:
     import json
-    import sys
 
     if as_json:
         print(json.dumps(list(done.outcome.rows), indent=1))
@@ -115,12 +117,20 @@ def _report(done: Trained, *, as_json: bool) -> None:
         )
         names = ("best.safetensors", "last.safetensors", "metrics.csv")
         print(f"wrote {', '.join(str(done.out / name) for name in names)}")
-    if done.bad_images:
-        print(f"{len(done.bad_images)} images could not be read and were skipped:", file=sys.stderr)
-        for bad in done.bad_images[:_SHOWN]:
-            print(f"  {bad}", file=sys.stderr)
-        if len(done.bad_images) > _SHOWN:
-            print(f"  and {len(done.bad_images) - _SHOWN} more", file=sys.stderr)
+    tell_skipped(done)
+
+
+def tell_skipped(done: Trained) -> None:
+    """Name the images that could not be read, on standard error."""
+    import sys
+
+    if not done.bad_images:
+        return
+    print(f"{len(done.bad_images)} images could not be read and were skipped:", file=sys.stderr)
+    for bad in done.bad_images[:_SHOWN]:
+        print(f"  {bad}", file=sys.stderr)
+    if len(done.bad_images) > _SHOWN:
+        print(f"  and {len(done.bad_images) - _SHOWN} more", file=sys.stderr)
 
 
 def _print(recipe: Recipe, *, as_json: bool) -> None:

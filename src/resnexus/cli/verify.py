@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from resnexus.cli.options import ArchitectureName, Features, OutputStride
+from resnexus.cli.options import ArchitectureName, Features, OutputStride, numbers, refuse_others
 
 if TYPE_CHECKING:
     from resnexus.architectures.network import FeatureNetwork, Network
@@ -18,6 +18,7 @@ _FAILED = 1
 
 
 def verify(
+    context: typer.Context,
     subject: Annotated[
         str, typer.Argument(metavar="NETWORK|FILE", help="A network of the series, a file of weights, or an ONNX file.")
     ],
@@ -41,13 +42,11 @@ def verify(
     Exit code 0: the same function, or a file of sound weights for a network that the original has not. 1: another
     function than the original's. 2: it cannot be checked.
     """
-    from resnexus.cli.compare import numbers
     from resnexus.errors import ResnexusError
     from resnexus.weights.convert import SUFFIXES
 
     if signature is not None:
-        if weights is not None or architecture is not None or features is not None or output_stride is not None:
-            raise ResnexusError("with --signature, no other option has an effect")
+        refuse_others(context, {"subject", "signature"}, "--signature")
         _verify_signature(subject, signature)
         return
     suffix = Path(subject).suffix
@@ -61,7 +60,7 @@ def verify(
         raise ResnexusError(f"--architecture {architecture} has no effect on {subject!r}: it is for a file of weights")
     if output_stride is not None and features is None:
         raise ResnexusError(f"--output-stride {output_stride} has no effect without --features")
-    maps = None if features is None else _Maps(numbers(features), output_stride)
+    maps = None if features is None else _Maps(numbers(features, "--features"), output_stride)
     if weights is not None:
         passed = _verify_onnx(subject, weights, architecture, maps)
     elif suffix in SUFFIXES:
@@ -88,18 +87,27 @@ class _Maps(NamedTuple):
 def _verify_network(model: str | Architecture, maps: _Maps | None) -> bool:
     import torch
 
+    from resnexus.architectures.catalog import architecture
+    from resnexus.errors import ResnexusError
+    from resnexus.parity.verify import unrecorded
     from resnexus.parity.verify import verify as check
 
     if maps is not None:
         return _verify_maps(model, maps)
-    checks = [result for dtype in (torch.float64, torch.float32) for result in check(model, dtype=dtype)]
+    if missing := unrecorded(architecture(model)):
+        raise ResnexusError(missing.reason)
     name = model if isinstance(model, str) else model.name
-    print(f"{name}, golden weights, against the original's recorded output")
-    for result in checks:
-        size = f"{result.image_size[0]}x{result.image_size[1]}"
-        print(f"  {size:8} {result.dtype}  {_outcome(result.agreement.max_rel, result.tolerance)}")
-        _explain(result)
-    return all(result.passed for result in checks)
+    # Each line as soon as it is true: in float64 a large network takes a while.
+    print(f"{name}, golden weights, against the original's recorded output", flush=True)
+    passed = True
+    for dtype in (torch.float64, torch.float32):
+        for result in check(model, dtype=dtype):
+            size = f"{result.image_size[0]}x{result.image_size[1]}"
+            outcome = _outcome(result.agreement.max_rel, result.tolerance)
+            print(f"  {size:8} {result.dtype}  {outcome}", flush=True)
+            _explain(result)
+            passed = passed and result.passed
+    return passed
 
 
 def _verify_maps(model: str | Architecture, maps: _Maps) -> bool:

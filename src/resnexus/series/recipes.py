@@ -71,7 +71,7 @@ def parse_changes(texts: list[str]) -> dict[str, Any]:
     changes = parse_values(texts)
     for name in changes:
         if name.rpartition(".")[2] not in SETTINGS and name not in SECTIONS:
-            raise unknown("setting of a recipe", name, SETTINGS)
+            raise unknown("setting of a recipe", name, SETTINGS, see="resnexus train --print-recipe")
     return changes
 
 

@@ -146,7 +146,8 @@ def _name(key: str) -> str:
     """Return the setting that `"lr"` or `"optim.lr"` stands for."""
     section, dot, name = key.rpartition(".")
     if name not in SETTINGS:
-        raise unknown("setting of a recipe", key, [*SETTINGS, *(f"{s}.{n}" for n, s in SETTINGS.items() if dot and s)])
+        places = [*SETTINGS, *(f"{s}.{n}" for n, s in SETTINGS.items() if dot and s)]
+        raise unknown("setting of a recipe", key, places, see="resnexus train --print-recipe")
     if dot and section != SETTINGS[name]:
         place = f"{SETTINGS[name]}.{name}" if SETTINGS[name] else name
         raise ResnexusError(f"setting {key!r}: {name} is not in {section!r}; write {name} or {place}")

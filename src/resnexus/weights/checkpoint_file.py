@@ -208,7 +208,10 @@ def sha256(path: Path) -> str:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointFileError:
     if isinstance(error, OSError):
-        return CheckpointFileError(f"cannot read {printable(path)}: {error.strerror or error}")
+        # What safetensors raises has no number, and repeats the path.
+        return CheckpointFileError(
+            f"cannot read {printable(path)}: {error.strerror or printable(error).removesuffix(f': {printable(path)}')}"
+        )
     reason = printable(error)
     if any(sign in reason for sign in _CUT_OFF):
         reason = f"the file is cut off, or its beginning is damaged ({reason})"

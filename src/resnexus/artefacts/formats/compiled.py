@@ -103,7 +103,8 @@ class CompiledFormat(Format):
 def _known(name: str | None) -> InstructionSet:
     if name is None:
         raise ResnexusError(
-            f"the format aoti is machine code: say for which instruction set, one of {', '.join(INSTRUCTION_SETS)}"
+            "the format aoti is machine code: say for which instruction set (--instruction-set), one of "
+            f"{', '.join(INSTRUCTION_SETS)}"
         )
     if name not in INSTRUCTION_SETS:
         raise unknown("instruction set", name, INSTRUCTION_SETS)

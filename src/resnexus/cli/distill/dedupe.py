@@ -17,7 +17,7 @@ Teacher = Annotated[
 
 
 def dedupe(
-    cache: Annotated[Path, typer.Argument(help="What `resnexus distill score` wrote.", show_default=False)],
+    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="What `resnexus distill score` wrote.")],
     against: Against,
     out: Annotated[Path, typer.Option(help="The list, JSON lines; the page lies beside it as .html.")] = Path(
         "duplicates.jsonl"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnexus.cli.distill.options import recipe_of, running
-from resnexus.cli.options import COMMA, AllowBadImages, Changes, Device, Devices, Json, RecipeName
+from resnexus.cli.options import COMMA, AllowBadImages, Changes, Device, Devices, Json, RecipeName, numbers
 
 if TYPE_CHECKING:
     from resnexus.distillation.fixres import FixRes
@@ -33,7 +33,6 @@ def fixres(
     json_output: Json = False,
 ) -> None:
     """Evaluate a network at larger sizes, then train its classifier alone at one of them."""
-    from resnexus.cli.compare import numbers
     from resnexus.distillation.fixres import fix_resolution
     from resnexus.records import to_json
 
@@ -42,7 +41,7 @@ def fixres(
         labelled,
         out=out,
         recipe=recipe_of(recipe, None, None, changes),
-        sizes=numbers(sizes),
+        sizes=numbers(sizes, "--sizes"),
         size=size,
         **running(device, devices, allow_bad_images, json_output),
     )

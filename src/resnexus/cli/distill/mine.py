@@ -17,7 +17,7 @@ _SHOWN = 10
 
 
 def mine(
-    cache: Annotated[Path, typer.Argument(help="What `resnexus distill score` wrote.", show_default=False)],
+    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="What `resnexus distill score` wrote.")],
     per_class: Annotated[int, typer.Option(help="Pictures of each class at most.")],
     min_confidence: Annotated[float, typer.Option(help="Least probability of the most probable class.")],
     out: Annotated[Path, typer.Option(help="The selection, JSON lines.")] = Path("selection.jsonl"),
@@ -28,7 +28,7 @@ def mine(
 ) -> None:
     """Take the pictures of each class of which the teacher is surest, and of no class more than so many.
 
-    Every line of OUT says which picture, of what class, how sure the teacher is, and its rank. OUT.run.json beside it
+    Every line of OUT says which picture, of what class, how sure the teacher is, and its rank. NAME.run.json beside it
     counts what was left out, by reason, and names the classes with fewer pictures than were asked for.
     """
     from resnexus.distillation.cache import open_cache

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from resnexus.cli.train import tell_skipped
+
 if TYPE_CHECKING:
     from resnexus.trainer import Running, Trained
     from resnexus.training.recipe import Recipe
@@ -47,10 +49,9 @@ def report(done: Trained, *, as_json: bool) -> None:
 
     if as_json:
         print(json.dumps(list(done.outcome.rows), indent=1))
-        return
-    last = done.outcome.rows[-1]
-    found = f"{100 * last['top1']:.2f} % top-1" if "top1" in last else f"loss {last['train_loss']:.4f}"
-    print(f"{found} after epoch {last['epoch']} of {done.recipe.epochs}")
-    print(f"wrote {done.out / 'last.safetensors'}")
-    if done.bad_images:
-        print(f"{len(done.bad_images)} images could not be read and were skipped")
+    else:
+        last = done.outcome.rows[-1]
+        found = f"{100 * last['top1']:.2f} % top-1" if "top1" in last else f"loss {last['train_loss']:.4f}"
+        print(f"{found} after epoch {last['epoch']} of {done.recipe.epochs}")
+        print(f"wrote {done.out / 'last.safetensors'}")
+    tell_skipped(done)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from resnexus.cli.options import TEACHER, Device, Json
+from resnexus.cli.options import TEACHER, Device, Json, refuse_others
 
 
 def run(
+    context: typer.Context,
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="ssld-small, ssld-published, or a YAML file.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; started again, it goes on.")] = Path("distillation"),
     labelled: Annotated[
@@ -42,6 +43,7 @@ def run(
     from resnexus.report.distillation_page import findings
 
     if print_config:
+        refuse_others(context, {"config", "print_config"}, "--print-config")
         print(config_text(config), end="")
         return
     wanted = find_config(config).changed(

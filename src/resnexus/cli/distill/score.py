@@ -19,6 +19,7 @@ from resnexus.cli.options import (
     PrivateAddresses,
     TimeLimit,
     Weights,
+    standard_input,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +123,6 @@ def _scored(
     processes: int | None,
     silent: bool,
 ) -> Cache:
-    import sys
     from contextlib import closing, nullcontext
 
     from resnexus.devices import CPU
@@ -141,7 +141,7 @@ def _scored(
     if processes is None:
         processes = usable_cores() if settings.asking.device == CPU else 1
     executor, progress = executor_named("local", processes), Silent() if silent else Shown()
-    with closing(Lines(sys.stdin.buffer)) if pool == ["-"] else nullcontext(pool) as named:
+    with closing(Lines(standard_input())) if pool == ["-"] else nullcontext(pool) as named:
         pictures: Pool = Listed(named) if manifest is None else Manifested(manifest)
         return job(pictures, teacher, out, settings, executor=executor, progress=progress)
 
