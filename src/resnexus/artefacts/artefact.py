@@ -17,9 +17,7 @@ from resnexus.errors import ResnexusError, printable
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def open_artefact(
-    path: str | os.PathLike[str], *, trust_code: bool = False, threads: int | None = None
-) -> Artefact:
+def open_artefact(path: str | os.PathLike[str], *, trust_code: bool = False, threads: int | None = None) -> Artefact:
     """Open what `resnexus.export` wrote; of every format but weights without a graph, none of our networks is built.
 
     Args:
