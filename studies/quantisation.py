@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnexus.artefacts.formats.registry import find_format
 from resnexus.benchmark.cell import Cell
 from resnexus.errors import ResnexusError
 from resnexus.progress import Shown
@@ -30,7 +31,7 @@ from resnexus.report.quantisation_record import QuantisationRecord
 from resnexus.report.speed import machine
 from resnexus.report.table import Column, Entry, Footnotes, Table, missing, to_markdown
 from studies.shipped import textures
-from studies.small_data import NETWORKS, SETS, ImageSet
+from studies.small_data import NETWORKS, SETS, WEIGHTS, ImageSet, training
 
 SERIES = ("ResNeXt50_32x4d", "SE_ResNeXt50_32x4d", "Res2Net50_26w_4s")
 
@@ -39,8 +40,6 @@ LARGE = "large"
 ENLARGED = ImageSet(
     title="the textures, enlarged", images=textures, size=64, epochs=15, crops=True, lr=0.002, warmup_epochs=1
 )
-
-SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "pt2": ".pt2"}
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -83,7 +82,7 @@ def trained(data: str, network: str, folder: Path) -> Path:
     Raises:
         ResnexusError: `studies.small_data` did not finish it there.
     """
-    file = folder / data / f"{network}-seed0" / "last.safetensors"
+    file = training(folder, data, network, 0) / WEIGHTS
     if not file.is_file():
         raise ResnexusError(f"{file} does not exist: python -m studies.small_data {folder} RECORD.json --seeds 1")
     return file
@@ -91,7 +90,7 @@ def trained(data: str, network: str, folder: Path) -> Path:
 
 def trained_here(network: str, folder: Path) -> Path:
     """Return the weights of a network of the series, trained on the textures, enlarged; it goes on if interrupted."""
-    return ENLARGED.train(network, 0, folder / "textures" / "images", folder / LARGE / f"{network}-seed0")
+    return ENLARGED.train(network, 0, folder / "textures" / "images", training(folder, LARGE, network, 0))
 
 
 def measured(folder: Path, sets: Sequence[str], formats: Sequence[str], rounds: int) -> Iterator[Quantised]:
@@ -106,7 +105,7 @@ def measured(folder: Path, sets: Sequence[str], formats: Sequence[str], rounds: 
     with tempfile.TemporaryDirectory() as place:
         for chosen, data, file in files:
             for format in formats:
-                out = (Path(place) / file.parent.name).with_suffix(SUFFIXES[format])
+                out = (Path(place) / file.parent.name).with_suffix(find_format(format).suffix)
                 images = folder / data / "images"
                 found = quantize(file, images, out, format=format, settings=settings, progress=Shown())
                 yield Quantised(images=chosen.title, size=chosen.size, found=found)

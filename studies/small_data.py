@@ -40,6 +40,8 @@ SEEDS = 3
 PACKAGES = ("scikit-learn", "mlxtend", "scikit-image")
 RESULTS = Path(__file__).parents[1] / "results"
 
+WEIGHTS = "last.safetensors"
+
 _SMALL_STEM = 8  # pixels on a side up to which images keep their size in the stem
 
 
@@ -89,7 +91,7 @@ class ImageSet:
         resnexus.train(
             self.row(network), images, out=out, recipe=RECIPE, changes=self.changes | {"seed": seed}, device="cpu"
         )
-        return out / "last.safetensors"
+        return out / WEIGHTS
 
 
 SETS: Mapping[str, ImageSet] = MappingProxyType(
@@ -162,10 +164,15 @@ class SmallData:
     results: tuple[SeedResult, ...] = ()
 
 
+def training(folder: Path, data: str, network: str, seed: int) -> Path:
+    """Return where a training of a network on a set of images lies."""
+    return folder / data / f"{network}-seed{seed}"
+
+
 def trained(data: str, network: str, seed: int, folder: Path) -> float:
     """Train one network on one set that lies in `folder`, or go on with it, and return its top-1, a fraction."""
     chosen, images = SETS[data], folder / data / "images"
-    last = chosen.train(network, seed, images, folder / data / f"{network}-seed{seed}")
+    last = chosen.train(network, seed, images, training(folder, data, network, seed))
     held_out = resnexus.open_dataset(images, read_record(last).preprocess).val
     return resnexus.evaluate(resnexus.create_model(chosen.row(network), pretrained=last), held_out).top1
 
